@@ -1,0 +1,67 @@
+"""agentops: tracing and guardrails for agents, embedded in your program, with nothing to deploy.
+
+    from agentops import span
+
+    with span("answer ticket", kind="agent", input=ticket) as run:
+        ...
+
+Everything here is resolved on first use (PEP 562): the command line shares this package and must list a
+thousand traces before the rest of it would be imported.
+"""
+
+from __future__ import annotations
+
+import importlib
+from typing import TYPE_CHECKING
+
+import opentelemetry.context as _context  # noqa: F401 - what the first span needs anyway
+
+if TYPE_CHECKING:
+    from agentops.errors import AgentopsError, UsageError
+    from agentops.setup import flush, init, shutdown
+    from agentops.trace.hooks import on_span_end
+    from agentops.trace.scores import score
+    from agentops.trace.span import Span, current_span
+    from agentops.trace.span import Span as span
+
+__version__ = "0.1.0"
+
+__all__ = [
+    "AgentopsError",
+    "Span",
+    "UsageError",
+    "current_span",
+    "flush",
+    "init",
+    "on_span_end",
+    "score",
+    "shutdown",
+    "span",
+]
+
+_HOMES = {
+    "AgentopsError": "agentops.errors",
+    "Span": "agentops.trace.span",
+    "UsageError": "agentops.errors",
+    "current_span": "agentops.trace.span",
+    "flush": "agentops.setup",
+    "init": "agentops.setup",
+    "on_span_end": "agentops.trace.hooks",
+    "score": "agentops.trace.scores",
+    "shutdown": "agentops.setup",
+}
+
+
+def __getattr__(name: str) -> object:
+    if name == "span":
+        value = importlib.import_module("agentops.trace.span").Span
+    elif name in _HOMES:
+        value = getattr(importlib.import_module(_HOMES[name]), name)
+    else:
+        raise AttributeError(f"module 'agentops' has no attribute {name!r}")
+    globals()[name] = value
+    return value
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *__all__})

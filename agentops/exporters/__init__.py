@@ -1,0 +1,1 @@
+"""Out of the store: formats and targets. They read the store through its reader."""

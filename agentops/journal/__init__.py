@@ -1,0 +1,1 @@
+"""The flight recorder's tape: its format, its files, and reading them back."""

@@ -1,0 +1,181 @@
+"""The journal's format: framed, checksummed msgpack records, safe to read whoever wrote them.
+
+A file is the magic, then frames: length (u32, little endian) of the payload, the low 32 bits of its
+xxh3 checksum, and the payload: a msgpack array whose first item says what it is. The first record is a
+`Head`. Numbers in a record that refer to content are counted within its journal.
+"""
+
+from __future__ import annotations
+
+import struct
+from typing import Any, Final
+
+import msgspec
+import xxhash
+
+MAGIC: Final = b"AGENTOPS-JOURNAL-1\n"
+FRAME: Final = struct.Struct("<II")
+FRAME_BYTES_MAX: Final = 1 << 30
+
+HEAD, START, END, EVENT, UPDATE, SCORE, ROTATED, CLOSED = range(8)
+
+#: Status of a span, in journal and store.
+RUNNING, OK, ERROR, INTERRUPTED = range(4)
+STATUS: Final = ("running", "ok", "error", "interrupted")
+
+#: How content is held: a plain value; a value with references inside; a list that continues another.
+BLOB, TEMPLATE, LIST = range(3)
+
+#: msgpack extension codes of ours.
+EXT_REFERENCE, EXT_TEXT, EXT_INTEGER = 1, 2, 3
+
+#: What is given for a value that is not there (None is a value).
+ABSENT: Final = -1
+
+checksum = xxhash.xxh3_64_intdigest
+pack_frame = FRAME.pack
+
+
+class Head(msgspec.Struct, array_like=True, tag=HEAD, gc=False):
+    """Who writes this journal."""
+
+    version: int
+    process: int  # random, one for all journals of a process
+    sequence: int  # of this journal among them
+    pid: int
+    time_ns: int
+
+
+class Content(msgspec.Struct, array_like=True, gc=False):
+    """A large value on its first appearance in a journal."""
+
+    number: int
+    form: int
+    data: bytes
+
+
+class Start(msgspec.Struct, array_like=True, tag=START, gc=False):
+    """A span begins. `reference` is ABSENT (no input), 0 (the input is `value`) or the content's number."""
+
+    span_id: int
+    trace_id: bytes
+    parent_id: int
+    time_ns: int
+    name: str
+    kind: int
+    reference: int = ABSENT
+    value: Any = None
+    contents: list[Content] | None = None
+    attributes: dict[str, Any] | None = None
+    scope: dict[str, Any] | None = None
+    links: list[tuple[bytes, int, dict[str, Any]]] | None = None
+    nearest: int = 0  # nearest ancestor of ours, where the parent may be recorded by nobody
+
+
+class End(msgspec.Struct, array_like=True, tag=END, gc=False):
+    """A span ends. `reference` as in Start, for the output."""
+
+    span_id: int
+    trace_id: bytes
+    time_ns: int
+    status: int
+    attributes: dict[str, Any] | None = None
+    reference: int = ABSENT
+    value: Any = None
+    contents: list[Content] | None = None
+    error: tuple[str, str, str] | None = None  # exception's type, message, traceback
+    name: str | None = None
+    scope: dict[str, Any] | None = None
+    links: list[tuple[bytes, int, dict[str, Any]]] | None = None
+
+
+class Event(msgspec.Struct, array_like=True, tag=EVENT, gc=False):
+    """Something happened on an open span."""
+
+    span_id: int
+    trace_id: bytes
+    time_ns: int
+    name: str
+    attributes: dict[str, Any] | None = None
+    contents: list[Content] | None = None
+
+
+class Update(msgspec.Struct, array_like=True, tag=UPDATE, gc=False):
+    """What was set on an open span since its last record."""
+
+    span_id: int
+    trace_id: bytes
+    attributes: dict[str, Any] | None = None
+    reference: int = ABSENT
+    value: Any = None
+    contents: list[Content] | None = None
+    input_reference: int = ABSENT
+    input_value: Any = None
+
+
+class Score(msgspec.Struct, array_like=True, tag=SCORE, gc=False):
+    """A judgement about a trace (`span_id` 0) or a span."""
+
+    trace_id: bytes
+    span_id: int
+    name: str
+    value: float | int | bool | str
+    comment: str | None
+    time_ns: int
+
+
+class Rotated(msgspec.Struct, array_like=True, tag=ROTATED, gc=False):
+    """The process goes on in its next journal: this one's open spans are not interrupted."""
+
+
+class Closed(msgspec.Struct, array_like=True, tag=CLOSED, gc=False):
+    """The process said goodbye."""
+
+
+Record = Head | Start | End | Event | Update | Score | Rotated | Closed
+
+
+class Reference:
+    """A place inside a value whose content stands elsewhere."""
+
+    __slots__ = ("number",)
+
+    def __init__(self, number: int) -> None:
+        self.number = number
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, Reference) and other.number == self.number
+
+    def __hash__(self) -> int:
+        return hash(self.number)
+
+
+def reference(number: int) -> msgspec.msgpack.Ext:
+    """The extension value that stands for content `number`."""
+    return msgspec.msgpack.Ext(EXT_REFERENCE, number.to_bytes((number.bit_length() + 7) // 8 or 1, "big"))
+
+
+def _extension(code: int, data: memoryview) -> object:
+    if code == EXT_REFERENCE:
+        return Reference(int.from_bytes(data[:8], "big"))
+    if code == EXT_TEXT:
+        return bytes(data).decode("utf-8", "surrogatepass")
+    if code == EXT_INTEGER:
+        return int(bytes(data).decode("ascii"), 16)
+    return bytes(data)
+
+
+def _encode_other(value: object) -> object:
+    if isinstance(value, Reference):
+        return reference(value.number)
+    raise TypeError(f"cannot encode {type(value)!r}")
+
+
+encode = msgspec.msgpack.Encoder(enc_hook=_encode_other).encode
+decode_record = msgspec.msgpack.Decoder(Record, ext_hook=_extension).decode
+decode_value = msgspec.msgpack.Decoder(ext_hook=_extension).decode
+
+
+def frame(payload: bytes) -> bytes:
+    """`payload` with length and checksum in front."""
+    return FRAME.pack(len(payload), checksum(payload) & 0xFFFFFFFF) + payload

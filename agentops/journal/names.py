@@ -1,0 +1,24 @@
+"""Names of journals; apart from reading them, which takes a decoder that a listing does not need."""
+
+from __future__ import annotations
+
+import os
+
+__all__ = ["SUFFIX", "journal_name", "journals"]
+
+SUFFIX = ".journal"
+
+
+def journal_name(started_ns: int, process: int, sequence: int) -> str:
+    """File name of a process's journal number `sequence`; names sort in the order of writing."""
+    return f"{started_ns:016x}-{process:016x}-{sequence:06d}{SUFFIX}"
+
+
+def journals(folder: str, process: int | None = None) -> list[str]:
+    """Names of the journals in `folder`, of one process or of all, in the order of writing."""
+    try:
+        names = os.listdir(folder)
+    except (FileNotFoundError, NotADirectoryError):
+        return []
+    mark = "" if process is None else f"-{process:016x}-"
+    return sorted(name for name in names if name.endswith(SUFFIX) and mark in name)

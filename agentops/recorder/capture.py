@@ -1,0 +1,237 @@
+"""Values by value: what was given is encoded at once, and large parts are written once a journal.
+
+An agent sends its whole conversation again with every call. So a list continues the list of the call
+before it (one comparison of encoded bytes), a message that was seen is a number, and bytes grow with what
+is new. Everything that reaches a journal is made bytes by `Capture.encode`: there is no other way in.
+"""
+
+from __future__ import annotations
+
+import itertools
+import os
+from collections.abc import Callable
+from typing import Any
+
+import msgspec
+import xxhash
+
+from agentops.journal.format import BLOB, LIST, TEMPLATE, decode_value, reference
+from agentops.recorder.plain import Redactor, plain, simple
+
+__all__ = ["WITHHELD", "Capture", "Lists", "New"]
+
+#: Values whose encoding is shorter stand in the record itself.
+INLINE_BYTES = 128
+#: A list is compared with at most this many earlier lists of its trace.
+LISTS_MAX = 4
+#: Shown instead of what a redactor could not check.
+WITHHELD = "<withheld: the redactor failed>"
+
+#: Encoded items, their count and the list's number, of the latest lists of one trace in one journal.
+Lists = list[tuple[bytes, int, int]]
+
+
+class New:
+    """What one record brings along. It may be referred to only once that record is written."""
+
+    __slots__ = ("contents", "fresh", "lists")
+
+    def __init__(self) -> None:
+        self.contents: list[tuple[int, int, bytes]] = []  # number, form, data
+        self.fresh: dict[bytes, int] = {}  # digest to number
+        self.lists: Lists = []
+
+
+_SEED = int.from_bytes(os.urandom(8), "little")  # nobody can prepare two texts that we take for one
+_digest = xxhash.xxh3_128_digest
+_encode = msgspec.msgpack.Encoder(enc_hook=simple).encode
+
+
+class Capture:
+    """What one journal holds already, and the way into it.
+
+    Args:
+        redact: called with every text that is to be recorded; its result is recorded instead.
+        on_failure: called with the exception when `redact` raises; the value is withheld then.
+    """
+
+    __slots__ = ("_next", "_on_failure", "_redact", "seen")
+
+    def __init__(self, redact: Redactor | None, on_failure: Callable[[str, BaseException], None]) -> None:
+        self._redact = redact
+        self._on_failure = on_failure
+        self._next = itertools.count(1).__next__
+        self.seen: dict[bytes, int] = {}
+
+    def written(self, new: New, lists: Lists) -> None:
+        """The record that brought `new` is written: others may refer to it from now on."""
+        self.seen.update(new.fresh)
+        if new.lists:
+            lists.extend(new.lists)
+            del lists[:-LISTS_MAX]
+
+    def encode(self, value: object) -> bytes:
+        """`value` as bytes for the journal, redacted. Never raises."""
+        if self._redact is None:
+            try:
+                return _encode(value)
+            except Exception:  # noqa: BLE001 - surrogates, cycles, large numbers: the careful road takes them
+                pass
+        return _encode(self.scrub(value))
+
+    def record(self, record: tuple[Any, ...]) -> bytes:
+        """One record as bytes: the contents in it are bytes already, all other text is redacted. Never raises."""
+        if self._redact is None:
+            try:
+                return _encode(record)
+            except Exception:  # noqa: BLE001 - as in `encode`
+                pass
+        return _encode([self._field(field) for field in record])
+
+    def _field(self, field: Any) -> Any:
+        if type(field) is str:
+            return _name(self.scrub(field))
+        if type(field) is dict:
+            scrubbed = self.scrub(field)
+            if type(scrubbed) is not dict:
+                return {"agentops.withheld": scrubbed}
+            return {_name(key): item for key, item in scrubbed.items()}
+        if type(field) is tuple and field and type(field[0]) is str:  # an error
+            return [_name(self.scrub(text)) for text in field]
+        if type(field) is list and field and type(field[0][-1]) is dict:  # links
+            return [(trace, span, self._field(facts)) for trace, span, facts in field]
+        return field
+
+    def scrub(self, value: object) -> Any:
+        """`value` as plain data, every text in it redacted."""
+        try:
+            return plain(value, self._redact)
+        except Exception as problem:  # noqa: BLE001 - the user's redactor
+            self._on_failure("redactor", problem)
+            return WITHHELD
+
+    def value(self, value: object, new: New, lists: Lists) -> tuple[int, Any]:
+        """What a record says of a value: (0, the value) if it is small, else (number of the content, None).
+
+        Args:
+            value: anything.
+            new: gets what the record has to bring along.
+            lists: the trace's latest lists in this journal.
+        """
+        kind = type(value)
+        if kind is str:
+            if len(value) < INLINE_BYTES and self._redact is None and value.isascii():  # type: ignore[arg-type, attr-defined]
+                return 0, value
+        elif value is None or kind is int or kind is float or kind is bool:
+            return 0, value if kind is not int or -(2**63) <= value < 2**64 else self._inline(value)  # type: ignore[operator]
+        elif kind is not dict and kind is not list:
+            value = self._builtin(value)
+        if self._redact is not None:
+            value = self.scrub(value)
+        data = self._try(value)
+        if data is None:
+            value = self.scrub(value)
+            data = _encode(value)
+        if len(data) < INLINE_BYTES:
+            return 0, msgspec.Raw(data)
+        if type(value) is list:
+            return self._list(value, data, new, lists), None
+        return self._content(value, data, new, lists), None
+
+    @staticmethod
+    def _try(value: object) -> bytes | None:
+        try:
+            return _encode(value)
+        except Exception:  # noqa: BLE001
+            return None
+
+    def _inline(self, value: object) -> msgspec.Raw:
+        return msgspec.Raw(_encode(self.scrub(value)))
+
+    def _builtin(self, value: object) -> object:
+        """The same value made of dict and list, so that its large parts are found."""
+        try:
+            return decode_value(_encode(value))
+        except Exception:  # noqa: BLE001
+            return self.scrub(value)
+
+    def _content(self, value: object, data: bytes, new: New, lists: Lists) -> int:
+        digest = _digest(data, seed=_SEED)
+        number = self.seen.get(digest) or new.fresh.get(digest)
+        if number is None:
+            form = BLOB
+            if type(value) is dict and (parts := self._parts(value, new, lists)) is not value:
+                form, data = TEMPLATE, _encode(parts)
+            number = self._next()
+            new.contents.append((number, form, data))
+            new.fresh[digest] = number
+        return number
+
+    def _parts(
+        self, value: dict[Any, Any], new: New, lists: Lists
+    ) -> dict[Any, Any]:
+        """A mapping with references for its large parts; the same object if it has none.
+
+        Lists and mappings become contents of their own. A text does where it was seen before (a tool's
+        answer that now stands in a message) or where its mapping holds a list (a request's system prompt
+        beside its messages); elsewhere a message stays in one piece.
+        """
+        found: dict[Any, Any] | None = None
+        holds_list = any(type(item) is list for item in value.values())
+        for key, item in value.items():
+            kind = type(item)
+            if kind is str:
+                if len(item) < INLINE_BYTES:
+                    continue
+                data = _encode(item)
+                digest = _digest(data, seed=_SEED)
+                number = self.seen.get(digest) or new.fresh.get(digest)
+                if number is None:
+                    if not holds_list:
+                        continue
+                    number = self._content(item, data, new, lists)
+            elif kind is list or kind is dict:
+                data = _encode(item)
+                if len(data) < INLINE_BYTES:
+                    continue
+                make = self._list if kind is list else self._content
+                number = make(item, data, new, lists)
+            else:
+                continue
+            if found is None:
+                found = dict(value)
+            found[key] = reference(number)
+        return value if found is None else found
+
+    def _list(
+        self, value: list[Any], data: bytes, new: New, lists: Lists
+    ) -> int:
+        count = len(value)
+        header = 1 if count < 16 else 3 if count < 65536 else 5
+        previous, known = 0, 0
+        for items, length, number in reversed(lists):
+            if length <= count and data.startswith(items, header) and (length < count or len(items) == len(data) - header):
+                previous, known = number, length
+                break
+        if known == count and previous:
+            return previous
+        parts: list[object] = []
+        for item in value[known:]:
+            encoded = _encode(item)
+            if len(encoded) < INLINE_BYTES:
+                parts.append(msgspec.Raw(encoded))
+            else:
+                parts.append(reference(self._content(item, encoded, new, lists)))
+        number = self._next()
+        new.contents.append((number, LIST, _encode((previous, parts))))
+        new.lists.append((data[header:], count, number))
+        return number
+
+
+
+
+def _name(text: object) -> str:
+    """A text that has to be one in every record: what UTF-8 cannot hold is escaped."""
+    if isinstance(text, msgspec.msgpack.Ext):
+        text = text.data.decode("utf-8", "surrogatepass")
+    return str(text).encode("utf-8", "backslashreplace").decode()

@@ -1,0 +1,284 @@
+"""The recorder of this process: its journal, the thread that empties it into the store, its end."""
+
+from __future__ import annotations
+
+import atexit
+import itertools
+import os
+import random
+import sys
+import threading
+import time
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any
+
+from opentelemetry import context as otel_context
+
+from agentops import safety
+from agentops.errors import AgentopsError
+from agentops.recorder.capture import Capture
+from agentops.recorder.plain import Redactor
+from agentops.recorder.writer import Journal
+from agentops.settings import resolve
+from agentops.store.location import find_store, journal_folder, prepare
+
+if TYPE_CHECKING:
+    from agentops.store.ingest import Ingester
+
+__all__ = ["Nowhere", "Recorder", "recorder", "suppressed"]
+
+#: The thread looks for news this often, in seconds: the first while there are some, the last when idle.
+POLL_S, POLL_IDLE_S = 0.25, 4.0
+#: It waits for a pause of the program before it ingests, but not longer than for this many bytes.
+BACKLOG_BYTES = 4 << 20
+EXIT_WAIT_S = 0.5
+_RETRY_S = 5.0
+
+
+class suppressed:
+    """Inside, nothing that we read or write is traced, whatever is instrumented globally."""
+
+    def __enter__(self) -> None:
+        current = otel_context.get_current()
+        values = {"suppress_instrumentation": True, otel_context._SUPPRESS_INSTRUMENTATION_KEY: True}
+        self._token = otel_context.attach(otel_context.Context({**current, **values}))
+
+    def __exit__(self, *_: object) -> None:
+        otel_context.detach(self._token)
+
+
+class Nowhere:
+    """Stands in for a journal while there is none: recording is off, or no journal can be made."""
+
+    bytes = 0
+
+    def __init__(self, lost: str | None, until: float) -> None:
+        self.capture = Capture(None, safety.failed)
+        self.until = until
+        self._lost = lost
+
+    def append(self, payload: bytes) -> None:
+        if self._lost is not None:
+            safety.counts[self._lost] += 1
+            if time.monotonic() > self.until:
+                recorder.try_again(self)
+
+    def leave(self, final: bool) -> None: ...
+
+    def abandon(self) -> None: ...
+
+
+class Recorder:
+    """Everything that this process records goes through this one object.
+
+    `journal` is what hot code reads: the open journal, or None before the first record, after a fork and
+    after a failure; `open()` then gives one. Ids come from a generator of our own, since the user's
+    `random.seed` must not make them repeat.
+    """
+
+    def __init__(self) -> None:
+        self.journal: Journal | Nowhere | None = None
+        self.store: str | None = None
+        self.redact: Redactor | None = None
+        self.given: dict[str, object] = {}
+        self.hooks: tuple[Callable[[Any], object], ...] = ()
+        self.hook_runner: Any = None
+        self._at_exit = False
+        self._begin()
+
+    def _begin(self) -> None:
+        """State of a process that has recorded nothing yet."""
+        self.epoch = object()
+        seed = random.Random(os.urandom(32))
+        self.random_bits = seed.getrandbits
+        self.process = (seed.getrandbits(63), time.time_ns())
+        self._sequence = itertools.count(1)
+        self._lock = threading.RLock()
+        self._ingest_lock = threading.Lock()
+        self._ingester: Ingester | None = None
+        self._thread: threading.Thread | None = None
+        self._stop = threading.Event()
+        self._journals_opened = 0
+        self._closed = False
+
+    def configure(self, redact: Redactor | None, **given: object) -> None:
+        """What `init()` was given; what was recorded so far stays where it is."""
+        with self._lock:
+            values = resolve({**self.given, **given})
+            self.given.update({name: value for name, value in given.items() if value is not None})
+            if redact is not None:
+                self.redact = redact
+            moved = self.store is not None and find_store(values["store"].value) != self.store
+            if self.journal is not None:
+                if moved:
+                    self.flush(EXIT_WAIT_S)
+                    self._ingester = None
+                self._let_go()
+            self.store = None
+
+    def open(self) -> Journal | Nowhere:
+        """The open journal, made if need be. Never raises."""
+        with self._lock:
+            if self.journal is not None:
+                return self.journal
+            try:
+                self.journal = self._make()
+            except (OSError, AgentopsError) as problem:
+                safety.failed("opening a journal", problem)
+                self.journal = Nowhere("records lost without a journal", time.monotonic() + _RETRY_S)
+            return self.journal
+
+    def _make(self) -> Journal | Nowhere:
+        values = resolve(self.given)
+        if not values["enabled"].value:
+            return Nowhere(None, float("inf"))
+        store = find_store(values["store"].value)
+        prepare(store)
+        journal = Journal(journal_folder(store), self.process, next(self._sequence), self.redact, self._full)
+        self._journals_opened += 1
+        if self.store is None:
+            self.store = store
+            if self._journals_opened == 1 and not values["quiet"].value and sys.stderr and sys.stderr.isatty():
+                print(f"agentops: recording to {store}", file=sys.stderr)
+        if not self._at_exit:
+            self._at_exit = True
+            atexit.register(self.at_exit)
+        if self._thread is None:
+            self._thread = threading.Thread(target=self._run, args=(self._stop,), name="agentops", daemon=True)
+            self._thread.start()
+        return journal
+
+    def lost(self, journal: Journal | Nowhere, problem: OSError) -> None:
+        """A record could not be written: count it, and try another journal for the next one."""
+        safety.failed("writing to the journal", problem)
+        with self._lock:
+            if self.journal is journal:
+                self.journal = Nowhere("records lost without a journal", time.monotonic() + _RETRY_S)
+
+    def try_again(self, nowhere: Nowhere) -> None:
+        """It is some time since no journal could be made: the next record tries anew."""
+        with self._lock:
+            if self.journal is nowhere:
+                self.journal = None
+
+    def _full(self, journal: Journal) -> None:
+        with self._lock:
+            if self.journal is journal:
+                self._let_go()
+
+    def _let_go(self) -> None:
+        """Go on in another journal. Other threads may still be writing their record to this one."""
+        journal, self.journal = self.journal, None
+        if journal is None:
+            return
+        self.open()
+        try:
+            journal.leave(final=False)
+        except OSError as problem:
+            safety.failed("writing to the journal", problem)
+
+    # -- into the store ------------------------------------------------------------------------------
+
+    def _run(self, stop: threading.Event) -> None:
+        seen = done = -1
+        delay = POLL_S
+        with suppressed():
+            while not stop.wait(delay):
+                size = self._bytes()
+                if size == done:
+                    delay = min(delay * 2, POLL_IDLE_S)
+                    continue
+                delay = POLL_S
+                if size == seen or size - done > BACKLOG_BYTES:
+                    self._ingest(None, pack=True, polite=True)
+                    done = size
+                seen = size
+
+    def _bytes(self) -> int:
+        journal = self.journal
+        return 0 if journal is None else journal.bytes + (self._journals_opened << 32)
+
+    def _ingest(self, deadline: float | None, pack: bool, polite: bool = False) -> bool:
+        """Bring this process's journals into the store; True if all of it is in."""
+        if self.store is None:
+            return True
+        wait = -1 if deadline is None else max(0.0, deadline - time.monotonic())
+        if not self._ingest_lock.acquire(timeout=wait):
+            return False
+        try:
+            from agentops.store.ingest import Ingester  # not needed before there is something to ingest
+
+            if self._ingester is None:
+                self._ingester = Ingester(self.store)
+            written = (lambda: self._bytes()) if polite else None
+            return self._ingester.run(process=self.process[0], deadline=deadline, pack=pack, written=written)
+        except Exception as problem:  # noqa: BLE001 - the journal keeps what is not in the store
+            safety.failed("ingest", problem)
+            self._ingester = None
+            return False
+        finally:
+            self._ingest_lock.release()
+
+    def flush(self, timeout: float | None = None) -> bool:
+        """Wait until all that was recorded is readable; True if it is."""
+        deadline = None if timeout is None else time.monotonic() + timeout
+        with suppressed():
+            done = self._ingest(deadline, pack=False)
+        if self.hook_runner is not None:
+            done = self.hook_runner.flush(deadline) and done
+        return done
+
+    def shutdown(self, timeout: float | None = None) -> bool:
+        """Bring everything into the store, packed and indexed, and close; a later span opens a new journal."""
+        deadline = None if timeout is None else time.monotonic() + timeout
+        self._close()
+        with suppressed():
+            done = self._ingest(deadline, pack=True)
+            if done and self._ingester is not None:
+                with self._ingest_lock:
+                    self._ingester.close(tidy=True)
+                    self._ingester = None
+        if self.hook_runner is not None:
+            done = self.hook_runner.flush(deadline) and done
+        return done
+
+    def at_exit(self) -> None:
+        """The program ends: what can be ingested at once is; the rest waits for the next reader."""
+        if self.store is None:
+            return
+        self._close()
+        deadline = time.monotonic() + EXIT_WAIT_S
+        with suppressed():
+            self._ingest(deadline, pack=False)
+        if self.hook_runner is not None:
+            self.hook_runner.flush(deadline)
+
+    def _close(self) -> None:
+        with self._lock:
+            self._stop.set()
+            self._stop = threading.Event()
+            self._thread = None
+            journal, self.journal = self.journal, None
+            if type(journal) is Journal:
+                try:
+                    journal.leave(final=True)
+                except OSError as problem:
+                    safety.failed("writing to the journal", problem)
+
+    # -- fork ----------------------------------------------------------------------------------------
+
+    def after_fork_in_child(self) -> None:
+        """A child has a journal, ids and threads of its own, and does not keep its parent's lock."""
+        if self.journal is not None:
+            self.journal.abandon()
+        self._left_behind = self._ingester  # closing an inherited SQLite connection would hurt the parent
+        self.journal = None
+        self.store = None
+        safety.reset_after_fork()
+        self._begin()
+        if self.hook_runner is not None:
+            self.hook_runner.after_fork_in_child()
+
+
+recorder = Recorder()
+os.register_at_fork(after_in_child=recorder.after_fork_in_child)

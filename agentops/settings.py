@@ -1,0 +1,126 @@
+"""Settings: `init()` before environment variables before `agentops.toml` before defaults.
+
+A plain table and no pydantic model: it is read before the first span of every program, and importing
+pydantic alone would take longer than the whole of `import agentops`.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Mapping
+from typing import Any, NamedTuple
+
+from agentops.errors import SettingError
+
+__all__ = ["SETTINGS", "Setting", "Value", "find_file", "resolve"]
+
+FILE = "agentops.toml"
+
+
+class Setting(NamedTuple):
+    """One setting: its name in `init()` and in the file, its type, default and meaning."""
+
+    name: str
+    parse: Callable[[object], object]
+    default: object
+    meaning: str
+
+    @property
+    def variable(self) -> str:
+        return "AGENTOPS_" + self.name.upper()
+
+
+class Value(NamedTuple):
+    """A setting's value and where it came from: `init()`, a variable, a file's path or `default`."""
+
+    value: Any
+    origin: str
+
+
+def _path(value: object) -> str:
+    if not isinstance(value, str) or not value.strip():
+        raise ValueError("a path such as .agentops/traces.db")
+    return value
+
+
+def _switch(value: object) -> bool:
+    if isinstance(value, bool):
+        return value
+    words = {"1": True, "true": True, "on": True, "yes": True, "0": False, "false": False, "off": False, "no": False}
+    if str(value).lower() not in words:
+        raise ValueError("true or false")
+    return words[str(value).lower()]
+
+
+SETTINGS: tuple[Setting, ...] = (
+    Setting("store", _path, None, "path of the store's file; found from the working directory if not set"),
+    Setting("enabled", _switch, True, "false switches all recording off"),
+    Setting("quiet", _switch, False, "true leaves out the line on standard error that says where is recorded"),
+)
+
+
+def resolve(given: Mapping[str, object] | None = None) -> dict[str, Value]:
+    """Every setting with its value and origin.
+
+    Args:
+        given: what `init()` was called with; entries that are None do not count.
+
+    Raises:
+        SettingError: a value cannot be used, a name is unknown, or the file is not valid TOML.
+    """
+    given = given or {}
+    file, entries = _read_file()
+    values: dict[str, Value] = {}
+    for setting in SETTINGS:
+        if given.get(setting.name) is not None:
+            raw, origin = given[setting.name], "init()"
+        elif os.environ.get(setting.variable):
+            raw, origin = os.environ[setting.variable], setting.variable
+        elif setting.name in entries:
+            raw, origin = entries[setting.name], file or FILE
+        else:
+            values[setting.name] = Value(setting.default, "default")
+            continue
+        try:
+            value = setting.parse(raw)
+        except ValueError as problem:
+            raise SettingError(f"{setting.name} = {raw!r} (from {origin}) cannot be used: give {problem}") from None
+        if setting.parse is _path and origin == file:
+            value = os.path.join(os.path.dirname(file), str(value))
+        values[setting.name] = Value(value, origin)
+    return values
+
+
+def find_file(start: str | None = None) -> str | None:
+    """The nearest `agentops.toml` upwards from `start`, at most up to the home folder; None without one."""
+    try:
+        folder = os.path.abspath(start or os.getcwd())
+    except OSError:
+        return None
+    home = os.path.expanduser("~")
+    while True:
+        path = os.path.join(folder, FILE)
+        if os.path.isfile(path):
+            return path
+        parent = os.path.dirname(folder)
+        if folder == home or parent == folder:
+            return None
+        folder = parent
+
+
+def _read_file() -> tuple[str | None, dict[str, Any]]:
+    path = find_file()
+    if path is None:
+        return None, {}
+    import tomllib  # only where there is a file: it costs more than the rest of this module
+
+    try:
+        with open(path, "rb") as file:
+            entries = tomllib.load(file)
+    except (OSError, tomllib.TOMLDecodeError) as problem:
+        raise SettingError(f"{path} cannot be read: {problem}") from None
+    names = {setting.name for setting in SETTINGS}
+    for name, value in entries.items():
+        if name not in names and not isinstance(value, dict):
+            raise SettingError(f"{path}: there is no setting {name!r}; there are {', '.join(sorted(names))}")
+    return path, entries

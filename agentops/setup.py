@@ -1,0 +1,72 @@
+"""`init`, `flush` and `shutdown`: what a program says about the recorder as a whole."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from opentelemetry import trace as otel_trace
+
+from agentops.errors import UsageError
+from agentops.recorder.recorder import recorder
+
+__all__ = ["flush", "init", "shutdown"]
+
+
+def init(
+    *,
+    store: str | None = None,
+    redact: Callable[[str], str] | None = None,
+    otel: bool = False,
+    enabled: bool | None = None,
+    quiet: bool | None = None,
+) -> None:
+    """Change the defaults. Nothing has to be set up: without it `span` records into the nearest store.
+
+    Args:
+        store: path of the store's file; see `agentops.store.location.find_store` for what holds without it.
+        redact: called with every text before it reaches disk (values, keys, names, messages); what it
+            returns is recorded. What it cannot check, because it raises, is withheld.
+        otel: also record the spans that other libraries make through OpenTelemetry. If the application
+            has no tracer provider, ours is put in force, in a way that lets it set its own later.
+        enabled: False switches recording off.
+        quiet: True leaves out the line on standard error that says where is recorded.
+
+    Raises:
+        SettingError: a value, an environment variable or `agentops.toml` cannot be used.
+        UsageError: `redact` cannot be called.
+    """
+    if redact is not None and not callable(redact):
+        raise UsageError(f"redact takes a function from text to text, not {type(redact).__name__}")
+    recorder.configure(redact, store=store, enabled=enabled, quiet=quiet)
+    if otel and otel_trace._TRACER_PROVIDER is None:
+        from agentops.trace.joined import own_provider
+
+        # Assigned, not set: OpenTelemetry lets a provider be set once, and that is the application's.
+        otel_trace._TRACER_PROVIDER = own_provider()
+
+
+def flush(timeout: float | None = None) -> bool:
+    """Wait until all that was recorded so far can be read from the store.
+
+    Args:
+        timeout: in seconds; None waits as long as it takes.
+
+    Returns:
+        True if all of it is readable.
+    """
+    return recorder.flush(timeout)
+
+
+def shutdown(timeout: float | None = None) -> bool:
+    """Bring all that was recorded into the store, packed and searchable, and close the journal.
+
+    It happens by itself at the program's end, there for at most half a second; what is left then goes in
+    when somebody next reads. A span after it opens a new journal.
+
+    Args:
+        timeout: in seconds; None waits as long as it takes.
+
+    Returns:
+        True if all of it is in the store.
+    """
+    return recorder.shutdown(timeout)

@@ -1,0 +1,1 @@
+"""The store: one SQLite file, how it is laid out, filled and asked."""

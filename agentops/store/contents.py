@@ -1,0 +1,134 @@
+"""Contents in the store: large values, each once, first as they came, later packed in blocks.
+
+A block is one zstandard frame over a msgpack list of (id, form, data). Ids grow in the order of arrival,
+so what belongs together is compressed together.
+"""
+
+from __future__ import annotations
+
+import sqlite3
+from collections import OrderedDict
+from typing import Any
+
+import msgspec
+import zstandard
+
+from agentops.journal.format import LIST, TEMPLATE, Reference, decode_value
+from agentops.store.plain_text import strings
+
+__all__ = ["BLOCK_BYTES", "Contents", "Missing", "pack"]
+
+BLOCK_BYTES = 64 << 10
+_LEVEL = 7
+_CACHED_BLOCKS = 64
+_Items = list[tuple[int, int, bytes]]
+_decode_block = msgspec.msgpack.Decoder(_Items).decode
+_encode = msgspec.msgpack.Encoder().encode
+#: A block of one large value may be this large; a hostile store must not fill the memory.
+_BLOCK_BYTES_MAX = 1 << 30
+
+
+class Missing:
+    """Stands in a value where its content is not in the store (any more)."""
+
+    def __repr__(self) -> str:
+        return "<content not in the store>"
+
+
+def pack(items: _Items) -> bytes:
+    """A block's bytes."""
+    return zstandard.ZstdCompressor(level=_LEVEL).compress(_encode(items))
+
+
+class Contents:
+    """Reads contents by id, with the latest blocks kept open.
+
+    Args:
+        connection: the store.
+    """
+
+    def __init__(self, connection: sqlite3.Connection) -> None:
+        self._connection = connection
+        self._blocks: OrderedDict[int, dict[int, tuple[int, bytes]]] = OrderedDict()
+
+    def load(self, number: int) -> tuple[int, bytes] | None:
+        """Form and bytes of content `number`; None if it is not there or its block is damaged."""
+        row = self._connection.execute("SELECT form, data FROM fresh WHERE id = ?", (number,)).fetchone()
+        if row is not None:
+            return row[0], row[1]
+        row = self._connection.execute(
+            "SELECT first, last FROM blocks WHERE first <= ? ORDER BY first DESC LIMIT 1", (number,)
+        ).fetchone()
+        if row is None or number > row[1]:
+            return None
+        block = self._blocks.get(row[0])
+        if block is None:
+            block = self._open(row[0])
+        else:
+            self._blocks.move_to_end(row[0])
+        return block.get(number)
+
+    def _open(self, first: int) -> dict[int, tuple[int, bytes]]:
+        (data,) = self._connection.execute("SELECT data FROM blocks WHERE first = ?", (first,)).fetchone()
+        try:
+            if zstandard.frame_content_size(data) > _BLOCK_BYTES_MAX:
+                return {}
+            items = _decode_block(zstandard.ZstdDecompressor().decompress(data))
+        except (zstandard.ZstdError, msgspec.MsgspecError, ValueError):
+            return {}
+        block = {number: (form, content) for number, form, content in items}
+        self._blocks[first] = block
+        if len(self._blocks) > _CACHED_BLOCKS:
+            self._blocks.popitem(last=False)
+        return block
+
+    def value(self, number: int) -> Any:
+        """The whole value of content `number`, references followed."""
+        chain: list[list[Any]] = []
+        seen: set[int] = set()
+        while True:  # a list's beginning is another list's end: no recursion along a conversation
+            found = self.load(number)
+            if found is None or number in seen:
+                tail: Any = [Missing()] if chain else Missing()
+                break
+            seen.add(number)
+            form, data = found
+            try:
+                value = decode_value(data)
+            except (msgspec.MsgspecError, ValueError, TypeError):
+                tail = [Missing()] if chain else Missing()
+                break
+            if form != LIST:
+                tail = self.resolve(value) if form == TEMPLATE else value
+                break
+            previous, items = value
+            chain.append(items)
+            if not previous:
+                tail = []
+                break
+            number = previous
+        if not chain:
+            return tail
+        for items in reversed(chain):
+            tail += [self.resolve(item) for item in items]
+        return tail
+
+    def resolve(self, value: Any, depth: int = 0) -> Any:
+        """`value` with the contents that it refers to in place of the references."""
+        if type(value) is Reference:
+            return self.value(value.number) if depth < 64 else Missing()
+        if type(value) is dict:
+            return {key: self.resolve(item, depth + 1) for key, item in value.items()}
+        if type(value) is list:
+            return [self.resolve(item, depth + 1) for item in value]
+        return value
+
+    def text(self, number: int) -> list[str]:
+        """The texts that stand in content `number` itself, not in what it refers to."""
+        found = self.load(number)
+        if found is None or found[0] == LIST:
+            return []
+        try:
+            return strings(decode_value(found[1]))
+        except (msgspec.MsgspecError, ValueError, TypeError):
+            return []

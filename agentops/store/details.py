@@ -1,0 +1,295 @@
+"""Spans whole, and the texts in them: what needs the contents, not only the rows."""
+
+from __future__ import annotations
+
+import datetime
+import sqlite3
+from base64 import b64encode
+from collections.abc import Iterator
+from typing import Any
+
+import msgspec
+
+from agentops import conventions
+from agentops.conventions import token_count
+from agentops.journal.format import LIST, Reference, decode_value
+from agentops.store.contents import Contents, Missing
+from agentops.store.plain_text import normal, strings
+from agentops.store.rows import Event, Link, SpanDetail, SpanRow, TraceRow
+
+__all__ = ["Texts", "details", "jsonable"]
+
+_USAGE = {
+    "input_tokens": (conventions.INPUT_TOKENS, conventions.OI_INPUT_TOKENS),
+    "output_tokens": (conventions.OUTPUT_TOKENS, conventions.OI_OUTPUT_TOKENS),
+    "cache_read_input_tokens": (conventions.CACHE_READ_TOKENS,),
+    "cache_write_input_tokens": (conventions.CACHE_WRITE_TOKENS, conventions.CACHE_CREATION_TOKENS),
+    "reasoning_output_tokens": (conventions.REASONING_TOKENS,),
+}
+_SNIPPET = 30
+
+
+def details(
+    connection: sqlite3.Connection, contents: Contents, trace: TraceRow, where: str, parameters: tuple[Any, ...]
+) -> Iterator[SpanDetail]:
+    """Spans of `trace`, whole, in the order of starting."""
+    rows = connection.execute(
+        "SELECT span_id, parent_id, names.text, kind, status, start_ns, end_ns, models.text, input_tokens, "
+        "output_tokens, cost_usd, error, input, output, body FROM spans JOIN names ON names.id = spans.name "
+        f"LEFT JOIN names AS models ON models.id = spans.model WHERE trace = ? {where}",
+        (trace.no, *parameters),
+    ).fetchall()
+    rows.sort(key=lambda row: (row[5], row[0]))
+    events: dict[int, list[Event]] = {}
+    for span_id, time_ns, name, body in connection.execute(
+        f"SELECT span_id, time_ns, name, body FROM events WHERE trace = ? {where} ORDER BY time_ns, n",
+        (trace.no, *parameters),
+    ):
+        facts = jsonable(contents.resolve(_decoded(body)))
+        events.setdefault(span_id, []).append(Event(time_ns, name, facts))
+    scopes = _Scopes(connection, trace)
+    for row in rows:
+        yield _detail(row, contents, trace, events.get(row[0], []), scopes)
+
+
+def _detail(
+    row: tuple[Any, ...], contents: Contents, trace: TraceRow, events: list[Event], scopes: _Scopes
+) -> SpanDetail:
+    body = _decoded(row[14])
+    raw_attributes = body.get("a") or {}
+    attributes = jsonable(contents.resolve(raw_attributes))
+    error = body.get("x")
+    session, user, tags, metadata = scopes.of(row[0])
+    usage = {
+        name: count
+        for name, keys in _USAGE.items()
+        if (count := token_count(attributes, *keys)) is not None
+    }
+    return SpanDetail(
+        row=SpanRow._make(row[:12]),
+        trace_id=trace.trace_id,
+        parent_span_id=None if row[1] is None else format(row[1] & (2**64 - 1), "016x"),
+        has_input=row[12] is not None or "i" in body,
+        has_output=row[13] is not None or "o" in body,
+        input=jsonable(contents.value(row[12]) if row[12] is not None else contents.resolve(body.get("i"))),
+        output=jsonable(contents.value(row[13]) if row[13] is not None else contents.resolve(body.get("o"))),
+        attributes=attributes,
+        events=events,
+        links=[
+            Link(trace_id.hex(), format(span_id, "016x"), jsonable(facts))
+            for trace_id, span_id, facts in body.get("l") or ()
+        ],
+        exception=dict(zip(("type", "message", "stacktrace"), map(str, error), strict=False)) if error else None,
+        session=session,
+        user=user,
+        tags=tags,
+        metadata=metadata,
+        usage=usage or None,
+    )
+
+
+class _Scopes:
+    """Session, user, tags and metadata of spans: their own, else those of the nearest span above."""
+
+    def __init__(self, connection: sqlite3.Connection, trace: TraceRow) -> None:
+        self._trace = trace
+        self._parents: dict[int, int | None] = {}
+        self._own: dict[int, dict[str, Any]] = {}
+        for span_id, parent, body in connection.execute(
+            "SELECT span_id, parent_id, body FROM spans WHERE trace = ?", (trace.no,)
+        ):
+            self._parents[span_id] = parent
+            scope = _decoded(body).get("s") if body else None
+            if isinstance(scope, dict):
+                self._own[span_id] = scope
+
+    def of(self, span_id: int) -> tuple[str | None, str | None, list[str], dict[str, Any] | None]:
+        found: dict[str, Any] = {}
+        at: int | None = span_id
+        seen: set[int] = set()
+        while at is not None and at not in seen:
+            seen.add(at)
+            for key, value in self._own.get(at, {}).items():
+                found.setdefault(key, value)
+            at = self._parents.get(at)
+        session, user, tags = found.get("session"), found.get("user"), found.get("tags")
+        return (
+            self._trace.session if session is None else str(session),
+            self._trace.user if user is None else str(user),
+            [str(tag) for tag in tags] if isinstance(tags, list) else self._trace.tags,
+            jsonable(found["metadata"]) if isinstance(found.get("metadata"), dict) else None,
+        )
+
+
+def _decoded(body: bytes | None) -> dict[str, Any]:
+    if not body:
+        return {}
+    try:
+        value = decode_value(body)
+    except (msgspec.MsgspecError, ValueError, TypeError, RecursionError):
+        return {}
+    return value if isinstance(value, dict) else {}
+
+
+def jsonable(value: Any) -> Any:
+    """What was recorded, as JSON would have it: keys are texts, bytes a data URI, times ISO 8601."""
+    kind = type(value)
+    if kind is str or kind is int or kind is float or kind is bool or value is None:
+        return value
+    if kind is dict:
+        return {_key(key): jsonable(item) for key, item in value.items()}
+    if kind is list or kind is tuple:
+        return [jsonable(item) for item in value]
+    if kind is bytes:
+        return "data:application/octet-stream;base64," + b64encode(value).decode()
+    if isinstance(value, datetime.datetime):
+        return value.isoformat()
+    if isinstance(value, (Reference, Missing)):
+        return repr(Missing())
+    return str(value)
+
+
+def _key(key: Any) -> str:
+    if type(key) is str:
+        return key
+    if key is True or key is False:
+        return "true" if key else "false"
+    if key is None:
+        return "null"
+    if isinstance(key, float):
+        return float.__repr__(key)
+    return str(key)
+
+
+class Texts:
+    """Where in one trace a text stands."""
+
+    def __init__(self, connection: sqlite3.Connection, contents: Contents, trace: TraceRow) -> None:
+        self._contents = contents
+        self._own: dict[int, list[tuple[str, str]]] = {}
+        self._refers: dict[int, list[tuple[str, int]]] = {}
+        self._below: dict[int, frozenset[int]] = {}
+        self._normal: dict[int, str] = {}
+        for span_id, name, given, output, body in connection.execute(
+            "SELECT span_id, names.text, input, output, body FROM spans JOIN names ON names.id = spans.name "
+            "WHERE trace = ?",
+            (trace.no,),
+        ):
+            self._add(span_id, name, given, output, _decoded(body))
+        for span_id, name, body in connection.execute(
+            "SELECT span_id, name, body FROM events WHERE trace = ?", (trace.no,)
+        ):
+            own = self._own.setdefault(span_id, [])
+            own.append(("event", name))
+            self._collect(span_id, "event", _decoded(body))
+
+    def _add(self, span_id: int, name: str, given: int | None, output: int | None, body: dict[str, Any]) -> None:
+        self._own.setdefault(span_id, []).append(("name", name))
+        refers = self._refers.setdefault(span_id, [])
+        if given is not None:
+            refers.append(("input", given))
+        if output is not None:
+            refers.append(("output", output))
+        for key, where in (("i", "input"), ("o", "output"), ("a", "attributes"), ("s", "session")):
+            if key in body:
+                self._collect(span_id, where, body[key])
+        if body.get("x"):
+            self._own[span_id] += [("error", ": ".join(str(part) for part in body["x"][:2]))]
+
+    def _collect(self, span_id: int, where: str, value: Any) -> None:
+        own, refers = self._own.setdefault(span_id, []), self._refers.setdefault(span_id, [])
+        own += [(where, text) for text in strings(value)]
+        todo = [value]
+        while todo:
+            item = todo.pop()
+            if type(item) is Reference:
+                refers.append((where, item.number))
+            elif type(item) is dict:
+                todo.extend(item.values())
+            elif type(item) is list:
+                todo.extend(item)
+
+    def has(self, span_id: int, text: str) -> bool:
+        """Whether `text` stands in anything of the span."""
+        phrase = normal(text)
+        if any(phrase in normal(own) for _, own in self._own.get(span_id, ())):
+            return True
+        return any(
+            phrase in self._words(part)
+            for _, number in self._refers.get(span_id, ())
+            for part in self._reachable(number)
+        )
+
+    def find(self, text: str, spans: list[int]) -> Iterator[tuple[int, str, str]]:
+        """The spans of `spans` (in the order of starting) in which `text` stands, each content once."""
+        phrase = normal(text)
+        told: set[int] = set()
+        for span_id in spans:
+            for where, own in self._own.get(span_id, ()):
+                if phrase in normal(own):
+                    yield span_id, where, _snippet(own, text)
+                    break
+            else:
+                for where, number in self._refers.get(span_id, ()):
+                    parts = [p for p in sorted(self._reachable(number)) if p not in told and phrase in self._words(p)]
+                    if parts:
+                        told.update(parts)
+                        whole = "\n".join(self._contents.text(parts[-1]))
+                        yield span_id, where, _snippet(whole, text)
+                        break
+
+    def _words(self, number: int) -> str:
+        words = self._normal.get(number)
+        if words is None:
+            words = self._normal[number] = normal("\n".join(self._contents.text(number)))
+        return words
+
+    def _reachable(self, number: int) -> frozenset[int]:
+        """Content `number` and all that it refers to, lists followed back to their beginning."""
+        chain: list[tuple[int, list[int]]] = []
+        below: frozenset[int] = frozenset()
+        at = number
+        while at:
+            known = self._below.get(at)
+            if known is not None:
+                below = known
+                break
+            previous, children = self._children(at)
+            chain.append((at, children))
+            at = previous if all(previous != seen for seen, _ in chain) else 0
+        for at, children in reversed(chain):
+            below = below.union((at,), *(self._reachable(child) for child in children if child < at))
+            self._below[at] = below
+        return below
+
+    def _children(self, number: int) -> tuple[int, list[int]]:
+        found = self._contents.load(number)
+        if found is None or found[0] == 0:
+            return 0, []
+        try:
+            value = decode_value(found[1])
+        except (msgspec.MsgspecError, ValueError, TypeError):
+            return 0, []
+        previous, children = 0, []
+        if found[0] == LIST:
+            previous, value = value[0], value[1]
+        todo = [value]
+        while todo:
+            item = todo.pop()
+            if type(item) is Reference:
+                children.append(item.number)
+            elif type(item) is dict:
+                todo.extend(item.values())
+            elif type(item) is list:
+                todo.extend(item)
+        return previous, children
+
+
+def _snippet(whole: str, text: str) -> str:
+    at = whole.lower().find(text.lower())
+    if at < 0:
+        words = normal(text).split()
+        at = whole.lower().find(words[0]) if words else 0
+    at = max(at, 0)
+    start, end = max(0, at - _SNIPPET), at + len(text) + 2 * _SNIPPET
+    return ("…" if start else "") + whole[start:end] + ("…" if end < len(whole) else "")

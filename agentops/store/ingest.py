@@ -1,0 +1,170 @@
+"""From journals into the store, each record exactly once, in large transactions.
+
+How far a journal has been read is noted in the same transaction as what was read from it. Any process may
+do this for any journal; whoever ends a dead process's journal says which of its spans were interrupted.
+"""
+
+from __future__ import annotations
+
+import array
+import itertools
+import os
+import sqlite3
+import time
+from collections.abc import Callable
+
+from agentops.journal.format import Head, Record, Rotated
+from agentops.journal.names import journals
+from agentops.journal.reading import read, writer_is_alive
+from agentops.store.batch import Batch
+from agentops.store.contents import Contents
+from agentops.store.location import journal_folder
+from agentops.store.packing import pack_and_index, reclaim
+from agentops.store.schema import connect, translate
+
+__all__ = ["Ingester"]
+
+BATCH_RECORDS = 8_000
+BATCH_BYTES = 16 << 20
+#: In a busy program: small steps, and a rest after one during which the program recorded something.
+POLITE_RECORDS = 200
+POLITE_REST_S = 0.004
+
+
+class Ingester:
+    """Brings journals into one store.
+
+    Args:
+        store: path of the database file; made if it is not there.
+
+    Raises:
+        StoreError: it cannot be opened.
+    """
+
+    def __init__(self, store: str) -> None:
+        self._store = store
+        self._connection = connect(store, create=True)
+        self._contents = Contents(self._connection)
+        self._trace_numbers: dict[bytes, int] = {}
+        self._seen: dict[int, set[int]] = {}
+
+    def run(
+        self,
+        process: int | None = None,
+        deadline: float | None = None,
+        pack: bool = False,
+        written: Callable[[], int] | None = None,
+        everything: bool = False,
+    ) -> bool:
+        """Ingest what the journals hold now.
+
+        Args:
+            process: only this process's journals; None takes all.
+            deadline: on the monotonic clock, looked at between transactions.
+            pack: also compress and index contents once there are enough of them.
+            written: makes this polite: while what it gives changes, the program is busy and this rests.
+            everything: pack and index whatever there is.
+
+        Returns:
+            True if nothing was left when it ended.
+
+        Raises:
+            StoreError: the store cannot be written.
+        """
+        folder = journal_folder(self._store)
+        try:
+            for name in journals(folder, process):
+                while self._some_of(os.path.join(folder, name), name, written):
+                    if deadline is not None and time.monotonic() > deadline:
+                        return False
+            if pack or everything:
+                return pack_and_index(self._connection, self._contents, everything, deadline, written)
+            return True
+        except sqlite3.Error as problem:
+            self._forget()
+            raise translate(problem, self._store) from problem
+        except BaseException:
+            self._forget()
+            raise
+
+    def close(self, tidy: bool = False) -> None:
+        """Close the store; `tidy` packs and indexes what is left and gives free pages back."""
+        try:
+            if tidy:
+                pack_and_index(self._connection, self._contents, everything=True)
+                reclaim(self._connection)
+        finally:
+            self._connection.close()
+
+    def _forget(self) -> None:
+        if self._connection.in_transaction:
+            self._connection.execute("ROLLBACK")
+        self._trace_numbers.clear()
+        self._seen.clear()
+
+    def _some_of(self, path: str, name: str, written: Callable[[], int] | None) -> bool:
+        """One transaction's worth of one journal; True if there may be more."""
+        try:
+            descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+        except FileNotFoundError:
+            return False
+        try:
+            alive = writer_is_alive(descriptor)
+            before = written() if written else 0
+            self._connection.execute("BEGIN IMMEDIATE")
+            position, contents, rotated, done = self._progress(name)
+            if done:  # in the store already; whoever did that was stopped before it could delete it
+                self._connection.execute("ROLLBACK")
+                self._remove(path, name)
+                return False
+            limit = POLITE_RECORDS if written else BATCH_RECORDS
+            records: list[tuple[int, Record]] = []
+            start = position
+            for end, record in itertools.islice(read(descriptor, position), limit):
+                position = end
+                if isinstance(record, Rotated):
+                    rotated = True
+                elif record is not None and not isinstance(record, Head):
+                    records.append((end, record))
+                if position - start > BATCH_BYTES:
+                    break
+            process = int(name.split("-")[1], 16)
+            if position == start and alive:
+                self._connection.execute("ROLLBACK")
+                return False
+            batch = Batch(self._connection, self._contents, contents, process, self._trace_numbers, self._seen)
+            batch.apply(records)
+            ended = position == start and not alive
+            if ended and not rotated:
+                batch.interrupt_open_spans()
+            self._connection.execute(
+                "INSERT OR REPLACE INTO journals VALUES (?, ?, ?, ?, ?)",
+                (name, position, contents.tobytes(), rotated, ended),
+            )
+            self._connection.execute("COMMIT")
+            if ended:
+                self._remove(path, name)
+                return False
+        finally:
+            os.close(descriptor)
+        if written and written() != before:
+            time.sleep(POLITE_REST_S)
+        return True
+
+    def _progress(self, name: str) -> tuple[int, array.array[int], bool, bool]:
+        row = self._connection.execute(
+            "SELECT position, contents, rotated, done FROM journals WHERE name = ?", (name,)
+        ).fetchone()
+        contents = array.array("Q")
+        if row is None:
+            return 0, contents, False, False
+        contents.frombytes(row[1])
+        return row[0], contents, bool(row[2]), bool(row[3])
+
+    def _remove(self, path: str, name: str) -> None:
+        """The journal is in the store for good: delete it, then the note that it was."""
+        try:
+            os.unlink(path)
+        except FileNotFoundError:
+            pass
+        self._connection.execute("DELETE FROM journals WHERE name = ? AND done", (name,))

@@ -1,0 +1,113 @@
+"""Where the store is: one function for the program that writes and for everything that reads."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+
+from agentops.errors import UsageError
+
+__all__ = ["StorePath", "find_store", "journal_folder", "prepare"]
+
+FOLDER = ".agentops"
+FILE = "traces.db"
+
+
+class StorePath(str):
+    """Path of the store's database file, with the reason why it is this one."""
+
+    __slots__ = ("reason",)
+    reason: str
+
+    def __new__(cls, path: str, reason: str) -> StorePath:
+        self = super().__new__(cls, path)
+        self.reason = reason
+        return self
+
+
+def find_store(given: str | None = None, start: str | None = None) -> StorePath:
+    """The store that a program started in `start` records into, and that a reader started there opens.
+
+    Args:
+        given: path of a database file, or of a folder for one, that a setting or an option names.
+        start: folder to look from; the working directory if None.
+
+    Returns:
+        The first of: `given`; AGENTOPS_STORE; `.agentops/` in the nearest folder upwards that belongs to
+        this user; a new one beside the nearest `.git` or `pyproject.toml` (not above the home folder); one
+        in `start`; and where that cannot be written, or is the root folder, `$XDG_STATE_HOME/agentops`.
+        Nothing is created.
+
+    Raises:
+        UsageError: if `given` or AGENTOPS_STORE is empty or not absolute and there is no working directory.
+    """
+    if given is not None:
+        return StorePath(_as_file(given), "given")
+    named = os.environ.get("AGENTOPS_STORE")
+    if named:
+        return StorePath(_as_file(named), "AGENTOPS_STORE")
+    try:
+        here = os.path.abspath(start or os.getcwd())
+    except OSError:  # the working directory was removed
+        return _state_store("the working directory is gone")
+    for folder in _upwards(here):
+        candidate = os.path.join(folder, FOLDER)
+        try:
+            if os.stat(candidate).st_uid == os.getuid() and os.path.isdir(candidate):
+                return StorePath(os.path.join(candidate, FILE), f"nearest {FOLDER}/ upwards")
+        except OSError:
+            continue
+    home = os.path.expanduser("~")
+    place, reason = here, "working directory"
+    for folder in _upwards(here):
+        if any(os.path.exists(os.path.join(folder, mark)) for mark in (".git", "pyproject.toml")):
+            place, reason = folder, "beside the project's root"
+            break
+        if folder == home:
+            break
+    if place == os.path.sep or not os.access(place, os.W_OK | os.X_OK):
+        return _state_store(f"{place} cannot hold one")
+    return StorePath(os.path.join(place, FOLDER, FILE), reason)
+
+
+def journal_folder(store: str) -> str:
+    """The folder beside the store `store` in which running programs keep their journals."""
+    return os.path.splitext(store)[0] + ".journal"
+
+
+def prepare(store: str) -> None:
+    """Make the folders of `store`, readable by this user alone, and keep a `.agentops/` out of git.
+
+    Raises:
+        OSError: if they cannot be made.
+    """
+    folder = os.path.dirname(store)
+    if not os.path.isdir(folder):
+        os.makedirs(folder, mode=0o700, exist_ok=True)
+    if os.path.basename(folder) == FOLDER:
+        ignore = os.path.join(folder, ".gitignore")
+        if not os.path.exists(ignore):
+            with open(os.open(ignore, os.O_WRONLY | os.O_CREAT, 0o600), "w") as file:
+                file.write("*\n")
+    os.makedirs(journal_folder(store), mode=0o700, exist_ok=True)
+
+
+def _as_file(path: str) -> str:
+    if not path.strip():
+        raise UsageError("the store's path is empty: give the path of a file, such as .agentops/traces.db")
+    path = os.path.abspath(os.path.expanduser(path))
+    return os.path.join(path, FILE) if os.path.isdir(path) or path.endswith(os.path.sep) else path
+
+
+def _state_store(reason: str) -> StorePath:
+    state = os.environ.get("XDG_STATE_HOME") or os.path.join(os.path.expanduser("~"), ".local", "state")
+    return StorePath(os.path.join(state, "agentops", FILE), reason)
+
+
+def _upwards(folder: str) -> Iterator[str]:
+    while True:
+        yield folder
+        parent = os.path.dirname(folder)
+        if parent == folder:
+            return
+        folder = parent

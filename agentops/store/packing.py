@@ -1,0 +1,138 @@
+"""Compressing and indexing what ingest brought in: later and in bulk, since it costs most."""
+
+from __future__ import annotations
+
+import sqlite3
+import time
+from collections.abc import Callable, Iterator
+from itertools import groupby
+
+import msgspec
+
+from agentops.journal.format import LIST, decode_value
+from agentops.store.contents import BLOCK_BYTES, Contents, pack
+from agentops.store.plain_text import indexable, strings
+
+__all__ = ["index_words", "pack_and_index", "reclaim"]
+
+_ROWS = 2_000
+_ROWS_POLITE = 50
+#: Contents stay as they came until there are this many bytes of them.
+_WAITING_BYTES = 4 * BLOCK_BYTES
+_REMAINDER_BYTES = 16 << 10
+
+
+def pack_and_index(
+    connection: sqlite3.Connection,
+    contents: Contents,
+    everything: bool = False,
+    deadline: float | None = None,
+    written: Callable[[], int] | None = None,
+) -> bool:
+    """Index what is not indexed, and pack contents into blocks; True if that is done.
+
+    Args:
+        connection: the store.
+        contents: its contents.
+        everything: also what would wait for more to come.
+        deadline: on the monotonic clock.
+        written: makes this polite, see `Ingester.run`.
+    """
+    if not everything:
+        (waiting,) = connection.execute(
+            "SELECT coalesce(sum(length(data)), 0) FROM (SELECT data FROM fresh LIMIT 1000)"
+        ).fetchone()
+        if waiting < _WAITING_BYTES:
+            return True
+    for step in (_index_some, _pack_some):
+        while step(connection, everything, _ROWS_POLITE if written else _ROWS):
+            if deadline is not None and time.monotonic() > deadline:
+                return False
+            if written:
+                _rest_while_busy(written)
+    return True
+
+
+def index_words(connection: sqlite3.Connection) -> None:
+    """Index all that is not indexed yet: before a search."""
+    while _index_some(connection, True, _ROWS):
+        pass
+
+
+def _rest_while_busy(written: Callable[[], int]) -> None:
+    before = written()
+    time.sleep(0.002)
+    while written() != before:
+        before = written()
+        time.sleep(0.004)
+
+
+def _index_some(connection: sqlite3.Connection, everything: bool, rows: int) -> bool:
+    connection.execute("BEGIN IMMEDIATE")
+    try:
+        fresh = connection.execute(
+            "SELECT id, form, data FROM fresh WHERE NOT indexed ORDER BY id LIMIT ?", (rows,)
+        ).fetchall()
+        texts = connection.execute("SELECT id, text FROM fresh_text ORDER BY id LIMIT ?", (rows,)).fetchall()
+        documents = [(number, indexable(_texts(form, data))) for number, form, data in fresh if form != LIST]
+        documents += [(number, indexable([text])) for number, text in texts]
+        documents.sort()
+        connection.executemany("INSERT INTO words (rowid, text) VALUES (?, ?)", documents)
+        connection.executemany("UPDATE fresh SET indexed = 1 WHERE id = ?", [row[:1] for row in fresh])
+        connection.executemany("DELETE FROM fresh_text WHERE id = ?", [row[:1] for row in texts])
+        connection.execute("COMMIT")
+    except BaseException:
+        connection.execute("ROLLBACK")
+        raise
+    return len(fresh) == rows or len(texts) == rows
+
+
+def _texts(form: int, data: bytes) -> list[str]:
+    try:
+        return strings(decode_value(data))
+    except (msgspec.MsgspecError, ValueError, TypeError, RecursionError):
+        return []
+
+
+def _pack_some(connection: sqlite3.Connection, everything: bool, rows: int) -> bool:
+    connection.execute("BEGIN IMMEDIATE")
+    try:
+        fresh = connection.execute(
+            "SELECT id, form, data FROM fresh WHERE indexed ORDER BY id LIMIT ?", (rows,)
+        ).fetchall()
+        packed: list[tuple[int, int, bytes]] = []
+        for items, size in _in_blocks(fresh):
+            if size < BLOCK_BYTES and (len(fresh) == rows or not everything or size < _REMAINDER_BYTES):
+                break  # wait for more
+            packed += items
+            connection.execute(
+                "INSERT INTO blocks VALUES (?, ?, ?)", (items[0][0], items[-1][0], pack(items))
+            )
+        connection.executemany("DELETE FROM fresh WHERE id = ?", [item[:1] for item in packed])
+        connection.execute("COMMIT")
+    except BaseException:
+        connection.execute("ROLLBACK")
+        raise
+    return bool(packed) and len(fresh) == rows
+
+
+def _in_blocks(
+    rows: list[tuple[int, int, bytes]],
+) -> Iterator[tuple[list[tuple[int, int, bytes]], int]]:
+    """Rows in groups of BLOCK_BYTES, with their size; ids in a block have none of another block between."""
+    total = 0
+
+    def block(row: tuple[int, int, bytes]) -> int:
+        nonlocal total
+        total += len(row[2])
+        return (total - 1) // BLOCK_BYTES
+
+    for _, group in groupby(rows, key=block):
+        items = list(group)
+        yield items, sum(len(item[2]) for item in items)
+
+
+def reclaim(connection: sqlite3.Connection) -> None:
+    """Give pages that are free back to the file system, and shorten the write-ahead log."""
+    connection.execute("PRAGMA incremental_vacuum").fetchall()
+    connection.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchall()

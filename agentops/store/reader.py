@@ -1,0 +1,382 @@
+"""All questions to the store, answered with typed rows. Nothing outside of agentops/store writes SQL."""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import Iterator
+from typing import TYPE_CHECKING, Any
+
+from agentops.conventions import KIND_NUMBER
+from agentops.errors import NotFound, StoreError, UsageError
+from agentops.journal.names import journals
+from agentops.store.filters import Filter, Term
+from agentops.store.location import find_store, journal_folder
+from agentops.store.rows import STATUS, Hit, ScoreRow, SpanDetail, SpanRow, TraceRow
+from agentops.store.schema import connect, signed, translate
+
+if TYPE_CHECKING:
+    from agentops.store.contents import Contents
+
+__all__ = ["Reader"]
+
+_TRACE = (
+    "no, hex(trace_id), traces.name, kind, status, start_ns, end_ns, spans, errors, open, llm_calls, input_tokens, "
+    "output_tokens, cost_usd, session, user, tags"
+)
+_SPAN = (
+    "span_id, parent_id, names.text, kind, status, start_ns, end_ns, models.text, input_tokens, output_tokens, "
+    "cost_usd, error"
+)
+_SPANS = "spans JOIN names ON names.id = spans.name LEFT JOIN names AS models ON models.id = spans.model"
+
+
+class Reader:
+    """Asks one store. What running and dead programs have in their journals is brought in first.
+
+    Args:
+        store: path of the database file; the nearest store if None.
+
+    Raises:
+        NotFound: there is no store, and no journal that could become one.
+        StoreError: it cannot be read.
+    """
+
+    def __init__(self, store: str | None = None) -> None:
+        import os
+
+        self.path = str(find_store(store))
+        self._journals = journal_folder(self.path)
+        if not os.path.exists(self.path) and not journals(self._journals):
+            raise NotFound(f"there is no store at {self.path}: nothing was recorded here yet")
+        self._ingester: Any = None
+        self.refresh(opening=True)
+        self._connection = connect(self.path)
+        self._contents_: Contents | None = None
+
+    def refresh(self, opening: bool = False) -> bool:
+        """Bring in what was recorded since; True if there were journals to look at."""
+        if not journals(self._journals):
+            return False
+        from agentops.store.ingest import Ingester  # with it comes the decoder: only if there is something
+
+        try:
+            if self._ingester is None:
+                self._ingester = Ingester(self.path)
+            self._ingester.run()
+        except StoreError:
+            if opening and not self._readable():
+                raise
+        return True
+
+    def _readable(self) -> bool:
+        import os
+
+        return os.access(self.path, os.R_OK) and not os.access(self.path, os.W_OK)
+
+    def close(self) -> None:
+        """Let go of the store."""
+        if self._ingester is not None:
+            self._ingester.close()
+        self._connection.close()
+
+    def __enter__(self) -> Reader:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def _rows(self, sql: str, parameters: tuple[Any, ...] | list[Any] = ()) -> list[Any]:
+        try:
+            return self._connection.execute(sql, parameters).fetchall()
+        except sqlite3.Error as problem:
+            raise translate(problem, self.path) from problem
+
+    # -- traces --------------------------------------------------------------------------------------
+
+    def traces(
+        self, filter: Filter | None = None, limit: int | None = 100, before: TraceRow | None = None
+    ) -> list[TraceRow]:
+        """Traces that `filter` selects, newest first.
+
+        Args:
+            filter: see `agentops.store.filters`; None selects all.
+            limit: at most this many; None for all of them.
+            before: only those that come after this one in the list.
+        """
+        found: list[TraceRow] = []
+        for row in self.iter_traces(filter, before):
+            if limit is not None and len(found) >= limit:
+                break
+            found.append(row)
+        return found
+
+    def iter_traces(self, filter: Filter | None = None, before: TraceRow | None = None) -> Iterator[TraceRow]:
+        """As `traces`, one at a time."""
+        filter = filter or Filter()
+        where, parameters = self._conditions(filter)
+        if before is not None:
+            where.append("(start_ns, no) < (?, ?)")
+            parameters += [before.start_ns, before.no]
+        condition = f" WHERE {' AND '.join(where)}" if where else ""
+        sql = f"SELECT {_TRACE} FROM traces{condition} ORDER BY start_ns DESC, no DESC"
+        check = self._span_check(filter)
+        try:
+            for row in self._connection.execute(sql, parameters):
+                trace = _trace(row)
+                if check is None or check(trace):
+                    yield trace
+        except sqlite3.Error as problem:
+            raise translate(problem, self.path) from problem
+
+    def count(self) -> int:
+        """How many traces there are."""
+        return int(self._rows("SELECT count(*) FROM traces")[0][0])
+
+    def trace(self, which: str) -> TraceRow:
+        """One trace by its id, the beginning of one, or `latest`.
+
+        Raises:
+            NotFound: there is none.
+            UsageError: several ids begin so.
+        """
+        if which == "latest":
+            rows = self._rows(f"SELECT {_TRACE} FROM traces ORDER BY start_ns DESC, no DESC LIMIT 1")
+            if not rows:
+                raise NotFound(f"{self.path} holds no traces yet")
+            return _trace(rows[0])
+        which = which.lower()
+        low, high = _id_range(which)
+        rows = self._rows(f"SELECT {_TRACE} FROM traces WHERE trace_id BETWEEN ? AND ? LIMIT 3", (low, high))
+        if not rows:
+            raise NotFound(f"there is no trace {which!r} in {self.path}: `agentops ls` lists them")
+        if len(rows) > 1:
+            raise UsageError(f"several traces begin with {which!r}: give more of the id")
+        return _trace(rows[0])
+
+    # -- spans ---------------------------------------------------------------------------------------
+
+    def spans(self, trace: TraceRow) -> list[SpanRow]:
+        """The skeleton of a trace, in the order of starting."""
+        rows = self._rows(f"SELECT {_SPAN} FROM {_SPANS} WHERE trace = ?", (trace.no,))
+        rows.sort(key=_start_of)
+        return list(map(SpanRow._make, rows))
+
+    def span(self, trace: TraceRow, span_id: int | str) -> SpanDetail:
+        """One span, whole.
+
+        Raises:
+            NotFound: the trace has no such span.
+        """
+        number = signed(int(span_id, 16)) if isinstance(span_id, str) else span_id
+        for detail in self._details(trace, "AND span_id = ?", (number,)):
+            return detail
+        raise NotFound(f"trace {trace.trace_id} has no span {span_id!r}")
+
+    def details(self, trace: TraceRow) -> Iterator[SpanDetail]:
+        """All spans of a trace, whole, in the order of starting."""
+        return self._details(trace, "", ())
+
+    def _details(self, trace: TraceRow, where: str, parameters: tuple[Any, ...]) -> Iterator[SpanDetail]:
+        from agentops.store.details import details
+
+        return details(self._connection, self._contents, trace, where, parameters)
+
+    def scores(self, trace: TraceRow) -> list[ScoreRow]:
+        """Scores of a trace and of its spans, in the order of being given."""
+        rows = self._rows(
+            "SELECT hex(trace_id), span_id, name, coalesce(number, label), comment, time_ns FROM scores "
+            "WHERE trace_id = ? ORDER BY id",
+            (bytes.fromhex(trace.trace_id),),
+        )
+        return [
+            ScoreRow(row[0].lower(), None if row[1] is None else format(row[1] & (2**64 - 1), "016x"), *row[2:])
+            for row in rows
+        ]
+
+    def find_spans(self, filter: Filter, limit: int | None = 100) -> list[tuple[TraceRow, SpanRow]]:
+        """Spans that `filter` selects, newest first; all keys are the span's."""
+        from agentops.store.details import Texts
+
+        found: list[tuple[TraceRow, SpanRow]] = []
+        of_trace = Filter(tuple(t for t in filter.terms if t.key in ("session", "user", "tag", "trace", "score")))
+        candidates = Filter((*of_trace.terms, *(t for t in filter.terms if t.key == "text" and not t.negated)))
+        where, parameters = _span_conditions(filter)
+        texts = [term for term in filter.terms if term.key == "text"]
+        for trace in self.iter_traces(candidates):
+            rows = self._rows(
+                f"SELECT {_SPAN} FROM {_SPANS} WHERE trace = ? AND {where} ORDER BY start_ns DESC", (trace.no, *parameters)
+            )
+            if not rows:
+                continue
+            looked = Texts(self._connection, self._contents, trace) if texts else None
+            for row in rows:
+                if looked is None or all(looked.has(row[0], str(t.value)) != t.negated for t in texts):
+                    found.append((trace, SpanRow._make(row)))
+                    if limit is not None and len(found) >= limit:
+                        return found
+        return found
+
+    def search(self, text: str, limit: int = 20) -> list[Hit]:
+        """Spans in which `text` stands, newest trace first; of a resent message, the first span that has it."""
+        from agentops.store.details import Texts
+
+        hits: list[Hit] = []
+        for trace in self.iter_traces(Filter((Term("text", ":", text),))):
+            spans = {span.span_id: span for span in self.spans(trace)}
+            for span_id, where, snippet in Texts(self._connection, self._contents, trace).find(text, list(spans)):
+                hits.append(Hit(trace, spans[span_id], where, snippet))
+                if len(hits) >= limit:
+                    return hits
+        return hits
+
+    # -- how filters become SQL ----------------------------------------------------------------------
+
+    def _conditions(self, filter: Filter) -> tuple[list[str], list[Any]]:
+        where: list[str] = []
+        parameters: list[Any] = []
+        together: list[str] = []
+        together_parameters: list[Any] = []
+        for term in filter.terms:
+            if term.key == "text":
+                continue
+            if term.of_span:
+                condition, values = _span_condition(term)
+                if term.negated:
+                    where.append(f"NOT EXISTS (SELECT 1 FROM spans WHERE trace = traces.no AND {condition})")
+                    parameters += values
+                else:
+                    together.append(condition)
+                    together_parameters += values
+                continue
+            condition, values = _trace_condition(term)
+            where.append(f"NOT ifnull({condition}, 0)" if term.negated else condition)
+            parameters += values
+        if together:
+            where.append(f"EXISTS (SELECT 1 FROM spans WHERE trace = traces.no AND {' AND '.join(together)})")
+            parameters += together_parameters
+        for word in filter.words:
+            self._index()
+            from agentops.store.plain_text import query
+
+            where.append("no IN (SELECT trace FROM uses WHERE content IN (SELECT rowid FROM words WHERE words MATCH ?))")
+            parameters.append(query(word) or '""')
+        return where, parameters
+
+    def _span_check(self, filter: Filter) -> Any:
+        """What SQL cannot tell: whether phrases, or several things about a span, hold together on one."""
+        from agentops.store.plain_text import normal
+
+        texts = [term for term in filter.terms if term.key == "text"]
+        of_span = [term for term in filter.terms if term.of_span and not term.negated and term.key != "text"]
+        simple = len(texts) == 1 and not of_span and not texts[0].negated
+        if not texts or (simple and len(normal(str(texts[0].value)).split()) == 1):
+            return None
+        for term in texts:
+            if not normal(str(term.value)).strip():
+                raise UsageError(f"there is no word in {term.value!r} that could be looked for")
+        from agentops.store.details import Texts
+
+        where, parameters = _span_conditions(Filter(tuple(of_span)))
+
+        def check(trace: TraceRow) -> bool:
+            spans = [
+                row[0] for row in self._rows(f"SELECT span_id FROM spans WHERE trace = ? AND {where}", (trace.no, *parameters))
+            ]
+            looked = Texts(self._connection, self._contents, trace)
+            every = [row[0] for row in self._rows("SELECT span_id FROM spans WHERE trace = ?", (trace.no,))]
+            if any(term.negated and any(looked.has(s, str(term.value)) for s in every) for term in texts):
+                return False
+            return any(all(looked.has(s, str(t.value)) for t in texts if not t.negated) for s in spans)
+
+        return check
+
+    def _index(self) -> None:
+        """Words that came in since are indexed before anything is looked for."""
+        waiting = self._rows("SELECT EXISTS (SELECT 1 FROM fresh WHERE NOT indexed) OR EXISTS (SELECT 1 FROM fresh_text)")
+        if waiting[0][0]:
+            from agentops.store.packing import index_words
+
+            try:
+                index_words(self._connection)
+            except sqlite3.Error as problem:
+                if "readonly" not in str(problem):
+                    raise translate(problem, self.path) from problem
+
+    @property
+    def _contents(self) -> Contents:
+        if self._contents_ is None:
+            from agentops.store.contents import Contents
+
+            self._contents_ = Contents(self._connection)
+        return self._contents_
+
+
+def _start_of(row: tuple[Any, ...]) -> tuple[int, int]:
+    return row[5], row[0]
+
+
+def _trace(row: tuple[Any, ...]) -> TraceRow:
+    return TraceRow(row[0], row[1].lower(), *row[2:])
+
+
+def _id_range(prefix: str) -> tuple[bytes, bytes]:
+    try:
+        if not 0 < len(prefix) <= 32:
+            raise ValueError
+        return bytes.fromhex(prefix.ljust(32, "0")), bytes.fromhex(prefix.ljust(32, "f"))
+    except ValueError:
+        raise UsageError(f"{prefix!r} is no trace's id, no beginning of one and not `latest`") from None
+
+
+_COLUMNS = {"cost": "cost_usd", "took": "(end_ns - start_ns)", "tokens": "(input_tokens + output_tokens)"}
+
+
+def _trace_condition(term: Term) -> tuple[str, list[Any]]:
+    key, value = term.key, term.value
+    if key in ("cost", "took", "tokens", "spans", "errors"):
+        return f"{_COLUMNS.get(key, key)} {term.operator} ?", [value]
+    if key in ("since", "until"):
+        return f"start_ns {'>=' if key == 'since' else '<'} ?", [int(value)]
+    if key == "status":
+        return "status = ?", [STATUS.index(str(value))]
+    if key == "trace":
+        return "trace_id BETWEEN ? AND ?", list(_id_range(str(value)))
+    if key == "tag":
+        return "EXISTS (SELECT 1 FROM json_each(tags) WHERE value = ?)", [value]
+    if key == "score":
+        compare = "" if term.operator == ":" else f" AND number {term.operator} ?"
+        values = [term.name] if term.operator == ":" else [term.name, value]
+        return f"trace_id IN (SELECT trace_id FROM scores WHERE name = ?{compare})", values
+    return f"{key} = ?", [value]  # session, user
+
+
+def _span_condition(term: Term) -> tuple[str, list[Any]]:
+    if term.key == "kind":
+        return "spans.kind = ?", [KIND_NUMBER[str(term.value)]]
+    pattern = "%" + str(term.value).replace("\\", "\\\\").replace("%", "\\%").replace("_", "\\_") + "%"
+    return f"spans.{term.key} IN (SELECT id FROM names WHERE text LIKE ? ESCAPE '\\')", [pattern]
+
+
+def _span_conditions(filter: Filter) -> tuple[str, list[Any]]:
+    """Conditions on spans alone: for lists of spans, where all keys are the span's."""
+    where: list[str] = []
+    parameters: list[Any] = []
+    for term in filter.terms:
+        if term.key in ("kind", "name", "model"):
+            condition, values = _span_condition(term)
+        elif term.key in ("cost", "took", "tokens"):
+            column = _COLUMNS[term.key].replace("end_ns", "spans.end_ns")
+            condition, values = f"{column} {term.operator} ?", [term.value]
+        elif term.key in ("since", "until"):
+            condition, values = f"start_ns {'>=' if term.key == 'since' else '<'} ?", [int(term.value)]
+        elif term.key == "status":
+            condition, values = "status = ?", [STATUS.index(str(term.value))]
+        elif term.key == "errors":
+            condition, values = f"(status = 2) {term.operator} ?", [term.value]
+        elif term.key == "spans":
+            raise UsageError("spans> and spans< count a trace's spans: leave out --spans")
+        else:
+            continue
+        where.append(f"NOT ifnull({condition}, 0)" if term.negated else condition)
+        parameters += values
+    return " AND ".join(where) or "1", parameters

@@ -1,0 +1,232 @@
+"""The store's tables as plain SQL, opening it, and bringing an older one up to date.
+
+`agentops.store.models` has the same tables as SQLModel classes, for notebooks and for low-rate writing;
+a test holds the two together. The statements stand here in full because importing SQLModel takes longer
+than all that a listing does.
+"""
+
+from __future__ import annotations
+
+import os
+import sqlite3
+from collections.abc import Callable
+
+from agentops.errors import StoreBusy, StoreDamaged, StoreError, StoreTooNew
+
+__all__ = ["APPLICATION_ID", "TABLES", "VERSION", "connect", "signed", "translate", "unsigned"]
+
+APPLICATION_ID = 0x41474F50  # "AGOP"
+BUSY_S = 10.0
+
+#: Statements of version 1. Numbers of kinds and status: see conventions.KINDS and journal.format.STATUS.
+TABLES = """
+CREATE TABLE traces (
+    no INTEGER PRIMARY KEY,
+    trace_id BLOB NOT NULL UNIQUE,
+    root INTEGER,
+    name TEXT NOT NULL,
+    kind INTEGER NOT NULL,
+    status INTEGER NOT NULL,
+    start_ns INTEGER NOT NULL,
+    end_ns INTEGER,
+    spans INTEGER NOT NULL,
+    errors INTEGER NOT NULL,
+    open INTEGER NOT NULL,
+    llm_calls INTEGER NOT NULL,
+    input_tokens INTEGER NOT NULL,
+    output_tokens INTEGER NOT NULL,
+    cost_usd FLOAT,
+    session TEXT,
+    user TEXT,
+    tags TEXT,
+    metadata BLOB
+);
+CREATE INDEX traces_start ON traces (start_ns);
+CREATE INDEX traces_status ON traces (status, start_ns) WHERE status != 1;
+CREATE INDEX traces_errors ON traces (start_ns) WHERE errors > 0;
+CREATE INDEX traces_session ON traces (session, start_ns) WHERE session IS NOT NULL;
+CREATE INDEX traces_user ON traces (user, start_ns) WHERE user IS NOT NULL;
+CREATE TABLE spans (
+    trace INTEGER NOT NULL,
+    span_id INTEGER NOT NULL,
+    parent_id INTEGER,
+    name INTEGER NOT NULL,
+    kind INTEGER NOT NULL,
+    status INTEGER NOT NULL,
+    start_ns INTEGER NOT NULL,
+    end_ns INTEGER,
+    input INTEGER,
+    output INTEGER,
+    model INTEGER,
+    input_tokens INTEGER,
+    output_tokens INTEGER,
+    cost_usd FLOAT,
+    error TEXT,
+    body BLOB,
+    PRIMARY KEY (trace, span_id)
+) WITHOUT ROWID;
+CREATE TABLE events (
+    trace INTEGER NOT NULL,
+    span_id INTEGER NOT NULL,
+    time_ns INTEGER NOT NULL,
+    n INTEGER NOT NULL,
+    name TEXT NOT NULL,
+    body BLOB,
+    PRIMARY KEY (trace, span_id, time_ns, n)
+) WITHOUT ROWID;
+CREATE TABLE scores (
+    id INTEGER PRIMARY KEY,
+    trace_id BLOB NOT NULL,
+    span_id INTEGER,
+    name TEXT NOT NULL,
+    number FLOAT,
+    label TEXT,
+    comment TEXT,
+    time_ns INTEGER NOT NULL
+);
+CREATE INDEX scores_trace ON scores (trace_id);
+CREATE TABLE names (
+    id INTEGER PRIMARY KEY,
+    text TEXT NOT NULL UNIQUE
+);
+CREATE TABLE contents (
+    key INTEGER NOT NULL,
+    id INTEGER NOT NULL,
+    PRIMARY KEY (key, id)
+) WITHOUT ROWID;
+CREATE TABLE fresh (
+    id INTEGER PRIMARY KEY,
+    form INTEGER NOT NULL,
+    data BLOB NOT NULL,
+    indexed INTEGER NOT NULL
+);
+CREATE TABLE blocks (
+    first INTEGER PRIMARY KEY,
+    last INTEGER NOT NULL,
+    data BLOB NOT NULL
+);
+CREATE TABLE uses (
+    content INTEGER NOT NULL,
+    trace INTEGER NOT NULL,
+    PRIMARY KEY (content, trace)
+) WITHOUT ROWID;
+CREATE TABLE fresh_text (
+    id INTEGER PRIMARY KEY,
+    text TEXT NOT NULL
+);
+CREATE TABLE journals (
+    name TEXT NOT NULL PRIMARY KEY,
+    position INTEGER NOT NULL,
+    contents BLOB NOT NULL,
+    rotated INTEGER NOT NULL,
+    done INTEGER NOT NULL
+) WITHOUT ROWID;
+CREATE TABLE open_spans (
+    process INTEGER NOT NULL,
+    trace INTEGER NOT NULL,
+    span_id INTEGER NOT NULL,
+    PRIMARY KEY (process, trace, span_id)
+) WITHOUT ROWID;
+CREATE TABLE meta (
+    name TEXT NOT NULL PRIMARY KEY,
+    value INTEGER NOT NULL
+) WITHOUT ROWID;
+"""
+
+#: The index of words. It keeps no text and no positions: the store has the text, and a reader looks.
+WORDS = """
+CREATE VIRTUAL TABLE words USING fts5 (
+    text, content='', columnsize=0, detail=none, tokenize='unicode61 remove_diacritics 2'
+);
+"""
+
+
+def _create(connection: sqlite3.Connection) -> None:
+    """Version 1: everything."""
+    for statement in (TABLES + WORDS).split(";\n"):
+        if statement.strip():
+            connection.execute(statement)
+    connection.execute("INSERT INTO meta VALUES ('content', 0)")
+    connection.execute(f"PRAGMA application_id = {APPLICATION_ID}")
+
+
+#: One function a version, each run in one transaction together with setting the version.
+MIGRATIONS: tuple[Callable[[sqlite3.Connection], None], ...] = (_create,)
+VERSION = len(MIGRATIONS)
+
+
+def connect(path: str, *, create: bool = False) -> sqlite3.Connection:
+    """Open the store at `path`, made or brought up to date if need be.
+
+    The class is called, not `sqlite3.connect`, which instrumentation replaces: our own statements must
+    not be traced. Autocommit: transactions are begun by hand.
+
+    Args:
+        path: the database file.
+        create: make it if it is not there.
+
+    Raises:
+        StoreTooNew, StoreDamaged, StoreBusy, StoreError: as their names say; the file is untouched.
+    """
+    if not create and not os.path.exists(path):
+        raise StoreError(f"there is no store at {path}")
+    made = not os.path.exists(path)
+    try:
+        if made:
+            os.close(os.open(path, os.O_RDWR | os.O_CREAT, 0o600))
+        connection = sqlite3.Connection(path, timeout=BUSY_S, isolation_level=None, check_same_thread=False)
+    except (OSError, sqlite3.Error) as problem:
+        raise translate(problem, path) from problem
+    try:
+        (version,) = connection.execute("PRAGMA user_version").fetchone()
+        if version > VERSION:
+            raise StoreTooNew(
+                f"{path} was written by a newer agentops (format {version}, this one knows {VERSION}): "
+                "install that version to read it; nothing was changed"
+            )
+        if version < VERSION:
+            if version == 0:
+                connection.execute("PRAGMA auto_vacuum = INCREMENTAL")
+                connection.execute("PRAGMA journal_mode = WAL")
+            _migrate(connection)
+        connection.execute("PRAGMA synchronous = NORMAL")
+        return connection
+    except (sqlite3.Error, StoreError) as problem:
+        connection.close()
+        raise translate(problem, path) from problem
+
+
+def _migrate(connection: sqlite3.Connection) -> None:
+    connection.execute("BEGIN IMMEDIATE")
+    try:
+        (version,) = connection.execute("PRAGMA user_version").fetchone()  # another process was faster?
+        for number in range(version, VERSION):
+            MIGRATIONS[number](connection)
+        connection.execute(f"PRAGMA user_version = {VERSION}")
+        connection.execute("COMMIT")
+    except BaseException:
+        if connection.in_transaction:
+            connection.execute("ROLLBACK")
+        raise
+
+
+def translate(problem: Exception, path: str) -> StoreError:
+    """SQLite's and the system's errors as ours, with what to do."""
+    if isinstance(problem, StoreError):
+        return problem
+    text = str(problem)
+    if "locked" in text or "busy" in text:
+        return StoreBusy(f"{path} is locked by another program for longer than {BUSY_S:.0f} s: {text}")
+    if "not a database" in text or "malformed" in text or "no such table" in text:
+        return StoreDamaged(f"{path}: {text}. Move it aside; a new store is begun and nothing else is lost")
+    return StoreError(f"{path} cannot be opened: {text}")
+
+
+def signed(number: int) -> int:
+    """A 64-bit id as SQLite's signed integer."""
+    return number - (1 << 64) if number >= 1 << 63 else number
+
+
+def unsigned(number: int) -> int:
+    """The 64-bit id of SQLite's signed integer."""
+    return number + (1 << 64) if number < 0 else number

@@ -1,0 +1,277 @@
+"""Beside an SDK tracer provider: every span is in both places, once, in the same tree.
+
+Our processor hangs on the application's provider and alone writes both edges of each span, ours and
+others'. The SDK's span is OpenTelemetry's current one; our object stands under a key of our own and adds
+input, output and scope. Where the provider's sampler drops a span of ours, or the processor was thrown
+away, our object writes for itself. This module is imported only where there is an SDK provider.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
+
+from opentelemetry.context import _RUNTIME_CONTEXT, Context
+from opentelemetry.sdk.trace import ReadableSpan, SpanProcessor
+from opentelemetry.sdk.trace import Span as SdkSpan
+from opentelemetry.trace import Span as OtelSpan
+from opentelemetry.trace import SpanKind, StatusCode
+from opentelemetry.trace.propagation import _SPAN_KEY
+
+from agentops import conventions
+from agentops.journal.format import ABSENT, END, ERROR, EVENT, OK, START
+from agentops.recorder.capture import New
+from agentops.recorder.recorder import recorder
+from agentops.safety import failed
+from agentops.trace.span import OUR_KEY, Span, _clock, _describe, _take, _wall
+
+if TYPE_CHECKING:
+    from opentelemetry.util.types import AttributeValue
+
+__all__ = ["Joined", "Processor", "join", "own_provider"]
+
+_CLIENT_KINDS = ("llm", "embedding", "retrieval", "rerank")
+_TRACER_NAME = "agentops"
+
+
+class Processor(SpanProcessor):
+    """Writes both edges of every span of a provider."""
+
+    def __init__(self) -> None:
+        self.open: dict[int, Span] = {}  # spans of ours by id: on_end gets a snapshot, not the span
+
+    def on_start(self, span: SdkSpan, parent_context: Context | None = None) -> None:
+        try:
+            ours = (parent_context or Context()).get(OUR_KEY)
+            context = span.get_span_context()
+            if isinstance(ours, Span) and ours._started is False and ours._id == 0:
+                ours._sdk = span
+                ours._take_ids(context.trace_id, context.span_id)
+                self.open[context.span_id] = ours
+                ours._write_start(span.parent.span_id if span.parent else 0, span.start_time or _wall())
+                return
+            _write_foreign_start(span)
+        except Exception as problem:  # noqa: BLE001
+            failed("recording another library's span", problem)
+
+    def on_end(self, span: ReadableSpan) -> None:
+        try:
+            context = span.get_span_context()
+            ours = self.open.pop(context.span_id, None) if context else None
+            if ours is None:
+                _write_foreign_end(span)
+                return
+            for event in span.events:
+                if event.timestamp not in ours._event_times and event.name != "exception":
+                    _write_event(ours._trace, ours._id, event)
+            ours._write_end(span.end_time or _wall(), {**_plain(span.attributes), **(ours._attributes or {})})
+        except Exception as problem:  # noqa: BLE001
+            failed("recording another library's span", problem)
+
+    def shutdown(self) -> None:
+        """The application's shutdown of its provider does not end the recorder."""
+
+    def force_flush(self, timeout_millis: int = 30000) -> bool:
+        return recorder.flush(timeout_millis / 1000)
+
+
+class Joined:
+    """A provider that our processor hangs on; spans of ours are made through it.
+
+    Args:
+        provider: an SDK tracer provider.
+    """
+
+    def __init__(self, provider: Any) -> None:
+        self._provider = provider
+        self._tracer = provider.get_tracer(_TRACER_NAME)
+        self.processor = Processor()
+        self._attach_processor()
+
+    def _attach_processor(self) -> None:
+        # Not provider.add_span_processor where it can be avoided: Phoenix's throws its exporter away in it.
+        target = getattr(self._provider, "_active_span_processor", None)
+        (target if hasattr(target, "add_span_processor") else self._provider).add_span_processor(self.processor)
+
+    def start(self, span: Span, context: Context) -> None:
+        """Start `span` through the provider and make both current."""
+        ours = context.get(OUR_KEY)
+        span._epoch = recorder.epoch
+        span._event_times = set()
+        inside = Context({**context, OUR_KEY: span})
+        span._above = ours if isinstance(ours, Span) else None
+        sdk = self._tracer.start_span(
+            span.name,
+            context=inside,
+            kind=SpanKind.CLIENT if span.kind in _CLIENT_KINDS else SpanKind.INTERNAL,
+            attributes=_outside(span),
+            links=span._links,
+        )
+        if not span._started:  # dropped by the sampler, or nobody called our processor
+            made = sdk.get_span_context()
+            current = context.get(_SPAN_KEY)
+            parent = current.get_span_context() if isinstance(current, OtelSpan) else None
+            if isinstance(sdk, SdkSpan):
+                span._sdk = sdk
+                self.processor.open[made.span_id] = span
+                self._attach_processor()
+            if not made.is_valid or (parent and made.span_id == parent.span_id):
+                span._take_ids(made.trace_id or recorder.random_bits(128), recorder.random_bits(64))
+            else:
+                span._take_ids(made.trace_id, made.span_id)
+            span._write_start(parent.span_id if parent and parent.is_valid else 0, _clock() + span._offset)
+        span._token = _RUNTIME_CONTEXT.attach(Context({**inside, _SPAN_KEY: sdk}))
+
+    def set_attribute(self, span: Span, key: str, value: Any) -> None:
+        """Hand an attribute of ours to the SDK's span, if it is one that OpenTelemetry takes."""
+        if span._sdk is not None and span._sdk.is_recording() and isinstance(value, (str, int, float, bool)):
+            span._sdk.set_attribute(key, value)
+
+    def add_event(self, span: Span, name: str, attributes: Mapping[str, Any] | None, time_ns: int) -> None:
+        """Hand an event of ours to the SDK's span."""
+        span._event_times.add(time_ns)
+        if span._sdk is not None:
+            simple = {k: v for k, v in (attributes or {}).items() if isinstance(v, (str, int, float, bool))}
+            span._sdk.add_event(name, simple, time_ns)
+
+    def record_exception(self, span: Span, exception: BaseException) -> None:
+        """The application's exporter sees the exception as the SDK would have recorded it."""
+        if span._sdk is not None and span._sdk.is_recording():
+            if isinstance(exception, Exception):
+                span._sdk.record_exception(exception)
+            kind, message, _ = _describe(exception)
+            span._sdk.set_status(StatusCode.ERROR, f"{kind}: {message}")
+
+    def end(self, span: Span, time_ns: int) -> None:
+        """End the SDK's span; write our own end if our processor was not called."""
+        sdk = span._sdk
+        if sdk is not None and sdk.is_recording():
+            sdk.end(time_ns)
+        if self.processor.open.pop(span._id, None) is not None:
+            span._write_end(time_ns, span._attributes)
+
+
+def join(provider: object) -> Joined | None:
+    """Join `provider` if it is an SDK's; None for no provider, one of another make, and our own."""
+    if provider is None or provider is _Own.provider or not hasattr(provider, "add_span_processor"):
+        return None
+    return Joined(provider)
+
+
+class _Own:
+    provider: object = None
+
+
+def own_provider() -> Any:
+    """An SDK provider of ours whose spans land in the same tree as `span()`'s; made once."""
+    if _Own.provider is None:
+        from opentelemetry.sdk.trace import SpanLimits, TracerProvider
+
+        # The SDK's default of 128 attributes drops flattened messages without a word.
+        limits = SpanLimits(max_span_attributes=10_000)
+        provider = TracerProvider(span_limits=limits, shutdown_on_exit=False)
+        provider.add_span_processor(Processor())
+        _Own.provider = provider
+    return _Own.provider
+
+
+def _outside(span: Span) -> dict[str, Any]:
+    """What the application's exporter gets of a span of ours at its start: no input."""
+    facts: dict[str, Any] = {
+        conventions.OPERATION_NAME: conventions.OPERATION[span.kind],
+        conventions.OI_KIND: conventions.OPENINFERENCE[span.kind],
+    }
+    scope = span._scope or {}
+    if "session" in scope:
+        facts[conventions.OI_SESSION] = facts[conventions.CONVERSATION_ID] = scope["session"]
+    if "user" in scope:
+        facts[conventions.OI_USER] = scope["user"]
+    simple = {k: v for k, v in (span._attributes or {}).items() if isinstance(v, (str, int, float, bool))}
+    return {**facts, **simple}
+
+
+def _plain(attributes: Mapping[str, AttributeValue] | None) -> dict[str, Any]:
+    return dict(attributes or {})
+
+
+def _write_foreign_start(span: SdkSpan) -> None:
+    context = span.get_span_context()
+    attributes = _plain(span.attributes)
+    journal = recorder.journal or recorder.open()
+    new = New()
+    kind = conventions.KIND_NUMBER[conventions.kind_of(attributes)]
+    parent = span.parent.span_id if span.parent else 0
+    facts = _take(attributes, journal.capture, new, []) if attributes else None
+    links = [
+        (link.context.trace_id.to_bytes(16, "big"), link.context.span_id, dict(link.attributes or {}))
+        for link in span.links
+    ]
+    scope = _foreign_scope(attributes)
+    if span.instrumentation_scope:
+        scope["scope"] = span.instrumentation_scope.name
+    record = (
+        START, context.span_id, context.trace_id.to_bytes(16, "big"), parent, span.start_time or _wall(),
+        span.name, kind, ABSENT, None, new.contents, facts, scope, links or None,
+    )  # fmt: skip
+    _append(record, new, journal)
+
+
+def _write_foreign_end(span: ReadableSpan) -> None:
+    context = span.get_span_context()
+    if context is None:
+        return
+    trace = context.trace_id.to_bytes(16, "big")
+    error = None
+    for event in span.events:
+        facts = event.attributes or {}
+        if event.name == "exception":
+            error = tuple(
+                str(facts.get(key, ""))
+                for key in (
+                    conventions.EXCEPTION_TYPE,
+                    conventions.EXCEPTION_MESSAGE,
+                    conventions.EXCEPTION_STACKTRACE,
+                )
+            )
+        _write_event(trace, context.span_id, event)
+    status = ERROR if span.status.status_code is StatusCode.ERROR else OK
+    if status == ERROR and error is None:
+        error = ("", span.status.description or "", "")
+    journal = recorder.journal or recorder.open()
+    new = New()
+    attributes = _plain(span.attributes)
+    facts = _take(attributes, journal.capture, new, []) if attributes else None
+    record = (
+        END, context.span_id, trace, span.end_time or _wall(), status, facts, ABSENT, None, new.contents,
+        error if status == ERROR else None, span.name, _foreign_scope(attributes) or None,
+    )  # fmt: skip
+    _append(record, new, journal)
+
+
+def _write_event(trace: bytes, span_id: int, event: Any) -> None:
+    journal = recorder.journal or recorder.open()
+    new = New()
+    facts = _take(dict(event.attributes), journal.capture, new, []) if event.attributes else None
+    _append((EVENT, span_id, trace, event.timestamp, event.name, facts, new.contents), new, journal)
+
+
+def _append(record: tuple[object, ...], new: New, journal: Any) -> None:
+    try:
+        journal.append(journal.capture.record(record))
+    except OSError as problem:
+        recorder.lost(journal, problem)
+    else:
+        journal.capture.written(new, [])
+
+
+def _foreign_scope(attributes: dict[str, Any]) -> dict[str, Any]:
+    scope: dict[str, Any] = {}
+    session = attributes.get(conventions.OI_SESSION) or attributes.get(conventions.CONVERSATION_ID)
+    if session:
+        scope["session"] = str(session)
+    if attributes.get(conventions.OI_USER):
+        scope["user"] = str(attributes[conventions.OI_USER])
+    tags = attributes.get(conventions.OI_TAGS)
+    if isinstance(tags, (list, tuple)):
+        scope["tags"] = [str(tag) for tag in tags]
+    return scope

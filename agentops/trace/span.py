@@ -1,0 +1,686 @@
+"""The span: a light object that implements OpenTelemetry's `Span` and writes both its edges itself.
+
+The hot path is `__enter__`, `set_attribute` and `__exit__`. They are written for it: each helper call there
+would cost more than what it does. benchmarks/hot_path.py measures them, so look there after a change.
+"""
+
+from __future__ import annotations
+
+import time
+import traceback
+from collections.abc import Callable, Mapping, Sequence
+from types import TracebackType
+from typing import TYPE_CHECKING, Any, Self, TypeVar
+
+import msgspec
+import xxhash
+from opentelemetry import trace as otel_trace
+from opentelemetry.context import _RUNTIME_CONTEXT, Context
+from opentelemetry.trace import (
+    Link,
+    SpanContext,
+    Status,
+    StatusCode,
+    TraceFlags,
+)
+from opentelemetry.trace import Span as OtelSpan
+from opentelemetry.trace.propagation import _SPAN_KEY
+
+from agentops.conventions import DEFAULT_KIND, KIND_NUMBER, KINDS, Kind
+from agentops.errors import UsageError
+from agentops.journal.format import ABSENT, END, ERROR, EVENT, OK, START, UPDATE, reference
+from agentops.recorder.capture import _SEED, INLINE_BYTES, Capture, Lists, New
+from agentops.recorder.recorder import recorder
+from agentops.safety import failed
+
+if TYPE_CHECKING:
+    from agentops.recorder.recorder import Nowhere
+    from agentops.recorder.writer import Journal
+    from agentops.trace.joined import Joined
+
+__all__ = ["OUR_KEY", "Span", "current_span"]
+
+F = TypeVar("F", bound=Callable[..., Any])
+
+#: Where our object stands in OpenTelemetry's context, beside its current span.
+OUR_KEY = "agentops-span"
+
+_attach = _RUNTIME_CONTEXT.attach
+_detach = _RUNTIME_CONTEXT.detach
+_current = _RUNTIME_CONTEXT.get_current
+_put = dict.__setitem__  # Context is a dict that refuses to be changed; ours is new
+_wall, _clock = time.time_ns, time.monotonic_ns
+_digest = xxhash.xxh3_128_digest
+_encode_text = msgspec.msgpack.Encoder().encode
+_SAMPLED = TraceFlags(TraceFlags.SAMPLED)
+
+
+class _Provider:
+    """The application's tracer provider as last seen, and how we have joined it, if it is an SDK's."""
+
+    seen: object = None
+    joined: Joined | None = None
+
+
+def _look_at(provider: object) -> None:
+    """A provider that we have not seen is in force: join it if it is an SDK's."""
+    _Provider.seen = provider
+    try:
+        from agentops.trace.joined import join
+
+        _Provider.joined = join(provider)
+    except Exception as problem:  # noqa: BLE001
+        _Provider.joined = None
+        failed("joining the tracer provider", problem)
+
+
+class Span(OtelSpan):
+    """One step of a program: a context manager, an async context manager, and a decorator.
+
+    Args:
+        name: what the step is called; short, without ids.
+        kind: one of `agentops.conventions.KINDS`.
+        input: any value; it is recorded as it is when the span starts.
+        session: id of the conversation that this belongs to; spans inside inherit it.
+        user: id of the user on whose behalf it happens; spans inside inherit it.
+        tags: labels; spans inside inherit them.
+        metadata: further facts about the run; spans inside inherit them.
+        attributes: by their OpenTelemetry names.
+        links: OpenTelemetry links to other spans.
+
+    Raises:
+        UsageError: `kind` is none of the kinds.
+
+    As a decorator it makes a span of every call: arguments become the input, the result the output.
+    """
+
+    # Defaults of what most spans never set: looked up on the class, so that no span pays for them.
+    _attributes: dict[str, Any] | None = None
+    _large = False  # an attribute is large
+    _rich = False  # the end says more than status and attributes
+    _changed = False  # something was set since the last record
+    _ended = False
+    _started = False
+    _status = 0
+    _error: tuple[str, str, str] | None = None
+    _output: Any = None
+    _output_value: Any = None
+    _output_reference = ABSENT
+    _parent: Span | None = None
+    _sdk: OtelSpan | None = None
+    _token: Any = None
+    _context: SpanContext | None = None
+    _scope: dict[str, Any] | None = None
+    _links: Sequence[Link] | None = None
+    _renamed = False
+    _trace = b""
+    _id = 0
+    _above: Span | None = None  # these two only beside an SDK provider
+    _event_times: set[int]
+    _lists: Lists
+    _offset: int  # of the wall clock over the monotonic one, as it was when the trace began here
+    _epoch: object
+
+    def __init__(
+        self,
+        name: str,
+        *,
+        kind: Kind = DEFAULT_KIND,
+        input: Any = None,
+        session: str | None = None,
+        user: str | None = None,
+        tags: Sequence[str] | None = None,
+        metadata: Mapping[str, Any] | None = None,
+        attributes: Mapping[str, Any] | None = None,
+        links: Sequence[Link] | None = None,
+    ) -> None:
+        try:
+            self._kind = KIND_NUMBER[kind]
+        except KeyError:
+            raise UsageError(f"there is no kind {kind!r}; there are {', '.join(KINDS)}") from None
+        self.name = name
+        self._input = input
+        if session is not None or user is not None or tags is not None or metadata is not None:
+            self._scope = _scope(session, user, tags, metadata)
+        if attributes is not None:
+            self.set_attributes(attributes)
+        if links is not None:
+            self._links = list(links)
+
+    # -- start ---------------------------------------------------------------------------------------
+
+    def __enter__(self) -> Self:
+        if otel_trace._TRACER_PROVIDER is not _Provider.seen:
+            _look_at(otel_trace._TRACER_PROVIDER)
+        try:
+            context = _current()
+            if _Provider.joined is not None:
+                _Provider.joined.start(self, context)
+                return self
+            current = context.get(_SPAN_KEY)
+            self._id = span_id = recorder.random_bits(64) or 1
+            self._epoch = recorder.epoch
+            if type(current) is Span:
+                self._parent = current
+                self._trace = current._trace
+                self._lists = current._lists
+                self._offset = offset = current._offset
+                self._write_start(current._id, _clock() + offset)
+            else:
+                parent_id = 0 if current is None else self._adopt(context, current)
+                if not parent_id:
+                    self._trace = (recorder.random_bits(128) or 1).to_bytes(16, "big")
+                if self._parent is None:
+                    self._lists = []
+                    self._offset = _wall() - _clock()
+                self._write_start(parent_id, _clock() + self._offset)
+            inside = Context(context)
+            _put(inside, _SPAN_KEY, self)
+            _put(inside, OUR_KEY, self)
+            self._token = _attach(inside)
+        except Exception as problem:  # noqa: BLE001
+            failed("starting a span", problem)
+        return self
+
+    def _adopt(self, context: Context, current: object) -> int:
+        """The parent's id where the current span is not a light one of ours; 0 for a new trace."""
+        ours = context.get(OUR_KEY)
+        parent = current.get_span_context() if isinstance(current, OtelSpan) else None
+        if parent is None or not parent.is_valid:  # somebody suppressed tracing; the tree goes on
+            if not isinstance(ours, Span):
+                return 0
+            trace, span_id = ours._trace, ours._id
+        else:
+            trace, span_id = parent.trace_id.to_bytes(16, "big"), parent.span_id
+        self._trace = trace
+        if isinstance(ours, Span) and ours._trace == trace:
+            self._parent = ours
+            self._lists = ours._lists
+            self._offset = ours._offset
+        return span_id
+
+    def _write_start(self, parent_id: int, time_ns: int) -> None:
+        self._start_ns = time_ns
+        value = self._input
+        journal = recorder.journal or recorder.open()
+        capture = journal.capture
+        new = digest = None
+        number = ABSENT
+        if value is not None:
+            if type(value) is str and len(value) >= INLINE_BYTES and capture._redact is None:
+                try:  # the commonest large value, without a call
+                    data = _encode_text(value)
+                    digest = _digest(data, seed=_SEED)
+                    number = capture.seen.get(digest, 0)
+                except UnicodeEncodeError:
+                    digest = None
+            if digest is not None:
+                value = None
+                contents = None
+                if not number:
+                    number = capture._next()
+                    contents = ((number, 0, data),)
+                else:
+                    digest = None
+            else:
+                new = New()
+                number, value = capture.value(value, new, self._lists)
+                contents = new.contents or None
+            record: tuple[object, ...] = (
+                START, self._id, self._trace, parent_id, time_ns, self.name, self._kind, number, value, contents
+            )  # fmt: skip
+        else:
+            record = (START, self._id, self._trace, parent_id, time_ns, self.name, self._kind)
+        if self._attributes is not None or self._scope is not None or self._links is not None:
+            new = new or New()
+            record = self._with_extras(record, capture, new)
+        parent = self._parent
+        if parent is not None and parent._changed:
+            parent._write_update()
+        try:
+            journal.append(capture.record(record))
+        except OSError as problem:
+            recorder.lost(journal, problem)
+            return
+        if digest is not None:
+            capture.seen[digest] = number
+        if new is not None:
+            capture.written(new, self._lists)
+            self._changed = False
+        self._started = True
+
+    def _take_ids(self, trace_id: int, span_id: int) -> None:
+        """The ids that an SDK's span has given; called before the start is written."""
+        self._trace, self._id = trace_id.to_bytes(16, "big"), span_id
+        above = self._above
+        if above is not None and above._trace == self._trace:
+            self._parent, self._lists, self._offset = above, above._lists, above._offset
+        else:
+            self._lists, self._offset = [], _wall() - _clock()
+
+    def _with_extras(self, record: tuple[object, ...], capture: Capture, new: New) -> tuple[object, ...]:
+        if len(record) == 7:
+            record = (*record, ABSENT, None, None)
+        contents = list(record[9] or ())  # type: ignore[call-overload]
+        attributes = self._take_attributes(capture, new)
+        links = [
+            (link.context.trace_id.to_bytes(16, "big"), link.context.span_id, dict(link.attributes or {}))
+            for link in self._links or ()
+        ]
+        seen = {number for number, _, _ in contents}
+        contents += [content for content in new.contents if content[0] not in seen]
+        return (*record[:9], contents, attributes, self._scope, links)
+
+    # -- while it is open ----------------------------------------------------------------------------
+
+    def set_attribute(self, key: str, value: Any) -> None:
+        """Set one attribute; any value is taken, as it is now."""
+        if self._ended:
+            return
+        kind = type(value)
+        if kind is str:
+            if len(value) >= INLINE_BYTES:
+                self._large = self._rich = True
+        elif kind is not int and kind is not float and kind is not bool:
+            value = _fixed(value)
+        attributes = self._attributes
+        if attributes is None:
+            self._attributes = {key: value}
+        else:
+            attributes[key] = value
+        self._changed = True
+        if self._sdk is not None:
+            _joined().set_attribute(self, key, value)
+
+    def set_attributes(self, attributes: Mapping[str, Any]) -> None:
+        """Set several attributes."""
+        for key, value in attributes.items():
+            self.set_attribute(str(key), value)
+
+    @property
+    def input(self) -> Any:
+        """The input as it was given."""
+        return self._input
+
+    @input.setter
+    def input(self, value: Any) -> None:
+        self._input = value
+        if self._started and not self._ended:
+            self._write_value(value, "input")
+
+    @property
+    def output(self) -> Any:
+        """The output as it was set last; what is recorded is what it was at that moment."""
+        return self._output
+
+    @output.setter
+    def output(self, value: Any) -> None:
+        if self._ended:
+            return
+        self._output = value
+        kind = type(value)
+        if kind is str or value is None or kind is bool or kind is float:
+            self._output_value = value
+            self._output_reference = 0
+            self._changed = self._rich = True
+            return
+        self._write_value(value, "output")
+
+    def _write_value(self, value: object, which: str) -> None:
+        """Record a value that may change later: at once, since its contents are counted in this journal."""
+        try:
+            journal = recorder.journal or recorder.open()
+            new = New()
+            number, value = journal.capture.value(value, new, self._lists_here())
+            if not number and which == "output":
+                self._output_reference, self._output_value = 0, value
+                self._changed = self._rich = True
+                return
+            output, given = ((number, value), (ABSENT, None)) if which == "output" else ((ABSENT, None), (number, value))
+            if which == "output":
+                self._output_reference, self._output_value = ABSENT, None
+            self._append(journal, (UPDATE, self._id, self._trace, None, *output, new.contents, *given), new)
+        except Exception as problem:  # noqa: BLE001
+            failed(f"recording an {which}", problem)
+
+    def _lists_here(self) -> Lists:
+        if not hasattr(self, "_lists"):
+            self._lists = []
+        return self._lists
+
+    def add_event(
+        self, name: str, attributes: Mapping[str, Any] | None = None, timestamp: int | None = None
+    ) -> None:
+        """Record that something happened; it is written at once.
+
+        Args:
+            name: what happened.
+            attributes: facts about it; any values.
+            timestamp: in ns since 1970; now if None.
+        """
+        if self._ended or not self._started:
+            return
+        try:
+            if self._changed:
+                self._write_update()
+            journal = recorder.journal or recorder.open()
+            new = New()
+            facts = _take(dict(attributes), journal.capture, new, self._lists_here()) if attributes else None
+            when = timestamp or self._now()
+            self._append(journal, (EVENT, self._id, self._trace, when, str(name), facts, new.contents), new)
+            if self._sdk is not None:
+                _joined().add_event(self, str(name), attributes, when)
+        except Exception as problem:  # noqa: BLE001
+            failed("recording an event", problem)
+
+    def add_link(self, context: SpanContext, attributes: Mapping[str, Any] | None = None) -> None:
+        """Link another span; it is recorded when this one ends."""
+        if not self._ended:
+            self._rich = True
+            self._links = [*(self._links or ()), Link(context, attributes)]  # type: ignore[arg-type]
+            if self._sdk is not None:
+                self._sdk.add_link(context, attributes)  # type: ignore[arg-type]
+
+    def checkpoint(self) -> None:
+        """Write what was set since the last record now, so that a kill cannot take it."""
+        if self._started and not self._ended and self._changed:
+            self._write_update()
+
+    def _write_update(self) -> None:
+        try:
+            self._changed = False
+            journal = recorder.journal or recorder.open()
+            new = New()
+            attributes = self._take_attributes(journal.capture, new, keep=True)
+            number, value = self._output_reference, self._output_value
+            if number == 0:
+                number, value = journal.capture.value(value, new, self._lists_here())
+            self._append(journal, (UPDATE, self._id, self._trace, attributes, number, value, new.contents), new)
+        except Exception as problem:  # noqa: BLE001
+            failed("writing what was set on a span", problem)
+
+    def _append(self, journal: Journal | Nowhere, record: tuple[object, ...], new: New) -> None:
+        try:
+            journal.append(journal.capture.record(record))
+        except OSError as problem:
+            recorder.lost(journal, problem)
+        else:
+            journal.capture.written(new, self._lists_here())
+
+    def _take_attributes(self, capture: Capture, new: New, keep: bool = False) -> dict[str, Any] | None:
+        attributes = self._attributes
+        if attributes is None:
+            return None
+        return _take(attributes, capture, new, self._lists_here()) if self._large else attributes
+
+    def update_name(self, name: str) -> None:
+        """Rename the span."""
+        if not self._ended:
+            self.name = name
+            self._renamed = self._rich = True
+            if self._sdk is not None:
+                self._sdk.update_name(name)
+
+    def set_status(self, status: Status | StatusCode, description: str | None = None) -> None:
+        """Set OpenTelemetry's status; an error's description is shown as its message."""
+        if self._ended:
+            return
+        if isinstance(status, Status):
+            status, description = status.status_code, status.description
+        if status is StatusCode.ERROR:
+            self._status = ERROR
+            self._rich = True
+            if self._error is None:
+                self._error = ("", description or "", "")
+        elif status is StatusCode.OK:
+            self._status, self._error = OK, None
+        if self._sdk is not None:
+            self._sdk.set_status(status, description)
+
+    def record_exception(
+        self,
+        exception: BaseException,
+        attributes: Mapping[str, Any] | None = None,
+        timestamp: int | None = None,
+        escaped: bool = False,
+    ) -> None:
+        """Record an exception as an event, as OpenTelemetry does; it does not make the span an error."""
+        kind, message, stack = _describe(exception)
+        facts = {"exception.type": kind, "exception.message": message, "exception.stacktrace": stack}
+        self.add_event("exception", {**facts, **(attributes or {})}, timestamp)
+
+    # -- end -----------------------------------------------------------------------------------------
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None = None,
+        exception: BaseException | None = None,
+        trace: TracebackType | None = None,
+    ) -> None:
+        token = self._token
+        if token is not None:
+            self._token = None
+            try:
+                _detach(token)
+            except ValueError:  # left in another context than it was entered in; there it is gone already
+                pass
+        if exception is not None:
+            self.fail(exception)
+        self.end()
+
+    def fail(self, exception: BaseException) -> None:
+        """Make this span an error because of `exception`; leaving it by an exception does the same.
+
+        A generator closed early and `sys.exit(0)` are no errors.
+        """
+        if self._ended or isinstance(exception, GeneratorExit):
+            return
+        if isinstance(exception, SystemExit) and exception.code in (None, 0):
+            return
+        try:
+            self._error = _describe(exception)
+            self._status = ERROR
+            self._rich = True
+            if self._sdk is not None:
+                _joined().record_exception(self, exception)
+        except Exception as problem:  # noqa: BLE001
+            failed("recording an exception", problem)
+
+    def end(self, end_time: int | None = None) -> None:
+        """End the span; leaving its `with` block does it. A second end changes nothing.
+
+        Args:
+            end_time: in ns since 1970; now if None.
+        """
+        if self._ended:
+            return
+        self._ended = True
+        if not self._started or self._epoch is not recorder.epoch:
+            return  # never begun, or begun by the process that this one was forked from
+        try:
+            parent = self._parent
+            if parent is not None and parent._changed:
+                parent._write_update()
+            if self._sdk is None:
+                self._write_end(end_time or _clock() + self._offset, self._attributes)
+            else:
+                _joined().end(self, end_time or _clock() + self._offset)
+        except Exception as problem:  # noqa: BLE001
+            failed("ending a span", problem)
+        if recorder.hooks:
+            recorder.hook_runner.put(self)
+
+    def _write_end(self, time_ns: int, attributes: dict[str, Any] | None) -> None:
+        self._end_ns = time_ns
+        status = self._status or OK
+        journal = recorder.journal or recorder.open()
+        capture = journal.capture
+        if not self._rich:
+            try:
+                journal.append(capture.record((END, self._id, self._trace, time_ns, status, attributes)))
+            except OSError as problem:
+                recorder.lost(journal, problem)
+            return
+        number = self._output_reference
+        new = New()
+        value = self._output_value
+        if number == 0:
+            number, value = capture.value(value, new, self._lists_here())
+        if attributes is not None and self._large:
+            attributes = _take(attributes, capture, new, self._lists_here())
+        links = [
+            (link.context.trace_id.to_bytes(16, "big"), link.context.span_id, dict(link.attributes or {}))
+            for link in self._links or ()
+        ]
+        self._append(
+            journal,
+            (
+                END, self._id, self._trace, time_ns, status, attributes, number, value, new.contents,
+                self._error, self.name if self._renamed else None, None, links or None,
+            ),
+            new,
+        )  # fmt: skip
+
+    def _now(self) -> int:
+        return _clock() + self._offset
+
+    # -- facts ---------------------------------------------------------------------------------------
+
+    @property
+    def kind(self) -> Kind:
+        """What kind of step it is."""
+        return KINDS[self._kind]
+
+    @property
+    def trace_id(self) -> str:
+        """Id of the trace, 32 hex digits; `score(trace=)` and `agentops show` take it."""
+        return self._trace.hex()
+
+    @property
+    def span_id(self) -> str:
+        """Id of the span, 16 hex digits."""
+        return format(self._id, "016x")
+
+    @property
+    def status(self) -> str:
+        """`running`, `ok` or `error`."""
+        return "error" if self._status == ERROR else "ok" if self._ended else "running"
+
+    @property
+    def attributes(self) -> dict[str, Any]:
+        """What was set so far."""
+        return dict(self._attributes or {})
+
+    def get_span_context(self) -> SpanContext:
+        """OpenTelemetry's ids of this span."""
+        context = self._context
+        if context is None:
+            context = self._context = SpanContext(
+                int.from_bytes(self._trace, "big"), self._id, is_remote=False, trace_flags=_SAMPLED
+            )
+        return context
+
+    def is_recording(self) -> bool:
+        """Whether what is set on it is still recorded."""
+        return self._started and not self._ended
+
+    def __repr__(self) -> str:
+        return f"<agentops.Span {self.name!r} {self.kind} {self.trace_id[:8]}/{self.span_id[:8]} {self.status}>"
+
+    # -- other ways to use it ------------------------------------------------------------------------
+
+    async def __aenter__(self) -> Self:
+        return self.__enter__()
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, exception: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.__exit__(kind, exception, trace)
+
+    def __call__(self, function: F) -> F:
+        """Decorate `function`: each call is a span like this one."""
+        from agentops.trace.decorator import decorate
+
+        return decorate(self, function)
+
+    def _again(self) -> Span:
+        """A new span of the same description, for the next call of a decorated function."""
+        new = Span.__new__(Span)
+        new._kind, new.name, new._input = self._kind, self.name, self._input
+        if self._scope is not None:
+            new._scope = self._scope
+        if self._attributes is not None:
+            new._attributes, new._large, new._rich = dict(self._attributes), self._large, self._large
+        if self._links is not None:
+            new._links = self._links
+        return new
+
+
+def current_span() -> Span | None:
+    """The innermost open span of ours in this context, or None.
+
+    None too where another trace's span has been made current inside of it.
+    """
+    context = _current()
+    ours = context.get(OUR_KEY)
+    if not isinstance(ours, Span):
+        return None
+    current = context.get(_SPAN_KEY)
+    if current is ours or not isinstance(current, OtelSpan):
+        return ours
+    other = current.get_span_context()
+    return ours if not other.is_valid or other.trace_id.to_bytes(16, "big") == ours._trace else None
+
+
+def _fixed(value: object) -> object:
+    """A value that may change later, as it is now."""
+    try:
+        return msgspec.Raw((recorder.journal or recorder.open()).capture.encode(value))
+    except Exception as problem:  # noqa: BLE001
+        failed("recording an attribute", problem)
+        return None
+
+
+def _joined() -> Joined:
+    joined = _Provider.joined
+    assert joined is not None
+    return joined
+
+
+def _scope(
+    session: str | None, user: str | None, tags: Sequence[str] | None, metadata: Mapping[str, Any] | None
+) -> dict[str, Any]:
+    scope: dict[str, Any] = {}
+    if session is not None:
+        scope["session"] = str(session)
+    if user is not None:
+        scope["user"] = str(user)
+    if tags is not None:
+        scope["tags"] = [tags] if isinstance(tags, str) else [str(tag) for tag in tags]
+    if metadata is not None:
+        scope["metadata"] = dict(metadata)
+    return scope
+
+
+def _take(attributes: dict[str, Any], capture: Capture, new: New, lists: Lists) -> dict[str, Any]:
+    """Attributes with their large values as references to contents."""
+    taken: dict[str, Any] = {}
+    for key, value in attributes.items():
+        number, small = (0, value) if type(value) is msgspec.Raw else capture.value(value, new, lists)
+        taken[key] = reference(number) if number else small
+    return taken
+
+
+def _describe(exception: BaseException) -> tuple[str, str, str]:
+    """Type, message and traceback of an exception, causes included."""
+    kind = type(exception)
+    name = kind.__qualname__ if kind.__module__ == "builtins" else f"{kind.__module__}.{kind.__qualname__}"
+    try:
+        message = str(exception)
+    except Exception as problem:  # noqa: BLE001 - a __str__ of the user's
+        message = f"<{type(problem).__name__} while its message was read>"
+    try:
+        stack = "".join(traceback.format_exception(exception))
+    except Exception:  # noqa: BLE001
+        stack = ""
+    return name, message, stack

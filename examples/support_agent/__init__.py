@@ -1,0 +1,1 @@
+"""A customer-support agent that is traced by hand; start at `agent.py`."""

@@ -1,0 +1,1 @@
+"""Integrations of agentops with client libraries: found through entry points."""
