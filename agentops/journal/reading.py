@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import fcntl
 import os
+import re
 from collections.abc import Iterator
 
 import msgspec
@@ -13,6 +14,10 @@ from agentops.journal.format import FRAME, FRAME_BYTES_MAX, MAGIC, Record, check
 __all__ = ["read", "writer_is_alive"]
 
 _CHUNK_BYTES = 1 << 20
+_SMALL_BYTES = 64 << 10
+#: No process leaves more than this between two records; a journal of garbage is not searched for ever.
+_GARBAGE_BYTES_MAX = 4 << 20
+_NOT_ZERO = re.compile(rb"[^\0]")
 
 
 def writer_is_alive(descriptor: int) -> bool:
@@ -25,13 +30,17 @@ def writer_is_alive(descriptor: int) -> bool:
     return False
 
 
-def read(descriptor: int, offset: int) -> Iterator[tuple[int, Record | None]]:
+def read(descriptor: int, offset: int, dead: bool = True) -> Iterator[tuple[int, Record | None]]:
     """The records of an open journal from `offset` on.
 
+    Args:
+        descriptor: of the open file.
+        offset: where to begin; 0 or one that this gave.
+        dead: nobody writes it any more, so a place that holds no record is skipped, not waited for.
+
     Yields:
-        The offset after each record, with the record; None for bytes that are skipped because no whole
-        record stands there although whole ones follow (a short write between two good ones).
-        Ends at the end of the file, or before a record that is not there in full yet.
+        The offset after each record, with the record; None for bytes that were skipped: a process that was
+        killed may leave a hole or half a record between two whole ones of its threads.
     """
     if offset == 0:
         if os.pread(descriptor, len(MAGIC), 0) != MAGIC:
@@ -47,19 +56,16 @@ def read(descriptor: int, offset: int) -> Iterator[tuple[int, Record | None]]:
             missing = need - (len(buffer) - start)
             more = os.pread(descriptor, max(_CHUNK_BYTES, missing), offset + len(buffer) - start)
             buffer, start = buffer[start:] + more, 0
-            if len(buffer) < need and not more:
-                found = _resync(buffer, FRAME.size)
-                if found is None:
-                    return
-                yield offset + found, None
-                offset, start = offset + found, found
-            continue
-        record = _record_at(buffer, start)
+            if more:
+                continue
+        record = _record_at(buffer, start) if len(buffer) - start >= FRAME.size else None
         if record is None:
-            found = _resync(buffer[start:], 1)
+            found = _next_record(descriptor, offset) if dead else None
             if found is None:
                 return
-            need = found
+            yield found, None
+            offset, buffer, start = found, b"", 0
+            continue
         offset += need
         start += need
         yield offset, record
@@ -76,12 +82,31 @@ def _record_at(buffer: bytes, start: int) -> Record | None:
         return None
 
 
-def _resync(buffer: bytes, at_least: int) -> int | None:
-    """Where in `buffer` the next whole record begins, looking for its checksum; None if there is none."""
-    for start in range(at_least, min(len(buffer) - FRAME.size, _CHUNK_BYTES)):
-        length, check = FRAME.unpack_from(buffer, start)
-        end = start + FRAME.size + length
-        if 0 < length <= len(buffer) - start - FRAME.size:
-            if checksum(buffer[start + FRAME.size : end]) & 0xFFFFFFFF == check and _record_at(buffer, start):
-                return start
+def _next_record(descriptor: int, offset: int) -> int | None:
+    """Where after `offset` the next whole record begins; None if there is none."""
+    size = os.fstat(descriptor).st_size
+    looked = 0
+    while offset < size and looked < _GARBAGE_BYTES_MAX:
+        buffer = os.pread(descriptor, _CHUNK_BYTES + _SMALL_BYTES, offset)
+        start = 1
+        while (nonzero := _NOT_ZERO.search(buffer, start)) is not None and nonzero.start() < _CHUNK_BYTES:
+            # A length's first byte is never zero in a record of less than 256 bytes, but may be in others.
+            for start in range(max(start, nonzero.start() - 3), nonzero.start() + 1):
+                if _whole_record(descriptor, buffer, start, offset, size):
+                    return offset + start
+            start = nonzero.start() + 1
+            looked += 1
+        offset += _CHUNK_BYTES
     return None
+
+
+def _whole_record(descriptor: int, buffer: bytes, start: int, offset: int, size: int) -> bool:
+    if len(buffer) - start < FRAME.size:
+        return False
+    length, check = FRAME.unpack_from(buffer, start)
+    if not 2 <= length <= size - offset - start - FRAME.size:
+        return False
+    if start + FRAME.size + length > len(buffer):
+        buffer, start = os.pread(descriptor, FRAME.size + length, offset + start), 0
+    payload = buffer[start + FRAME.size : start + FRAME.size + length]
+    return checksum(payload) & 0xFFFFFFFF == check and _record_at(buffer, start) is not None

@@ -55,10 +55,12 @@ class Capture:
         on_failure: called with the exception when `redact` raises; the value is withheld then.
     """
 
-    __slots__ = ("_next", "_on_failure", "_redact", "seen")
+    __slots__ = ("_next", "_on_failure", "_redact", "fast", "seen")
 
     def __init__(self, redact: Redactor | None, on_failure: Callable[[str, BaseException], None]) -> None:
         self._redact = redact
+        #: `record` for the hot path: it may raise, and then `record` does not.
+        self.fast: Callable[[Any], bytes] = _encode if redact is None else self.record
         self._on_failure = on_failure
         self._next = itertools.count(1).__next__
         self.seen: dict[bytes, int] = {}

@@ -18,7 +18,7 @@ from agentops import safety
 from agentops.errors import AgentopsError
 from agentops.recorder.capture import Capture
 from agentops.recorder.plain import Redactor
-from agentops.recorder.writer import Journal
+from agentops.recorder.writer import Journal, Place, open_journal
 from agentops.settings import resolve
 from agentops.store.location import find_store, journal_folder, prepare
 
@@ -63,6 +63,8 @@ class Nowhere:
             if time.monotonic() > self.until:
                 recorder.try_again(self)
 
+    def make_room(self) -> None: ...
+
     def leave(self, final: bool) -> None: ...
 
     def abandon(self) -> None: ...
@@ -93,6 +95,7 @@ class Recorder:
         self.random_bits = seed.getrandbits
         self.process = (seed.getrandbits(63), time.time_ns())
         self._sequence = itertools.count(1)
+        self._place: Place | None = None
         self._lock = threading.RLock()
         self._ingest_lock = threading.Lock()
         self._ingester: Ingester | None = None
@@ -114,7 +117,7 @@ class Recorder:
                     self.flush(EXIT_WAIT_S)
                     self._ingester = None
                 self._let_go()
-            self.store = None
+            self.store = self._place = None
 
     def open(self) -> Journal | Nowhere:
         """The open journal, made if need be. Never raises."""
@@ -134,7 +137,9 @@ class Recorder:
             return Nowhere(None, float("inf"))
         store = find_store(values["store"].value)
         prepare(store)
-        journal = Journal(journal_folder(store), self.process, next(self._sequence), self.redact, self._full)
+        if self._place is None:
+            self._place = Place(journal_folder(store), self.process, self.redact, self._full)
+        journal = open_journal(self._place, next(self._sequence))
         self._journals_opened += 1
         if self.store is None:
             self.store = store
@@ -183,7 +188,12 @@ class Recorder:
         seen = done = -1
         delay = POLL_S
         with suppressed():
-            while not stop.wait(delay):
+            while True:
+                journal = self.journal
+                if journal is not None:
+                    journal.make_room()
+                if stop.wait(delay):
+                    return
                 size = self._bytes()
                 if size == done:
                     delay = min(delay * 2, POLL_IDLE_S)
@@ -224,6 +234,8 @@ class Recorder:
         deadline = None if timeout is None else time.monotonic() + timeout
         with suppressed():
             done = self._ingest(deadline, pack=False)
+            if self.journal is not None:
+                self.journal.make_room()
         if self.hook_runner is not None:
             done = self.hook_runner.flush(deadline) and done
         return done
@@ -259,7 +271,7 @@ class Recorder:
             self._stop = threading.Event()
             self._thread = None
             journal, self.journal = self.journal, None
-            if type(journal) is Journal:
+            if isinstance(journal, Journal):
                 try:
                     journal.leave(final=True)
                 except OSError as problem:

@@ -1,9 +1,20 @@
-"""One journal, being written: a file under a lock, and the way to append to it."""
+"""Journals being written: files under a lock, and the way to append to them.
+
+`Journal` appends with one `write` a record. `MappedJournal` copies records into a mapping of the file: that
+costs a tenth, and the caller does not give up the interpreter's lock, which a `write` does and may then wait
+for. Both survive SIGKILL, since the page cache does. The space is written with zeros before it is mapped, so
+a full disk is an error of that write; file systems that copy on write could still run out of space when the
+page is written again, which would be a signal, so they are not mapped.
+"""
 
 from __future__ import annotations
 
+import contextlib
 import fcntl
+import mmap
 import os
+import sys
+import threading
 import time
 from collections.abc import Callable
 
@@ -13,64 +24,87 @@ from agentops.recorder.capture import Capture
 from agentops.recorder.plain import Redactor
 from agentops.safety import failed
 
-__all__ = ["ROTATE_BYTES", "Journal", "ShortWrite"]
+__all__ = ["Journal", "MappedJournal", "Place", "ShortWrite", "open_journal"]
 
 FORMAT = 1
-ROTATE_BYTES = 8 << 20
+ROTATE_BYTES = 4 << 20
+#: The step in which a mapped journal grows, and how much of it is made ahead by a thread that has time.
+STEP_BYTES = 256 << 10
+AHEAD_BYTES = 2 << 20
+#: File systems on which a page that was written can be written again whatever happens.
+_MAPPABLE = frozenset(("ext2", "ext3", "ext4", "f2fs", "overlay", "tmpfs", "xfs"))
+
+
+_ZEROS = memoryview(bytes(STEP_BYTES))
 
 
 class ShortWrite(OSError):
     """The system took only a part of a record."""
 
 
-class Journal:
-    """A journal that this process writes.
-
-    The file is locked before it has its name, so nobody takes it for a dead process's. It is closed, and
-    with that unlocked, when the last thread lets go of it. `append` needs no lock: one `write` to a file
-    opened for appending is one piece.
+class Place:
+    """Where a process's journals go, and what they share.
 
     Args:
         folder: the folder of journals; it has to be there.
         process: random number of this process, and when it began to record (ns since 1970).
-        sequence: of this journal among the process's.
         redact: see `Capture`.
-        full: called with the journal once it holds ROTATE_BYTES.
+        full: called with a journal once it holds ROTATE_BYTES.
+    """
+
+    def __init__(
+        self, folder: str, process: tuple[int, int], redact: Redactor | None, full: Callable[[Journal], None]
+    ) -> None:
+        self.folder = folder
+        self.process = process
+        self.redact = redact
+        self.full = full
+        self.mappable = sys.platform == "linux" and _file_system(folder) in _MAPPABLE
+
+
+class Journal:
+    """A journal that this process writes, with a `write` a record.
+
+    The file is locked before it has its name, so nobody takes it for a dead process's. It is closed, and
+    with that unlocked, when the last thread lets go of it. `append` needs no lock of ours: one `write` to a
+    file opened for appending is one piece.
+
+    Args:
+        place: see `Place`.
+        sequence: of this journal among the process's.
 
     Raises:
         OSError: if the file cannot be made, locked or written.
     """
 
     __slots__ = ("_full", "bytes", "capture", "descriptor", "path")
+    _flags = os.O_APPEND
 
-    def __init__(
-        self,
-        folder: str,
-        process: tuple[int, int],
-        sequence: int,
-        redact: Redactor | None,
-        full: Callable[[Journal], None],
-    ) -> None:
+    def __init__(self, place: Place, sequence: int) -> None:
         self.descriptor = -1
-        self.capture = Capture(redact, failed)
-        self._full = full
-        number, started_ns = process
-        self.path = os.path.join(folder, journal_name(started_ns, number, sequence))
-        flags = os.O_CREAT | os.O_EXCL | os.O_WRONLY | os.O_APPEND | os.O_CLOEXEC
+        self.capture = Capture(place.redact, failed)
+        self._full = place.full
+        number, started_ns = place.process
+        self.path = os.path.join(place.folder, journal_name(started_ns, number, sequence))
         unnamed = self.path + ".new"
+        flags = os.O_CREAT | os.O_EXCL | os.O_RDWR | os.O_CLOEXEC | self._flags
         self.descriptor = os.open(unnamed, flags, 0o600)
         try:
             fcntl.flock(self.descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            self.bytes = os.write(
-                self.descriptor, MAGIC + frame(encode((HEAD, FORMAT, number, sequence, os.getpid(), time.time_ns())))
-            )
+            head = MAGIC + frame(encode((HEAD, FORMAT, number, sequence, os.getpid(), time.time_ns())))
+            self.bytes = os.write(self.descriptor, head)
+            self._prepare()
             os.rename(unnamed, self.path)
         except BaseException:
             os.unlink(unnamed)
+            self.abandon()
             raise
 
+    def _prepare(self) -> None:
+        """What has to be there before the journal has its name."""
+
     def append(self, payload: bytes) -> None:
-        """Append one record in one write.
+        """Append one record.
 
         Raises:
             OSError: it is not in the journal, or not in full; the journal must not be used any more.
@@ -81,6 +115,9 @@ class Journal:
         self.bytes += size
         if self.bytes > ROTATE_BYTES:
             self._full(self)
+
+    def make_room(self) -> None:
+        """Prepare for what comes, on a thread that has time."""
 
     def leave(self, final: bool) -> None:
         """Say that the process goes on in another journal, or ends."""
@@ -94,3 +131,82 @@ class Journal:
 
     def __del__(self) -> None:
         self.abandon()
+
+
+class MappedJournal(Journal):
+    """A journal that is written through a mapping of its file; what follows its records is zeros."""
+
+    __slots__ = ("_lock", "_map", "_size")
+    _flags = 0  # pwrite would append
+
+    def _prepare(self) -> None:
+        self._lock = threading.RLock()  # a signal handler may record while this thread is in `append`
+        self._size = 0
+        self._fill(STEP_BYTES)
+        self._map = mmap.mmap(self.descriptor, self._size)
+
+    def append(self, payload: bytes) -> None:
+        framed = pack_frame(len(payload), checksum(payload) & 0xFFFFFFFF) + payload
+        with self._lock:
+            start = self.bytes
+            end = start + len(framed)
+            if end > self._size:
+                self._grow(end)
+            self.bytes = end
+        # Should the process be killed just here, there is a hole, which a reader of a dead journal skips.
+        self._map[start:end] = framed
+        if end > ROTATE_BYTES:
+            self._full(self)
+
+    def _grow(self, end: int) -> None:
+        self._fill(end)
+        self._map.resize(self._size)
+
+    def _fill(self, end: int) -> None:
+        """Make the file longer, in whole steps, until `end` is in it."""
+        start = self._size or self.bytes
+        size = -(-end // STEP_BYTES) * STEP_BYTES
+        while start < size:
+            start += os.pwrite(self.descriptor, _ZEROS[: min(STEP_BYTES, size - start)], start)
+        self._size = size
+
+    def make_room(self) -> None:
+        with contextlib.suppress(OSError):  # the record that needs the room will say so
+            while self._size < min(self.bytes + AHEAD_BYTES, ROTATE_BYTES + STEP_BYTES):
+                with self._lock:
+                    self._grow(self._size + STEP_BYTES)
+
+    def abandon(self) -> None:
+        if hasattr(self, "_map"):
+            with contextlib.suppress(BufferError, ValueError):
+                self._map.close()
+        super().abandon()
+
+
+def open_journal(place: Place, sequence: int) -> Journal:
+    """A new journal of the kind that suits its file system.
+
+    Raises:
+        OSError: it cannot be made.
+    """
+    if place.mappable:
+        try:
+            return MappedJournal(place, sequence)
+        except OSError:  # no such space, no such call: smaller steps may do
+            place.mappable = False
+    return Journal(place, sequence)
+
+
+def _file_system(folder: str) -> str | None:
+    """Type of the file system that holds `folder`; None if the system does not tell."""
+    best, kind = "", None
+    try:
+        with open("/proc/self/mounts", "rb") as mounts:
+            for line in mounts:
+                fields = line.split(b" ", 3)
+                mount = os.fsdecode(fields[1]).rstrip("/") + "/"
+                if len(mount) >= len(best) and (os.path.realpath(folder) + "/").startswith(mount):
+                    best, kind = mount, os.fsdecode(fields[2])
+    except (OSError, IndexError):
+        return None
+    return kind

@@ -120,7 +120,7 @@ class Ingester:
             limit = POLITE_RECORDS if written else BATCH_RECORDS
             records: list[tuple[int, Record]] = []
             start = position
-            for end, record in itertools.islice(read(descriptor, position), limit):
+            for end, record in itertools.islice(read(descriptor, position, dead=not alive), limit):
                 position = end
                 if isinstance(record, Rotated):
                     rotated = True

@@ -9,6 +9,7 @@ from __future__ import annotations
 import time
 import traceback
 from collections.abc import Callable, Mapping, Sequence
+from contextvars import ContextVar
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Self, TypeVar
 
@@ -45,9 +46,12 @@ F = TypeVar("F", bound=Callable[..., Any])
 #: Where our object stands in OpenTelemetry's context, beside its current span.
 OUR_KEY = "agentops-span"
 
-_attach = _RUNTIME_CONTEXT.attach
-_detach = _RUNTIME_CONTEXT.detach
-_current = _RUNTIME_CONTEXT.get_current
+# OpenTelemetry's context is a context variable behind two calls; where it is the usual one, go there at once.
+_variable = getattr(_RUNTIME_CONTEXT, "_current_context", None)
+if isinstance(_variable, ContextVar):
+    _current, _attach, _detach = _variable.get, _variable.set, _variable.reset
+else:
+    _current, _attach, _detach = _RUNTIME_CONTEXT.get_current, _RUNTIME_CONTEXT.attach, _RUNTIME_CONTEXT.detach
 _put = dict.__setitem__  # Context is a dict that refuses to be changed; ours is new
 _wall, _clock = time.time_ns, time.monotonic_ns
 _digest = xxhash.xxh3_128_digest
@@ -238,7 +242,11 @@ class Span(OtelSpan):
         if parent is not None and parent._changed:
             parent._write_update()
         try:
-            journal.append(capture.record(record))
+            payload = capture.fast(record)
+        except Exception:  # noqa: BLE001 - a name that is no text, a lone surrogate
+            payload = capture.record(record)
+        try:
+            journal.append(payload)
         except OSError as problem:
             recorder.lost(journal, problem)
             return
@@ -516,8 +524,13 @@ class Span(OtelSpan):
         journal = recorder.journal or recorder.open()
         capture = journal.capture
         if not self._rich:
+            record = (END, self._id, self._trace, time_ns, status, attributes)
             try:
-                journal.append(capture.record((END, self._id, self._trace, time_ns, status, attributes)))
+                payload = capture.fast(record)
+            except Exception:  # noqa: BLE001 - as in `_write_start`
+                payload = capture.record(record)
+            try:
+                journal.append(payload)
             except OSError as problem:
                 recorder.lost(journal, problem)
             return
