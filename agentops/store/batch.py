@@ -38,6 +38,9 @@ __all__ = ["Batch"]
 
 _KEY_BITS = 48
 _ERROR_CHARACTERS = 300
+#: A message of the system's or the developer's, as msgpack: the key, then the value.
+_INSTRUCTS = (b"\xa4role\xa6system", b"\xa4role\xa9developer")
+_ROLE_BYTES = 256
 _CACHED_TRACES = 4_096
 _LLM = KIND_NUMBER["llm"]
 _COUNTED = (_LLM, KIND_NUMBER["embedding"])
@@ -120,6 +123,8 @@ class Batch:
         self._keys: dict[int, list[int]] = {}
         self._children: dict[int, tuple[int, ...]] = {}
         self._uses: list[tuple[int, int]] = []
+        self._instructions = {row[0] for row in connection.execute("SELECT content FROM instructions")}
+        self._new_instructions: set[int] = set()
         self._texts: dict[int, list[str]] = {}
         self._next_content = 0
 
@@ -210,7 +215,10 @@ class Batch:
                 self._next_content += 1
                 number = self._next_content
                 self._fresh[number] = (form, data)
-                self._keys.setdefault(_key(form, data), []).append(number)
+                if form != LIST or not children:  # a longer list is hardly met again, and never by its key
+                    self._keys.setdefault(_key(form, data), []).append(number)
+                if any(data.find(mark, 0, _ROLE_BYTES) >= 0 for mark in _INSTRUCTS):
+                    self._new_instructions.add(number)
             if form != BLOB:
                 self._children[number] = children
             if content.number == len(ids):
@@ -235,7 +243,11 @@ class Batch:
                 if previous:
                     children.append(previous)
                 return encode((previous, self._with_ids(items, children))), tuple(children)
-            return encode(self._with_ids(value, children)), tuple(children)
+            system = value.get("system") if type(value) is dict else None
+            data = encode(self._with_ids(value, children))
+            if type(system) is Reference and system.number in self._fresh:
+                self._new_instructions.add(system.number)
+            return data, tuple(children)
         except (msgspec.MsgspecError, ValueError, TypeError, RecursionError):
             return encode("<damaged>"), ()
 
@@ -276,10 +288,15 @@ class Batch:
             self._uses.append((self._next_content, trace))
         self._many("INSERT INTO fresh_text VALUES (?, ?)", texts)
         self._many("INSERT OR IGNORE INTO uses VALUES (?, ?)", self._uses)
+        self._many("INSERT OR IGNORE INTO instructions VALUES (?)", [(number,) for number in self._new_instructions])
         self._sql("UPDATE meta SET value = ? WHERE name = 'content'", (self._next_content,))
 
     def _use(self, trace: int, number: int) -> None:
-        """Note that `trace` uses content `number` and all that it refers to."""
+        """Note that `trace` uses content `number` and all that it refers to: there its words are found.
+
+        Instructions (system prompts) stand in every call of every run alike, so they count where they
+        were new: a search for a word of them finds the run that first had them, not all runs.
+        """
         seen = self._seen.get(trace)
         if seen is None:
             if len(self._seen) > _CACHED_TRACES:
@@ -291,17 +308,26 @@ class Batch:
             if number in seen or not number:
                 continue
             seen.add(number)
-            self._uses.append((number, trace))
-            children = self._children.get(number)
-            if children is None and number not in self._fresh:
-                children = self._stored_children(number)
-            if children:
-                todo.extend(children)
+            if number in self._instructions:
+                continue
+            fresh = self._fresh.get(number)
+            if fresh is not None:
+                form, children = fresh[0], self._children.get(number, ())
+            else:
+                form, children = self._stored_children(number)
+            if form != LIST:
+                self._uses.append((number, trace))
+            if number in self._new_instructions:
+                self._instructions.add(number)
+            todo.extend(children)
 
-    def _stored_children(self, number: int) -> tuple[int, ...]:
+    def _stored_children(self, number: int) -> tuple[int, tuple[int, ...]]:
+        known = self._children.get(number)
         found = self._contents.load(number)
         if found is None or found[0] == BLOB:
-            return ()
+            return BLOB, ()
+        if known is not None:
+            return found[0], known
         children: list[int] = []
         value = decode_value(found[1])
         if found[0] == LIST:
@@ -315,7 +341,7 @@ class Batch:
                 todo.extend(item.values())
             elif type(item) is list:
                 todo.extend(item)
-        return tuple(children)
+        return found[0], tuple(children)
 
     # -- spans ---------------------------------------------------------------------------------------
 

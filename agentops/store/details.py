@@ -14,7 +14,7 @@ from agentops import conventions
 from agentops.conventions import token_count
 from agentops.journal.format import LIST, Reference, decode_value
 from agentops.store.contents import Contents, Missing
-from agentops.store.plain_text import normal, strings
+from agentops.store.plain_text import Phrase, normal, strings
 from agentops.store.rows import Event, Link, SpanDetail, SpanRow, TraceRow
 
 __all__ = ["Texts", "details", "jsonable"]
@@ -209,33 +209,31 @@ class Texts:
             elif type(item) is list:
                 todo.extend(item)
 
-    def has(self, span_id: int, text: str) -> bool:
-        """Whether `text` stands in anything of the span."""
-        phrase = normal(text)
-        if any(phrase in normal(own) for _, own in self._own.get(span_id, ())):
+    def has(self, span_id: int, phrase: Phrase) -> bool:
+        """Whether `phrase` stands in anything of the span."""
+        if any(phrase.stands_in(normal(own)) for _, own in self._own.get(span_id, ())):
             return True
         return any(
-            phrase in self._words(part)
+            phrase.stands_in(self._words(part))
             for _, number in self._refers.get(span_id, ())
             for part in self._reachable(number)
         )
 
-    def find(self, text: str, spans: list[int]) -> Iterator[tuple[int, str, str]]:
-        """The spans of `spans` (in the order of starting) in which `text` stands, each content once."""
-        phrase = normal(text)
+    def find(self, phrase: Phrase, spans: list[int]) -> Iterator[tuple[int, str, str]]:
+        """The spans of `spans` (in the order of starting) in which `phrase` stands, each content once."""
         told: set[int] = set()
         for span_id in spans:
             for where, own in self._own.get(span_id, ()):
-                if phrase in normal(own):
-                    yield span_id, where, _snippet(own, text)
+                if phrase.stands_in(normal(own)):
+                    yield span_id, where, _snippet(own, phrase)
                     break
             else:
                 for where, number in self._refers.get(span_id, ()):
-                    parts = [p for p in sorted(self._reachable(number)) if p not in told and phrase in self._words(p)]
+                    parts = [p for p in sorted(self._reachable(number)) if p not in told and phrase.stands_in(self._words(p))]
                     if parts:
                         told.update(parts)
                         whole = "\n".join(self._contents.text(parts[-1]))
-                        yield span_id, where, _snippet(whole, text)
+                        yield span_id, where, _snippet(whole, phrase)
                         break
 
     def _words(self, number: int) -> str:
@@ -285,11 +283,11 @@ class Texts:
         return previous, children
 
 
-def _snippet(whole: str, text: str) -> str:
-    at = whole.lower().find(text.lower())
-    if at < 0:
-        words = normal(text).split()
-        at = whole.lower().find(words[0]) if words else 0
+def _snippet(whole: str, phrase: Phrase) -> str:
+    lower = whole.lower()
+    at = lower.find(phrase.text.lower())
+    if at < 0 and phrase.words:
+        at = lower.find(phrase.words[0])
     at = max(at, 0)
-    start, end = max(0, at - _SNIPPET), at + len(text) + 2 * _SNIPPET
+    start, end = max(0, at - _SNIPPET), at + len(phrase.text) + 2 * _SNIPPET
     return ("…" if start else "") + whole[start:end] + ("…" if end < len(whole) else "")

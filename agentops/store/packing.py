@@ -5,7 +5,6 @@ from __future__ import annotations
 import sqlite3
 import time
 from collections.abc import Callable, Iterator
-from itertools import groupby
 
 import msgspec
 
@@ -101,13 +100,11 @@ def _pack_some(connection: sqlite3.Connection, everything: bool, rows: int) -> b
             "SELECT id, form, data FROM fresh WHERE indexed ORDER BY id LIMIT ?", (rows,)
         ).fetchall()
         packed: list[tuple[int, int, bytes]] = []
-        for items, size in _in_blocks(fresh):
-            if size < BLOCK_BYTES and (len(fresh) == rows or not everything or size < _REMAINDER_BYTES):
-                break  # wait for more
+        for items, full in _in_blocks(fresh):
+            if not full and not (everything and len(fresh) < rows and sum(len(i[2]) for i in items) > _REMAINDER_BYTES):
+                break  # more may come, and one large block is smaller than two
             packed += items
-            connection.execute(
-                "INSERT INTO blocks VALUES (?, ?, ?)", (items[0][0], items[-1][0], pack(items))
-            )
+            connection.execute("INSERT INTO blocks VALUES (?, ?, ?)", (items[0][0], items[-1][0], pack(items)))
         connection.executemany("DELETE FROM fresh WHERE id = ?", [item[:1] for item in packed])
         connection.execute("COMMIT")
     except BaseException:
@@ -116,23 +113,21 @@ def _pack_some(connection: sqlite3.Connection, everything: bool, rows: int) -> b
     return bool(packed) and len(fresh) == rows
 
 
-def _in_blocks(
-    rows: list[tuple[int, int, bytes]],
-) -> Iterator[tuple[list[tuple[int, int, bytes]], int]]:
-    """Rows in groups of BLOCK_BYTES, with their size; ids in a block have none of another block between."""
-    total = 0
-
-    def block(row: tuple[int, int, bytes]) -> int:
-        nonlocal total
-        total += len(row[2])
-        return (total - 1) // BLOCK_BYTES
-
-    for _, group in groupby(rows, key=block):
-        items = list(group)
-        yield items, sum(len(item[2]) for item in items)
+def _in_blocks(rows: list[tuple[int, int, bytes]]) -> Iterator[tuple[list[tuple[int, int, bytes]], bool]]:
+    """Rows in groups, and whether a group is as large as a block should be; the last may not be."""
+    items: list[tuple[int, int, bytes]] = []
+    size = 0
+    for row in rows:
+        items.append(row)
+        size += len(row[2])
+        if size >= BLOCK_BYTES:
+            yield items, True
+            items, size = [], 0
+    if items:
+        yield items, False
 
 
 def reclaim(connection: sqlite3.Connection) -> None:
     """Give pages that are free back to the file system, and shorten the write-ahead log."""
-    connection.execute("PRAGMA incremental_vacuum").fetchall()
+    connection.executescript("PRAGMA incremental_vacuum")  # `execute` would free one page
     connection.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchall()

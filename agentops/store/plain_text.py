@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 import unicodedata
 
-__all__ = ["indexable", "normal", "query", "strings"]
+__all__ = ["Phrase", "indexable", "normal", "query", "strings"]
 
 # Scripts that write without spaces between words: each character is a word of its own in the index.
 _UNSPACED = "\u0e00-\u0eff\u1000-\u109f\u1780-\u17ff\u2e80-\u2fdf\u3005-\u3007\u3021-\u3029\u3040-\u30ff\u31f0-\u31ff\u3400-\u4dbf\u4e00-\u9fff\uac00-\ud7af\uf900-\ufaff\uff66-\uff9f\U00020000-\U0003ffff"
@@ -54,3 +54,25 @@ def _folded(character: str) -> str:
 def query(text: str) -> str | None:
     """An FTS5 query for documents that hold all words of `text`; None if it has none."""
     return " ".join(f'"{word}"' for word in _WORD.findall(text)) or None
+
+
+class Phrase:
+    """A text that is looked for.
+
+    Args:
+        text: its words have to stand one after the other.
+        inside: its one word may also be a part of a longer one.
+    """
+
+    __slots__ = ("_pattern", "text", "words")
+
+    def __init__(self, text: str, inside: bool = False) -> None:
+        self.text = text
+        self._pattern = normal(text)
+        self.words = self._pattern.split()
+        if inside:
+            self._pattern = self._pattern.strip()
+
+    def stands_in(self, normal_text: str) -> bool:
+        """Whether it stands in a text that went through `normal`."""
+        return bool(self.words) and self._pattern in normal_text

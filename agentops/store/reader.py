@@ -16,6 +16,7 @@ from agentops.store.schema import connect, signed, translate
 
 if TYPE_CHECKING:
     from agentops.store.contents import Contents
+    from agentops.store.plain_text import Phrase
 
 __all__ = ["Reader"]
 
@@ -202,6 +203,7 @@ class Reader:
         candidates = Filter((*of_trace.terms, *(t for t in filter.terms if t.key == "text" and not t.negated)))
         where, parameters = _span_conditions(filter)
         texts = [term for term in filter.terms if term.key == "text"]
+        phrases = [(self._phrase(str(term.value)), term.negated) for term in texts]
         for trace in self.iter_traces(candidates):
             rows = self._rows(
                 f"SELECT {_SPAN} FROM {_SPANS} WHERE trace = ? AND {where} ORDER BY start_ns DESC", (trace.no, *parameters)
@@ -210,7 +212,7 @@ class Reader:
                 continue
             looked = Texts(self._connection, self._contents, trace) if texts else None
             for row in rows:
-                if looked is None or all(looked.has(row[0], str(t.value)) != t.negated for t in texts):
+                if looked is None or all(looked.has(row[0], phrase) != negated for phrase, negated in phrases):
                     found.append((trace, SpanRow._make(row)))
                     if limit is not None and len(found) >= limit:
                         return found
@@ -221,9 +223,10 @@ class Reader:
         from agentops.store.details import Texts
 
         hits: list[Hit] = []
+        phrase = self._phrase(text)
         for trace in self.iter_traces(Filter((Term("text", ":", text),))):
             spans = {span.span_id: span for span in self.spans(trace)}
-            for span_id, where, snippet in Texts(self._connection, self._contents, trace).find(text, list(spans)):
+            for span_id, where, snippet in Texts(self._connection, self._contents, trace).find(phrase, list(spans)):
                 hits.append(Hit(trace, spans[span_id], where, snippet))
                 if len(hits) >= limit:
                     return hits
@@ -255,11 +258,10 @@ class Reader:
             where.append(f"EXISTS (SELECT 1 FROM spans WHERE trace = traces.no AND {' AND '.join(together)})")
             parameters += together_parameters
         for word in filter.words:
-            self._index()
-            from agentops.store.plain_text import query
-
-            where.append("no IN (SELECT trace FROM uses WHERE content IN (SELECT rowid FROM words WHERE words MATCH ?))")
-            parameters.append(query(word) or '""')
+            where.append(
+                "no IN (SELECT trace FROM uses WHERE content IN (SELECT rowid FROM words WHERE words MATCH ?))"
+            )
+            parameters.append(self._word_query(word))
         return where, parameters
 
     def _span_check(self, filter: Filter) -> Any:
@@ -271,12 +273,11 @@ class Reader:
         simple = len(texts) == 1 and not of_span and not texts[0].negated
         if not texts or (simple and len(normal(str(texts[0].value)).split()) == 1):
             return None
-        for term in texts:
-            if not normal(str(term.value)).strip():
-                raise UsageError(f"there is no word in {term.value!r} that could be looked for")
         from agentops.store.details import Texts
 
         where, parameters = _span_conditions(Filter(tuple(of_span)))
+        wanted = [self._phrase(str(term.value)) for term in texts if not term.negated]
+        unwanted = [self._phrase(str(term.value)) for term in texts if term.negated]
 
         def check(trace: TraceRow) -> bool:
             spans = [
@@ -284,11 +285,40 @@ class Reader:
             ]
             looked = Texts(self._connection, self._contents, trace)
             every = [row[0] for row in self._rows("SELECT span_id FROM spans WHERE trace = ?", (trace.no,))]
-            if any(term.negated and any(looked.has(s, str(term.value)) for s in every) for term in texts):
+            if any(looked.has(span, phrase) for phrase in unwanted for span in every):
                 return False
-            return any(all(looked.has(s, str(t.value)) for t in texts if not t.negated) for s in spans)
+            return any(all(looked.has(span, phrase) for phrase in wanted) for span in spans)
 
         return check
+
+    def _phrase(self, text: str) -> Phrase:
+        from agentops.store.plain_text import Phrase
+
+        return Phrase(text, inside=self._inside(text))
+
+    def _inside(self, text: str) -> bool:
+        """Whether the one word of `text` is in the index only as a part of longer words."""
+        from agentops.store.plain_text import query
+
+        self._index()
+        match = query(text)
+        if match is None:
+            raise UsageError(f"there is no word in {text!r} that could be looked for")
+        return " " not in match and not self._rows("SELECT 1 FROM words WHERE words MATCH ? LIMIT 1", (match,))
+
+    def _word_query(self, text: str) -> str:
+        """An FTS query for `text`: the word itself, or where nobody wrote it, longer ones that hold it."""
+        from agentops.store.plain_text import query
+
+        inside = self._inside(text)
+        match = str(query(text))
+        if not inside or len(match) < 5:  # a part of at least three letters, in quotes
+            return match
+        self._connection.execute("CREATE VIRTUAL TABLE IF NOT EXISTS temp.vocabulary USING fts5vocab('main', 'words', 'row')")
+        longer = self._rows(
+            "SELECT term FROM vocabulary WHERE instr(term, ?) LIMIT 200", (match.strip('"').lower(),)
+        )
+        return " OR ".join('"' + term.replace('"', '""') + '"' for (term,) in longer) or match
 
     def _index(self) -> None:
         """Words that came in since are indexed before anything is looked for."""

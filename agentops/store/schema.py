@@ -110,6 +110,9 @@ CREATE TABLE uses (
     trace INTEGER NOT NULL,
     PRIMARY KEY (content, trace)
 ) WITHOUT ROWID;
+CREATE TABLE instructions (
+    content INTEGER PRIMARY KEY
+);
 CREATE TABLE fresh_text (
     id INTEGER PRIMARY KEY,
     text TEXT NOT NULL
