@@ -47,35 +47,36 @@ def read(descriptor: int, offset: int, dead: bool = True) -> Iterator[tuple[int,
             return
         offset = len(MAGIC)
     buffer, start = b"", 0  # `buffer[start:]` begins at `offset` of the file
+    unpack, size = FRAME.unpack_from, FRAME.size
     while True:
-        need = FRAME.size
-        if len(buffer) - start >= need:
-            length, _ = FRAME.unpack_from(buffer, start)
-            need += min(length, FRAME_BYTES_MAX)
-        if len(buffer) - start < need:
-            missing = need - (len(buffer) - start)
-            more = os.pread(descriptor, max(_CHUNK_BYTES, missing), offset + len(buffer) - start)
+        have = len(buffer) - start
+        if have >= size:
+            length, check = unpack(buffer, start)
+            end = start + size + length
+            if end <= len(buffer):
+                payload = buffer[start + size : end]
+                if length and checksum(payload) & 0xFFFFFFFF == check and (record := _decoded(payload)) is not None:
+                    offset += size + length
+                    start = end
+                    yield offset, record
+                    continue
+            else:
+                length = min(length, FRAME_BYTES_MAX)
+                more = os.pread(descriptor, max(_CHUNK_BYTES, size + length - have), offset + have)
+                if more:
+                    buffer, start = buffer[start:] + more, 0
+                    continue
+        elif more := os.pread(descriptor, _CHUNK_BYTES, offset + have):
             buffer, start = buffer[start:] + more, 0
-            if more:
-                continue
-        record = _record_at(buffer, start) if len(buffer) - start >= FRAME.size else None
-        if record is None:
-            found = _next_record(descriptor, offset) if dead else None
-            if found is None:
-                return
-            yield found, None
-            offset, buffer, start = found, b"", 0
             continue
-        offset += need
-        start += need
-        yield offset, record
+        found = _next_record(descriptor, offset) if dead else None
+        if found is None:
+            return
+        yield found, None
+        offset, buffer, start = found, b"", 0
 
 
-def _record_at(buffer: bytes, start: int) -> Record | None:
-    length, check = FRAME.unpack_from(buffer, start)
-    payload = buffer[start + FRAME.size : start + FRAME.size + length]
-    if len(payload) < length or not length or checksum(payload) & 0xFFFFFFFF != check:
-        return None
+def _decoded(payload: bytes) -> Record | None:
     try:
         return decode_record(payload)
     except (msgspec.MsgspecError, ValueError, RecursionError, UnicodeError, OverflowError):
@@ -109,4 +110,4 @@ def _whole_record(descriptor: int, buffer: bytes, start: int, offset: int, size:
     if start + FRAME.size + length > len(buffer):
         buffer, start = os.pread(descriptor, FRAME.size + length, offset + start), 0
     payload = buffer[start + FRAME.size : start + FRAME.size + length]
-    return checksum(payload) & 0xFFFFFFFF == check and _record_at(buffer, start) is not None
+    return checksum(payload) & 0xFFFFFFFF == check and _decoded(payload) is not None

@@ -43,6 +43,8 @@ _INSTRUCTS = (b"\xa4role\xa6system", b"\xa4role\xa9developer")
 _ROLE_BYTES = 256
 _CACHED_TRACES = 4_096
 _LLM = KIND_NUMBER["llm"]
+_INPUT_TOKENS = (conventions.INPUT_TOKENS, conventions.OI_INPUT_TOKENS)
+_OUTPUT_TOKENS = (conventions.OUTPUT_TOKENS, conventions.OI_OUTPUT_TOKENS)
 _COUNTED = (_LLM, KIND_NUMBER["embedding"])
 
 
@@ -50,8 +52,8 @@ class _Span:
     """What a batch says about one span; None where it says nothing."""
 
     __slots__ = (
-        "attributes", "end_ns", "error", "input", "input_value", "kind", "links", "name", "nearest", "output",
-        "output_value", "parent_id", "scope", "start_ns", "status",
+        "attributes", "end_ns", "error", "input", "input_tokens", "input_value", "kind", "links", "name", "nearest",
+        "output", "output_tokens", "output_value", "parent_id", "scope", "start_ns", "status",
     )  # fmt: skip
 
     def __init__(self) -> None:
@@ -64,6 +66,7 @@ class _Span:
         self.error: tuple[str, str, str] | None = None
         self.links: list[Any] | None = None
         self.nearest = 0
+        self.input_tokens = self.output_tokens = None  # type: int | None
 
     def set_attributes(self, attributes: dict[str, Any] | None) -> None:
         if attributes:
@@ -77,13 +80,15 @@ class _Trace:
     """How one trace's roll-up changes."""
 
     __slots__ = (
-        "end_ns", "errors", "input_tokens", "is_root", "kind", "llm_calls", "name", "open", "output_tokens", "root",
-        "scope", "spans", "start_ns", "status",
+        "errors", "input_tokens", "is_root", "kind", "llm_calls", "name", "new_id", "open", "output_tokens", "root",
+        "root_span", "scope", "spans", "start_ns",
     )  # fmt: skip
 
-    def __init__(self) -> None:
+    def __init__(self, new_id: bytes | None = None) -> None:
+        self.new_id = new_id  # of a trace that is not in the store yet
+        self.root_span: _Span | None = None
         self.spans = self.errors = self.open = self.llm_calls = self.input_tokens = self.output_tokens = 0
-        self.root = self.status = self.end_ns = None  # type: int | None
+        self.root: int | None = None
         self.name, self.kind, self.start_ns, self.is_root = "", 0, 0, False
         self.scope: dict[str, Any] | None = None
 
@@ -118,6 +123,7 @@ class Batch:
         self._seen = seen
         self._spans: dict[tuple[bytes, int], _Span] = {}
         self._traces: dict[int, _Trace] = {}
+        self._new_traces: dict[bytes, int] = {}
         self._names: dict[str, int] = {}
         self._fresh: dict[int, tuple[int, bytes]] = {}
         self._keys: dict[int, list[int]] = {}
@@ -126,13 +132,16 @@ class Batch:
         self._instructions = {row[0] for row in connection.execute("SELECT content FROM instructions")}
         self._new_instructions: set[int] = set()
         self._texts: dict[int, list[str]] = {}
-        self._next_content = 0
+        self._blobs: dict[int, tuple[int, list[int]]] = {}
+        self._next_content = self._next_trace = 0
 
     # -- records -------------------------------------------------------------------------------------
 
     def apply(self, records: list[tuple[int, Record]]) -> None:
         """Write all that `records` (with their offsets in the journal) say."""
         (self._next_content,) = self._sql("SELECT value FROM meta WHERE name = 'content'").fetchone()
+        (self._next_trace,) = self._sql("SELECT ifnull(max(no), 0) + 1 FROM traces").fetchone()
+        self._look_up_blobs([record for _, record in records])
         events: list[tuple[int, Event]] = []
         scores: list[Score] = []
         for offset, record in records:
@@ -208,15 +217,19 @@ class Batch:
         for content in contents:
             form, data = content.form, content.data
             children: tuple[int, ...] = ()
-            if form != BLOB:
+            candidates: list[int] | None = None
+            if form == BLOB:
+                key, candidates = self._blobs[content.number]
+            else:
                 data, children = self._translated(form, data)
-            number = self._same_content(form, data)
+                key = _key(form, data)
+            number = self._same_content(form, data, key, candidates)
             if number is None:
                 self._next_content += 1
                 number = self._next_content
                 self._fresh[number] = (form, data)
                 if form != LIST or not children:  # a longer list is hardly met again, and never by its key
-                    self._keys.setdefault(_key(form, data), []).append(number)
+                    self._keys.setdefault(key, []).append(number)
                 if any(data.find(mark, 0, _ROLE_BYTES) >= 0 for mark in _INSTRUCTS):
                     self._new_instructions.add(number)
             if form != BLOB:
@@ -262,14 +275,32 @@ class Batch:
             return [self._with_ids(item, children) for item in value]
         return value
 
-    def _same_content(self, form: int, data: bytes) -> int | None:
-        key = _key(form, data)
+    def _look_up_blobs(self, records: list[Record]) -> None:
+        """Ask for all plain contents of the batch at once which of them the store may have."""
+        blobs: dict[int, int] = {}
+        for record in records:
+            for content in getattr(record, "contents", None) or ():
+                if content.form == BLOB:
+                    blobs[content.number] = _key(BLOB, content.data)
+        if not blobs:
+            return
+        known: dict[int, list[int]] = {}
+        keys = json.dumps(sorted(set(blobs.values())))
+        for key, number in self._sql(
+            "SELECT key, id FROM contents WHERE key IN (SELECT value FROM json_each(?))", (keys,)
+        ):
+            known.setdefault(key, []).append(number)
+        self._blobs = {number: (key, known.get(key, [])) for number, key in blobs.items()}
+
+    def _same_content(self, form: int, data: bytes, key: int, candidates: list[int] | None) -> int | None:
         for number in self._keys.get(key, ()):
             if self._fresh[number] == (form, data):
                 return number
-        for (number,) in self._sql("SELECT id FROM contents WHERE key = ?", (key,)).fetchall():
+        if candidates is None:
+            candidates = [row[0] for row in self._sql("SELECT id FROM contents WHERE key = ?", (key,))]
+        for number in candidates:
             if self._contents.load(number) == (form, data):
-                return int(number)
+                return number
         return None
 
     def _write_contents(self) -> None:
@@ -279,7 +310,7 @@ class Batch:
         )
         self._many(
             "INSERT INTO contents VALUES (?, ?)",
-            [(key, number) for key, numbers in self._keys.items() for number in numbers],
+            sorted((key, number) for key, numbers in self._keys.items() for number in numbers),
         )
         texts = []
         for trace, found in self._texts.items():
@@ -354,8 +385,9 @@ class Batch:
             if span.start_ns is None or (span.end_ns is None and span.name is None):
                 self._merge(trace, trace_id, key, span)
                 continue
-            self._roll_up(trace, key, span, None)
+            self._settle(span)
             rows.append(self._row(trace, key, span))
+            self._roll_up(trace, key, span, None)
             if span.end_ns is None:
                 opened.append((self._process, trace, key))
         columns = ", ".join("?" * 16)
@@ -385,9 +417,6 @@ class Batch:
         kind = span.kind or 0
         texts = self._texts.setdefault(trace, [])
         name = span.name or "?"
-        if scope is not None and "scope" in scope and attributes:
-            kind = KIND_NUMBER[conventions.kind_of(attributes)]
-            self._values_of_others(span, attributes)
         texts.append(name)
         if span.input > 0:
             self._use(trace, self._id(span.input))
@@ -401,8 +430,8 @@ class Batch:
             texts.extend(strings(span.output_value))
         model = input_tokens = output_tokens = None
         if attributes:
-            input_tokens = token_count(attributes, conventions.INPUT_TOKENS, conventions.OI_INPUT_TOKENS)
-            output_tokens = token_count(attributes, conventions.OUTPUT_TOKENS, conventions.OI_OUTPUT_TOKENS)
+            span.input_tokens = input_tokens = token_count(attributes, *_INPUT_TOKENS)
+            span.output_tokens = output_tokens = token_count(attributes, *_OUTPUT_TOKENS)
             model = (
                 attributes.get(conventions.RESPONSE_MODEL)
                 or attributes.get(conventions.REQUEST_MODEL)
@@ -434,8 +463,12 @@ class Batch:
             encode(body) if body else None,
         )  # fmt: skip
 
-    def _values_of_others(self, span: _Span, attributes: dict[str, Any]) -> None:
-        """Input and output of a span that another library made stand in its attributes."""
+    def _settle(self, span: _Span) -> None:
+        """Kind, input and output of a span that another library made stand in its attributes."""
+        attributes = span.attributes
+        if not attributes or span.scope is None or "scope" not in span.scope:
+            return
+        span.kind = KIND_NUMBER[conventions.kind_of(attributes)]
         for keys, which in ((conventions.INPUT_KEYS, "input"), (conventions.OUTPUT_KEYS, "output")):
             if getattr(span, which) != ABSENT:
                 continue
@@ -476,8 +509,9 @@ class Batch:
                 return  # an update of nothing that we know
             span.name, span.kind, span.start_ns = span.name or "?", span.kind or 0, span.start_ns or span.end_ns
             span.parent_id = span.parent_id or 0
-            self._roll_up(trace, key, span, None)
+            self._settle(span)
             self._sql(f"INSERT INTO spans VALUES ({', '.join('?' * 16)})", self._row(trace, key, span))
+            self._roll_up(trace, key, span, None)
             return
         body = decode_value(row[15]) if row[15] else {}
         new = self._row_parts(trace, span, body)
@@ -510,6 +544,7 @@ class Batch:
         if span.scope or old_scope:
             span.scope = {**old_scope, **(span.scope or {})}
         foreign = "scope" in (span.scope or {})
+        self._settle(span)
         row = self._row(trace, 0, span)
         new_body = decode_value(row[15]) if row[15] else {}
         attributes = {**old_attributes, **(new_body.get("a") or {})}
@@ -562,18 +597,15 @@ class Batch:
     # -- traces --------------------------------------------------------------------------------------
 
     def _trace_number(self, trace_id: bytes, span: _Span | None) -> int:
-        number = self._trace_numbers.get(trace_id)
+        number = self._trace_numbers.get(trace_id) or self._new_traces.get(trace_id)
         if number is None:
             row = self._sql("SELECT no FROM traces WHERE trace_id = ?", (trace_id,)).fetchone()
             if row is None:
-                start = 0 if span is None else span.start_ns or span.end_ns or 0
-                row = (
-                    self._sql(
-                        "INSERT INTO traces VALUES (NULL, ?, NULL, '?', 8, 0, ?, NULL, 0, 0, 0, 0, 0, 0, NULL, "
-                        "NULL, NULL, NULL, NULL)",
-                        (trace_id, _time(start)),
-                    ).lastrowid,
-                )
+                row = (self._next_trace,)
+                self._new_traces[trace_id] = self._next_trace
+                self._next_trace += 1
+                new = self._traces[row[0]] = _Trace(trace_id)
+                new.start_ns = 0 if span is None else span.start_ns or span.end_ns or 0
             if len(self._trace_numbers) > _CACHED_TRACES:
                 self._trace_numbers.clear()
             number = self._trace_numbers[trace_id] = int(row[0])
@@ -592,48 +624,61 @@ class Batch:
                 if not total.is_root:
                     total.root, total.name, total.kind = key, span.name or "?", kind or 0
                     total.start_ns, total.scope, total.is_root = span.start_ns or 0, span.scope, not span.parent_id
+                    total.root_span = span
             if span.end_ns is None:
                 total.open += 1
         elif span.end_ns is not None and row[7] is None:
             total.open -= row[5] == RUNNING
         if span.end_ns is not None and (row is None or row[7] is None):
             total.errors += span.status == ERROR
-            total.end_ns = max(total.end_ns or 0, span.end_ns)
-        if span.attributes and kind in _COUNTED and (row is None or row[11] is None):
-            total.input_tokens += token_count(span.attributes, conventions.INPUT_TOKENS, conventions.OI_INPUT_TOKENS) or 0
-            total.output_tokens += (
-                token_count(span.attributes, conventions.OUTPUT_TOKENS, conventions.OI_OUTPUT_TOKENS) or 0
-            )
+        if kind in _COUNTED and (row is None or row[11] is None):
+            total.input_tokens += span.input_tokens or 0
+            total.output_tokens += span.output_tokens or 0
 
     def _write_traces(self) -> None:
+        new: list[tuple[Any, ...]] = []
         for number, change in self._traces.items():
-            root, name, has_root = self._sql(
-                "SELECT root, name, (SELECT parent_id IS NULL FROM spans WHERE trace = no AND span_id = root) "
-                "FROM traces WHERE no = ?",
-                (number,),
-            ).fetchone()
-            if change.root is not None and (root is None or (change.is_root and not has_root)):
-                scope = change.scope or {}
-                tags = scope.get("tags")
-                metadata = scope.get("metadata")
-                self._sql(
-                    "UPDATE traces SET root = ?, name = ?, kind = ?, start_ns = ?, session = ?, user = ?, tags = ?, "
-                    "metadata = ? WHERE no = ?",
+            scope = change.scope or {}
+            metadata, tags = scope.get("metadata"), scope.get("tags")
+            about = (
+                _text(scope.get("session")), _text(scope.get("user")), json.dumps(tags) if tags else None,
+                encode(metadata) if metadata else None,
+            )  # fmt: skip
+            counts = (
+                change.spans, change.errors, change.open, change.llm_calls, change.input_tokens, change.output_tokens
+            )  # fmt: skip
+            if change.new_id is not None:
+                root = change.root_span or _Span()
+                ended = root.end_ns is not None
+                new.append(
                     (
-                        change.root, change.name, change.kind, _time(change.start_ns), _text(scope.get("session")),
-                        _text(scope.get("user")), json.dumps(tags) if tags else None,
-                        encode(metadata) if metadata else None, number,
-                    ),
+                        number, change.new_id, change.root, root.name or change.name or "?", root.kind or 0,
+                        root.status if ended else RUNNING, _time(change.start_ns), _time(root.end_ns), *counts, None, *about,
+                    )
                 )  # fmt: skip
+                continue
+            self._update_trace(number, change, about)
             self._sql(
                 "UPDATE traces SET spans = spans + ?, errors = errors + ?, open = open + ?, llm_calls = llm_calls + ?, "
                 "input_tokens = input_tokens + ?, output_tokens = output_tokens + ? WHERE no = ?",
-                (
-                    change.spans, change.errors, change.open, change.llm_calls, change.input_tokens,
-                    change.output_tokens, number,
-                ),
-            )  # fmt: skip
+                (*counts, number),
+            )
             self._sql(_ROOT_DECIDES, (number,))
+        self._many(f"INSERT INTO traces VALUES ({', '.join('?' * 19)})", new)
+
+    def _update_trace(self, number: int, change: _Trace, about: tuple[Any, ...]) -> None:
+        """A trace that was there gets its root, or a better one than it had."""
+        root, has_root = self._sql(
+            "SELECT root, (SELECT parent_id IS NULL FROM spans WHERE trace = no AND span_id = root) "
+            "FROM traces WHERE no = ?",
+            (number,),
+        ).fetchone()
+        if change.root is not None and (root is None or (change.is_root and not has_root)):
+            self._sql(
+                "UPDATE traces SET root = ?, name = ?, kind = ?, start_ns = ?, session = ?, user = ?, tags = ?, "
+                "metadata = ? WHERE no = ?",
+                (change.root, change.name, change.kind, _time(change.start_ns), *about, number),
+            )
 
     def interrupt_open_spans(self) -> None:
         """The process is dead: what it had open will not end."""

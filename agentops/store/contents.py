@@ -19,7 +19,7 @@ from agentops.store.plain_text import strings
 __all__ = ["BLOCK_BYTES", "Contents", "Missing", "pack"]
 
 BLOCK_BYTES = 64 << 10
-_LEVEL = 7
+_LEVEL = 3
 _CACHED_BLOCKS = 64
 _Items = list[tuple[int, int, bytes]]
 _decode_block = msgspec.msgpack.Decoder(_Items).decode

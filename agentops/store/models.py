@@ -4,7 +4,7 @@
     from agentops.store.models import Trace, open_session
 
     with open_session() as session:
-        slow = session.exec(select(Trace).order_by(Trace.end_ns - Trace.start_ns)).all()
+        failed = session.exec(select(Trace).where(Trace.errors > 0)).all()
 
 What holds in all tables:
 
