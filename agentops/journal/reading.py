@@ -78,7 +78,8 @@ def read(descriptor: int, offset: int, dead: bool = True) -> Iterator[tuple[int,
 
 def _decoded(payload: bytes) -> Record | None:
     try:
-        return decode_record(payload)
+        record: Record = decode_record(payload)
+        return record
     except (msgspec.MsgspecError, ValueError, RecursionError, UnicodeError, OverflowError):
         return None
 
@@ -92,9 +93,9 @@ def _next_record(descriptor: int, offset: int) -> int | None:
         start = 1
         while (nonzero := _NOT_ZERO.search(buffer, start)) is not None and nonzero.start() < _CHUNK_BYTES:
             # A length's first byte is never zero in a record of less than 256 bytes, but may be in others.
-            for start in range(max(start, nonzero.start() - 3), nonzero.start() + 1):
-                if _whole_record(descriptor, buffer, start, offset, size):
-                    return offset + start
+            for place in range(max(start, nonzero.start() - 3), nonzero.start() + 1):
+                if _whole_record(descriptor, buffer, place, offset, size):
+                    return offset + place
             start = nonzero.start() + 1
             looked += 1
         offset += _CHUNK_BYTES

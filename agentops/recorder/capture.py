@@ -65,7 +65,7 @@ class Capture:
         self._next = itertools.count(1).__next__
         self.seen: dict[bytes, int] = {}
 
-    def written(self, new: New, lists: Lists) -> None:
+    def remember(self, new: New, lists: Lists) -> None:
         """The record that brought `new` is written: others may refer to it from now on."""
         self.seen.update(new.fresh)
         if new.lists:
@@ -169,9 +169,7 @@ class Capture:
             new.fresh[digest] = number
         return number
 
-    def _parts(
-        self, value: dict[Any, Any], new: New, lists: Lists
-    ) -> dict[Any, Any]:
+    def _parts(self, value: dict[Any, Any], new: New, lists: Lists) -> dict[Any, Any]:
         """A mapping with references for its large parts; the same object if it has none.
 
         Lists and mappings become contents of their own. A text does where it was seen before (a tool's
@@ -205,14 +203,13 @@ class Capture:
             found[key] = reference(number)
         return value if found is None else found
 
-    def _list(
-        self, value: list[Any], data: bytes, new: New, lists: Lists
-    ) -> int:
+    def _list(self, value: list[Any], data: bytes, new: New, lists: Lists) -> int:
         count = len(value)
         header = 1 if count < 16 else 3 if count < 65536 else 5
         previous, known = 0, 0
         for items, length, number in reversed(lists):
-            if length <= count and data.startswith(items, header) and (length < count or len(items) == len(data) - header):
+            same = length < count or (length == count and len(items) == len(data) - header)
+            if same and data.startswith(items, header):
                 previous, known = number, length
                 break
         if known == count and previous:
@@ -230,10 +227,8 @@ class Capture:
         return number
 
 
-
-
 def _name(text: object) -> str:
     """A text that has to be one in every record: what UTF-8 cannot hold is escaped."""
     if isinstance(text, msgspec.msgpack.Ext):
-        text = text.data.decode("utf-8", "surrogatepass")
+        text = bytes(text.data).decode("utf-8", "surrogatepass")
     return str(text).encode("utf-8", "backslashreplace").decode()

@@ -122,17 +122,12 @@ def _walk(value: Any, redact: Redactor | None, above: set[int], depth: int) -> A
     above.add(id(value))
     try:
         if isinstance(value, Mapping):
-            return {
-                _key(key, redact): _walk(item, redact, above, depth + 1) for key, item in list(value.items())
-            }
+            return {_key(key, redact): _walk(item, redact, above, depth + 1) for key, item in list(value.items())}
         if isinstance(value, (list, tuple, set, frozenset)):
             return [_walk(item, redact, above, depth + 1) for item in list(value)]
         fields = _fields(value)
         if fields is not None:
-            return {
-                _key(name, redact): _walk(getattr(value, name, None), redact, above, depth + 1)
-                for name in fields
-            }
+            return {_key(name, redact): _walk(getattr(value, name, None), redact, above, depth + 1) for name in fields}
         return _walk(simple(value), redact, above, depth + 1)
     finally:
         above.discard(id(value))

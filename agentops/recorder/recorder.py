@@ -50,7 +50,7 @@ class suppressed:
 class Nowhere:
     """Stands in for a journal while there is none: recording is off, or no journal can be made."""
 
-    bytes = 0
+    written = 0
 
     def __init__(self, lost: str | None, until: float) -> None:
         self.capture = Capture(None, safety.failed)
@@ -91,7 +91,7 @@ class Recorder:
     def _begin(self) -> None:
         """State of a process that has recorded nothing yet."""
         self.epoch = object()
-        seed = random.Random(os.urandom(32))
+        seed = random.Random(os.urandom(32))  # noqa: S311 - ids, not secrets
         self.random_bits = seed.getrandbits
         self.process = (seed.getrandbits(63), time.time_ns())
         self._sequence = itertools.count(1)
@@ -206,7 +206,7 @@ class Recorder:
 
     def _bytes(self) -> int:
         journal = self.journal
-        return 0 if journal is None else journal.bytes + (self._journals_opened << 32)
+        return 0 if journal is None else journal.written + (self._journals_opened << 32)
 
     def _ingest(self, deadline: float | None, pack: bool, polite: bool = False) -> bool:
         """Bring this process's journals into the store; True if all of it is in."""

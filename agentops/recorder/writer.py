@@ -77,7 +77,7 @@ class Journal:
         OSError: if the file cannot be made, locked or written.
     """
 
-    __slots__ = ("_full", "bytes", "capture", "descriptor", "path")
+    __slots__ = ("_full", "capture", "descriptor", "path", "written")
     _flags = os.O_APPEND
 
     def __init__(self, place: Place, sequence: int) -> None:
@@ -92,7 +92,7 @@ class Journal:
         try:
             fcntl.flock(self.descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
             head = MAGIC + frame(encode((HEAD, FORMAT, number, sequence, os.getpid(), time.time_ns())))
-            self.bytes = os.write(self.descriptor, head)
+            self.written = os.write(self.descriptor, head)
             self._prepare()
             os.rename(unnamed, self.path)
         except BaseException:
@@ -112,8 +112,8 @@ class Journal:
         size = len(payload) + 8
         if os.write(self.descriptor, pack_frame(size - 8, checksum(payload) & 0xFFFFFFFF) + payload) != size:
             raise ShortWrite("a record was written in part")
-        self.bytes += size
-        if self.bytes > ROTATE_BYTES:
+        self.written += size
+        if self.written > ROTATE_BYTES:
             self._full(self)
 
     def make_room(self) -> None:
@@ -148,11 +148,11 @@ class MappedJournal(Journal):
     def append(self, payload: bytes) -> None:
         framed = pack_frame(len(payload), checksum(payload) & 0xFFFFFFFF) + payload
         with self._lock:
-            start = self.bytes
+            start = self.written
             end = start + len(framed)
             if end > self._size:
                 self._grow(end)
-            self.bytes = end
+            self.written = end
         # Should the process be killed just here, there is a hole, which a reader of a dead journal skips.
         self._map[start:end] = framed
         if end > ROTATE_BYTES:
@@ -164,7 +164,7 @@ class MappedJournal(Journal):
 
     def _fill(self, end: int) -> None:
         """Make the file longer, in whole steps, until `end` is in it."""
-        start = self._size or self.bytes
+        start = self._size or self.written
         size = -(-end // STEP_BYTES) * STEP_BYTES
         while start < size:
             start += os.pwrite(self.descriptor, _ZEROS[: min(STEP_BYTES, size - start)], start)
@@ -172,7 +172,7 @@ class MappedJournal(Journal):
 
     def make_room(self) -> None:
         with contextlib.suppress(OSError):  # the record that needs the room will say so
-            while self._size < min(self.bytes + AHEAD_BYTES, ROTATE_BYTES + STEP_BYTES):
+            while self._size < min(self.written + AHEAD_BYTES, ROTATE_BYTES + STEP_BYTES):
                 with self._lock:
                     self._grow(self._size + STEP_BYTES)
 

@@ -60,11 +60,7 @@ def _detail(
     attributes = jsonable(contents.resolve(raw_attributes))
     error = body.get("x")
     session, user, tags, metadata = scopes.of(row[0])
-    usage = {
-        name: count
-        for name, keys in _USAGE.items()
-        if (count := token_count(attributes, *keys)) is not None
-    }
+    usage = {name: count for name, keys in _USAGE.items() if (count := token_count(attributes, *keys)) is not None}
     return SpanDetail(
         row=SpanRow._make(row[:12]),
         trace_id=trace.trace_id,
@@ -229,7 +225,9 @@ class Texts:
                     break
             else:
                 for where, number in self._refers.get(span_id, ()):
-                    parts = [p for p in sorted(self._reachable(number)) if p not in told and phrase.stands_in(self._words(p))]
+                    parts = [
+                        p for p in sorted(self._reachable(number)) if p not in told and phrase.stands_in(self._words(p))
+                    ]
                     if parts:
                         told.update(parts)
                         whole = "\n".join(self._contents.text(parts[-1]))

@@ -206,7 +206,8 @@ class Reader:
         phrases = [(self._phrase(str(term.value)), term.negated) for term in texts]
         for trace in self.iter_traces(candidates):
             rows = self._rows(
-                f"SELECT {_SPAN} FROM {_SPANS} WHERE trace = ? AND {where} ORDER BY start_ns DESC", (trace.no, *parameters)
+                f"SELECT {_SPAN} FROM {_SPANS} WHERE trace = ? AND {where} ORDER BY start_ns DESC",
+                (trace.no, *parameters),
             )
             if not rows:
                 continue
@@ -281,7 +282,8 @@ class Reader:
 
         def check(trace: TraceRow) -> bool:
             spans = [
-                row[0] for row in self._rows(f"SELECT span_id FROM spans WHERE trace = ? AND {where}", (trace.no, *parameters))
+                row[0]
+                for row in self._rows(f"SELECT span_id FROM spans WHERE trace = ? AND {where}", (trace.no, *parameters))
             ]
             looked = Texts(self._connection, self._contents, trace)
             every = [row[0] for row in self._rows("SELECT span_id FROM spans WHERE trace = ?", (trace.no,))]
@@ -314,15 +316,17 @@ class Reader:
         match = str(query(text))
         if not inside or len(match) < 5:  # a part of at least three letters, in quotes
             return match
-        self._connection.execute("CREATE VIRTUAL TABLE IF NOT EXISTS temp.vocabulary USING fts5vocab('main', 'words', 'row')")
-        longer = self._rows(
-            "SELECT term FROM vocabulary WHERE instr(term, ?) LIMIT 200", (match.strip('"').lower(),)
+        self._connection.execute(
+            "CREATE VIRTUAL TABLE IF NOT EXISTS temp.vocabulary USING fts5vocab('main', 'words', 'row')"
         )
+        longer = self._rows("SELECT term FROM vocabulary WHERE instr(term, ?) LIMIT 200", (match.strip('"').lower(),))
         return " OR ".join('"' + term.replace('"', '""') + '"' for (term,) in longer) or match
 
     def _index(self) -> None:
         """Words that came in since are indexed before anything is looked for."""
-        waiting = self._rows("SELECT EXISTS (SELECT 1 FROM fresh WHERE NOT indexed) OR EXISTS (SELECT 1 FROM fresh_text)")
+        waiting = self._rows(
+            "SELECT EXISTS (SELECT 1 FROM fresh WHERE NOT indexed) OR EXISTS (SELECT 1 FROM fresh_text)"
+        )
         if waiting[0][0]:
             from agentops.store.packing import index_words
 

@@ -90,8 +90,9 @@ class Joined:
 
     def _attach_processor(self) -> None:
         # Not provider.add_span_processor where it can be avoided: Phoenix's throws its exporter away in it.
-        target = getattr(self._provider, "_active_span_processor", None)
-        (target if hasattr(target, "add_span_processor") else self._provider).add_span_processor(self.processor)
+        inner: Any = getattr(self._provider, "_active_span_processor", None)
+        target: Any = inner if hasattr(inner, "add_span_processor") else self._provider
+        target.add_span_processor(self.processor)
 
     def start(self, span: Span, context: Context) -> None:
         """Start `span` through the provider and make both current."""
@@ -223,10 +224,10 @@ def _write_foreign_end(span: ReadableSpan) -> None:
     trace = context.trace_id.to_bytes(16, "big")
     error = None
     for event in span.events:
-        facts = event.attributes or {}
         if event.name == "exception":
+            said = event.attributes or {}
             error = tuple(
-                str(facts.get(key, ""))
+                str(said.get(key, ""))
                 for key in (
                     conventions.EXCEPTION_TYPE,
                     conventions.EXCEPTION_MESSAGE,
@@ -261,7 +262,7 @@ def _append(record: tuple[object, ...], new: New, journal: Any) -> None:
     except OSError as problem:
         recorder.lost(journal, problem)
     else:
-        journal.capture.written(new, [])
+        journal.capture.remember(new, [])
 
 
 def _foreign_scope(attributes: dict[str, Any]) -> dict[str, Any]:

@@ -49,7 +49,8 @@ OUR_KEY = "agentops-span"
 # OpenTelemetry's context is a context variable behind two calls; where it is the usual one, go there at once.
 _variable = getattr(_RUNTIME_CONTEXT, "_current_context", None)
 if isinstance(_variable, ContextVar):
-    _current, _attach, _detach = _variable.get, _variable.set, _variable.reset
+    _current: Callable[[], Context] = _variable.get
+    _attach, _detach = _variable.set, _variable.reset
 else:
     _current, _attach, _detach = _RUNTIME_CONTEXT.get_current, _RUNTIME_CONTEXT.attach, _RUNTIME_CONTEXT.detach
 _put = dict.__setitem__  # Context is a dict that refuses to be changed; ours is new
@@ -162,7 +163,7 @@ class Span(OtelSpan):
                 _Provider.joined.start(self, context)
                 return self
             current = context.get(_SPAN_KEY)
-            self._id = span_id = recorder.random_bits(64) or 1
+            self._id = recorder.random_bits(64) or 1
             self._epoch = recorder.epoch
             if type(current) is Span:
                 self._parent = current
@@ -220,7 +221,7 @@ class Span(OtelSpan):
                     digest = None
             if digest is not None:
                 value = None
-                contents = None
+                contents: Sequence[tuple[int, int, bytes]] | None = None
                 if not number:
                     number = capture._next()
                     contents = ((number, 0, data),)
@@ -253,7 +254,7 @@ class Span(OtelSpan):
         if digest is not None:
             capture.seen[digest] = number
         if new is not None:
-            capture.written(new, self._lists)
+            capture.remember(new, self._lists)
             self._changed = False
         self._started = True
 
@@ -344,9 +345,11 @@ class Span(OtelSpan):
                 self._output_reference, self._output_value = 0, value
                 self._changed = self._rich = True
                 return
-            output, given = ((number, value), (ABSENT, None)) if which == "output" else ((ABSENT, None), (number, value))
+            output, given = (number, value), (ABSENT, None)
             if which == "output":
                 self._output_reference, self._output_value = ABSENT, None
+            else:
+                output, given = given, output
             self._append(journal, (UPDATE, self._id, self._trace, None, *output, new.contents, *given), new)
         except Exception as problem:  # noqa: BLE001
             failed(f"recording an {which}", problem)
@@ -356,9 +359,7 @@ class Span(OtelSpan):
             self._lists = []
         return self._lists
 
-    def add_event(
-        self, name: str, attributes: Mapping[str, Any] | None = None, timestamp: int | None = None
-    ) -> None:
+    def add_event(self, name: str, attributes: Mapping[str, Any] | None = None, timestamp: int | None = None) -> None:
         """Record that something happened; it is written at once.
 
         Args:
@@ -385,9 +386,9 @@ class Span(OtelSpan):
         """Link another span; it is recorded when this one ends."""
         if not self._ended:
             self._rich = True
-            self._links = [*(self._links or ()), Link(context, attributes)]  # type: ignore[arg-type]
+            self._links = [*(self._links or ()), Link(context, attributes)]
             if self._sdk is not None:
-                self._sdk.add_link(context, attributes)  # type: ignore[arg-type]
+                self._sdk.add_link(context, attributes)
 
     def checkpoint(self) -> None:
         """Write what was set since the last record now, so that a kill cannot take it."""
@@ -413,7 +414,7 @@ class Span(OtelSpan):
         except OSError as problem:
             recorder.lost(journal, problem)
         else:
-            journal.capture.written(new, self._lists_here())
+            journal.capture.remember(new, self._lists_here())
 
     def _take_attributes(self, capture: Capture, new: New, keep: bool = False) -> dict[str, Any] | None:
         attributes = self._attributes
@@ -433,17 +434,18 @@ class Span(OtelSpan):
         """Set OpenTelemetry's status; an error's description is shown as its message."""
         if self._ended:
             return
+        code = status.status_code if isinstance(status, Status) else status
         if isinstance(status, Status):
-            status, description = status.status_code, status.description
-        if status is StatusCode.ERROR:
+            description = status.description
+        if code is StatusCode.ERROR:
             self._status = ERROR
             self._rich = True
             if self._error is None:
                 self._error = ("", description or "", "")
-        elif status is StatusCode.OK:
+        elif code is StatusCode.OK:
             self._status, self._error = OK, None
         if self._sdk is not None:
-            self._sdk.set_status(status, description)
+            self._sdk.set_status(code, description)
 
     def record_exception(
         self,

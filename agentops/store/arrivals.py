@@ -1,0 +1,219 @@
+"""Contents on their way in: each gets its id in the store, which is that of the same content if it is there."""
+
+from __future__ import annotations
+
+import array
+import json
+import sqlite3
+from typing import Any
+
+import msgspec
+import xxhash
+
+from agentops.journal.format import BLOB, LIST, Content, Record, Reference, decode_value, encode
+from agentops.store.contents import Contents
+
+__all__ = ["Arrivals"]
+
+_KEY_BITS = 48
+_CACHED_TRACES = 4_096
+#: A message of the system's or the developer's, as msgpack: the key, then the value.
+_INSTRUCTS = (b"\xa4role\xa6system", b"\xa4role\xa9developer")
+_ROLE_BYTES = 256
+#: Numbers are counted up; nobody of ours leaves such a gap.
+_GAP_MAX = 1_000_000
+
+
+class Arrivals:
+    """The contents of one batch.
+
+    Args:
+        connection: the store, in a transaction.
+        contents: reads its contents.
+        ids: the store's id of each content of this journal by its number; extended here.
+        seen: cache of the contents that each trace is known to use, for as long as no transaction fails.
+    """
+
+    def __init__(
+        self, connection: sqlite3.Connection, contents: Contents, ids: array.array[int], seen: dict[int, set[int]]
+    ) -> None:
+        self._sql = connection.execute
+        self._many = connection.executemany
+        self._contents = contents
+        self._ids = ids
+        self._seen = seen
+        self._fresh: dict[int, tuple[int, bytes]] = {}
+        self._keys: dict[int, list[int]] = {}
+        self._children: dict[int, tuple[int, ...]] = {}
+        self._uses: list[tuple[int, int]] = []
+        self._blobs: dict[int, tuple[int, list[int]]] = {}
+        self._instructions = {row[0] for row in self._sql("SELECT content FROM instructions")}
+        self._new_instructions: set[int] = set()
+        (self._next,) = self._sql("SELECT value FROM meta WHERE name = 'content'").fetchone()
+
+    def look_up(self, records: list[Record]) -> None:
+        """Ask for all plain contents of the batch at once which of them the store may have."""
+        blobs: dict[int, int] = {}
+        for record in records:
+            for content in getattr(record, "contents", None) or ():
+                if content.form == BLOB:
+                    blobs[content.number] = _key(BLOB, content.data)
+        if not blobs:
+            return
+        known: dict[int, list[int]] = {}
+        keys = json.dumps(sorted(set(blobs.values())))
+        for key, number in self._sql(
+            "SELECT key, id FROM contents WHERE key IN (SELECT value FROM json_each(?))", (keys,)
+        ):
+            known.setdefault(key, []).append(number)
+        self._blobs = {number: (key, known.get(key, [])) for number, key in blobs.items()}
+
+    def store(self, contents: list[Content]) -> None:
+        """Give each content its id in the store: that of the same content if it is there already."""
+        ids = self._ids
+        for content in contents:
+            form, data = content.form, content.data
+            children: tuple[int, ...] = ()
+            candidates: list[int] | None = None
+            if form == BLOB:
+                key, candidates = self._blobs[content.number]
+            else:
+                data, children = self._translated(form, data)
+                key = _key(form, data)
+            number = self._same_content(form, data, key, candidates)
+            if number is None:
+                self._next += 1
+                number = self._next
+                self._fresh[number] = (form, data)
+                if form != LIST or not children:  # a longer list is hardly met again, and never by its key
+                    self._keys.setdefault(key, []).append(number)
+                if any(data.find(mark, 0, _ROLE_BYTES) >= 0 for mark in _INSTRUCTS):
+                    self._new_instructions.add(number)
+            if form != BLOB:
+                self._children[number] = children
+            if content.number == len(ids):
+                ids.append(number)
+            else:
+                if content.number > len(ids) + _GAP_MAX:
+                    continue
+                ids.extend([0] * (content.number + 1 - len(ids)))
+                ids[content.number] = number
+
+    def id(self, number: int) -> int:
+        return self._ids[number] if 0 < number < len(self._ids) else 0
+
+    def _translated(self, form: int, data: bytes) -> tuple[bytes, tuple[int, ...]]:
+        """A content with the store's ids in the place of the journal's numbers, and those ids."""
+        children: list[int] = []
+        try:
+            value = decode_value(data)
+            if form == LIST:
+                previous, items = value
+                previous = self.id(previous)
+                if previous:
+                    children.append(previous)
+                return encode((previous, self._with_ids(items, children))), tuple(children)
+            system = value.get("system") if type(value) is dict else None
+            data = encode(self._with_ids(value, children))
+            if type(system) is Reference and system.number in self._fresh:
+                self._new_instructions.add(system.number)
+            return data, tuple(children)
+        except (msgspec.MsgspecError, ValueError, TypeError, RecursionError):
+            return encode("<damaged>"), ()
+
+    def _with_ids(self, value: Any, children: list[int]) -> Any:
+        kind = type(value)
+        if kind is Reference:
+            value.number = self.id(value.number)
+            children.append(value.number)
+        elif kind is dict:
+            return {key: self._with_ids(item, children) for key, item in value.items()}
+        elif kind is list:
+            return [self._with_ids(item, children) for item in value]
+        return value
+
+    def _same_content(self, form: int, data: bytes, key: int, candidates: list[int] | None) -> int | None:
+        for number in self._keys.get(key, ()):
+            if self._fresh[number] == (form, data):
+                return number
+        if candidates is None:
+            candidates = [row[0] for row in self._sql("SELECT id FROM contents WHERE key = ?", (key,))]
+        for number in candidates:
+            if self._contents.load(number) == (form, data):
+                return number
+        return None
+
+    def use(self, trace: int, number: int) -> None:
+        """Note that `trace` uses content `number` and all that it refers to: there its words are found.
+
+        Instructions (system prompts) stand in every call of every run alike, so they count where they
+        were new: a search for a word of them finds the run that first had them, not all runs.
+        """
+        seen = self._seen.get(trace)
+        if seen is None:
+            if len(self._seen) > _CACHED_TRACES:
+                self._seen.clear()
+            seen = self._seen[trace] = set()
+        todo = [number]
+        while todo:
+            number = todo.pop()
+            if number in seen or not number:
+                continue
+            seen.add(number)
+            if number in self._instructions:
+                continue
+            fresh = self._fresh.get(number)
+            if fresh is not None:
+                form, children = fresh[0], self._children.get(number, ())
+            else:
+                form, children = self._stored_children(number)
+            if form != LIST:
+                self._uses.append((number, trace))
+            if number in self._new_instructions:
+                self._instructions.add(number)
+            todo.extend(children)
+
+    def _stored_children(self, number: int) -> tuple[int, tuple[int, ...]]:
+        known = self._children.get(number)
+        found = self._contents.load(number)
+        if found is None or found[0] == BLOB:
+            return BLOB, ()
+        if known is not None:
+            return found[0], known
+        children: list[int] = []
+        value = decode_value(found[1])
+        if found[0] == LIST:
+            children.append(value[0])
+        todo = [value]
+        while todo:
+            item = todo.pop()
+            if type(item) is Reference:
+                children.append(item.number)
+            elif type(item) is dict:
+                todo.extend(item.values())
+            elif type(item) is list:
+                todo.extend(item)
+        return found[0], tuple(children)
+
+    def write(self, texts: dict[int, list[str]]) -> None:
+        self._many(
+            "INSERT INTO fresh VALUES (?, ?, ?, 0)",
+            [(number, form, data) for number, (form, data) in self._fresh.items()],
+        )
+        self._many(
+            "INSERT INTO contents VALUES (?, ?)",
+            sorted((key, number) for key, numbers in self._keys.items() for number in numbers),
+        )
+        documents = []
+        for trace, found in texts.items():
+            self._next += 1
+            documents.append((self._next, "\n".join(dict.fromkeys(found)).encode("utf-8", "replace").decode()))
+            self._uses.append((self._next, trace))
+        self._many("INSERT INTO fresh_text VALUES (?, ?)", documents)
+        self._many("INSERT OR IGNORE INTO uses VALUES (?, ?)", self._uses)
+        self._many("INSERT OR IGNORE INTO instructions VALUES (?)", [(number,) for number in self._new_instructions])
+        self._sql("UPDATE meta SET value = ? WHERE name = 'content'", (self._next,))
+
+
+def _key(form: int, data: bytes) -> int:
+    return xxhash.xxh3_64_intdigest(data, seed=form) >> (64 - _KEY_BITS)

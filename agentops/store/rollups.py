@@ -1,0 +1,158 @@
+"""Roll-ups: what a list shows of a trace, kept up as its spans come in."""
+
+from __future__ import annotations
+
+import json
+import sqlite3
+from typing import Any
+
+from agentops.conventions import KIND_NUMBER
+from agentops.journal.format import ERROR, INTERRUPTED, RUNNING, encode
+from agentops.store.span_changes import SpanChanges, sql_time
+
+__all__ = ["Traces"]
+
+_CACHED_TRACES = 4_096
+_LLM = KIND_NUMBER["llm"]
+_COUNTED = (_LLM, KIND_NUMBER["embedding"])
+
+#: A trace has its root's status and end.
+_ROOT_DECIDES = (
+    "UPDATE traces SET (status, end_ns, name) = (SELECT status, end_ns, names.text FROM spans "
+    "JOIN names ON names.id = spans.name WHERE trace = no AND span_id = root) WHERE no = ? AND root IS NOT NULL"
+)
+
+
+class _Trace:
+    """How one trace's roll-up changes."""
+
+    __slots__ = (
+        "errors", "input_tokens", "is_root", "kind", "llm_calls", "name", "new_id", "open", "output_tokens", "root",
+        "root_span", "scope", "spans", "start_ns",
+    )  # fmt: skip
+
+    def __init__(self, new_id: bytes | None = None) -> None:
+        self.new_id = new_id  # of a trace that is not in the store yet
+        self.root_span: SpanChanges | None = None
+        self.spans = self.errors = self.open = self.llm_calls = self.input_tokens = self.output_tokens = 0
+        self.root: int | None = None
+        self.name, self.kind, self.start_ns, self.is_root = "", 0, 0, False
+        self.scope: dict[str, Any] | None = None
+
+
+class Traces:
+    """The traces of one batch.
+
+    Args:
+        connection: the store, in a transaction.
+        numbers: cache of the store's numbers of traces by id, for as long as no transaction fails.
+    """
+
+    def __init__(self, connection: sqlite3.Connection, numbers: dict[bytes, int]) -> None:
+        self._sql = connection.execute
+        self._many = connection.executemany
+        self._numbers = numbers
+        self._new: dict[bytes, int] = {}
+        self._changes: dict[int, _Trace] = {}
+        (self._next,) = self._sql("SELECT ifnull(max(no), 0) + 1 FROM traces").fetchone()
+
+    def number(self, trace_id: bytes, span: SpanChanges | None) -> int:
+        number = self._numbers.get(trace_id) or self._new.get(trace_id)
+        if number is None:
+            row = self._sql("SELECT no FROM traces WHERE trace_id = ?", (trace_id,)).fetchone()
+            if row is None:
+                row = (self._next,)
+                self._new[trace_id] = self._next
+                self._next += 1
+                new = self._changes[row[0]] = _Trace(trace_id)
+                new.start_ns = 0 if span is None else span.start_ns or span.end_ns or 0
+            if len(self._numbers) > _CACHED_TRACES:
+                self._numbers.clear()
+            number = self._numbers[trace_id] = int(row[0])
+        return number
+
+    def count(self, trace: int, key: int, span: SpanChanges, row: tuple[Any, ...] | None) -> None:
+        """Count a span into its trace; `row` is the span's row if it was counted before."""
+        total = self._changes.get(trace)
+        if total is None:
+            total = self._changes[trace] = _Trace()
+        kind = span.kind if row is None else row[4]
+        if row is None:
+            total.spans += 1
+            total.llm_calls += kind == _LLM
+            if not total.is_root and (not span.parent_id or total.root is None):
+                total.root, total.name, total.kind = key, span.name or "?", kind or 0
+                total.start_ns, total.scope, total.is_root = span.start_ns or 0, span.scope, not span.parent_id
+                total.root_span = span
+            if span.end_ns is None:
+                total.open += 1
+        elif span.end_ns is not None and row[7] is None:
+            total.open -= row[5] == RUNNING
+        if span.end_ns is not None and (row is None or row[7] is None):
+            total.errors += span.status == ERROR
+        if kind in _COUNTED and (row is None or row[11] is None):
+            total.input_tokens += span.input_tokens or 0
+            total.output_tokens += span.output_tokens or 0
+
+    def was_counted(self, number: int) -> None:
+        """A span that `count` took for new and open had come in, ended, before."""
+        self._changes[number].open -= 1
+        self._changes[number].spans -= 1
+
+    def write(self) -> None:
+        new: list[tuple[Any, ...]] = []
+        for number, change in self._changes.items():
+            scope = change.scope or {}
+            metadata, tags = scope.get("metadata"), scope.get("tags")
+            about = (
+                _text(scope.get("session")), _text(scope.get("user")), json.dumps(tags) if tags else None,
+                encode(metadata) if metadata else None,
+            )  # fmt: skip
+            counts = (
+                change.spans, change.errors, change.open, change.llm_calls, change.input_tokens, change.output_tokens
+            )  # fmt: skip
+            if change.new_id is not None:
+                root = change.root_span or SpanChanges()
+                ended = root.end_ns is not None
+                new.append(
+                    (
+                        number, change.new_id, change.root, root.name or change.name or "?", root.kind or 0,
+                        root.status if ended else RUNNING, sql_time(change.start_ns), sql_time(root.end_ns), *counts,
+                        None, *about,
+                    )
+                )  # fmt: skip
+                continue
+            self._update_trace(number, change, about)
+            self._sql(
+                "UPDATE traces SET spans = spans + ?, errors = errors + ?, open = open + ?, llm_calls = llm_calls + ?, "
+                "input_tokens = input_tokens + ?, output_tokens = output_tokens + ? WHERE no = ?",
+                (*counts, number),
+            )
+            self._sql(_ROOT_DECIDES, (number,))
+        self._many(f"INSERT INTO traces VALUES ({', '.join('?' * 19)})", new)
+
+    def _update_trace(self, number: int, change: _Trace, about: tuple[Any, ...]) -> None:
+        """A trace that was there gets its root, or a better one than it had."""
+        root, has_root = self._sql(
+            "SELECT root, (SELECT parent_id IS NULL FROM spans WHERE trace = no AND span_id = root) "
+            "FROM traces WHERE no = ?",
+            (number,),
+        ).fetchone()
+        if change.root is not None and (root is None or (change.is_root and not has_root)):
+            self._sql(
+                "UPDATE traces SET root = ?, name = ?, kind = ?, start_ns = ?, session = ?, user = ?, tags = ?, "
+                "metadata = ? WHERE no = ?",
+                (change.root, change.name, change.kind, sql_time(change.start_ns), *about, number),
+            )
+
+    def interrupt(self, process: int) -> None:
+        """The process is dead: what it had open will not end."""
+        rows = self._sql("SELECT trace, span_id FROM open_spans WHERE process = ?", (process,)).fetchall()
+        self._many(f"UPDATE spans SET status = {INTERRUPTED} WHERE trace = ? AND span_id = ? AND end_ns IS NULL", rows)
+        self._many("UPDATE traces SET open = open - 1 WHERE no = ?", [(trace,) for trace, _ in rows])
+        self._sql("DELETE FROM open_spans WHERE process = ?", (process,))
+        self._many(_ROOT_DECIDES, [(trace,) for trace in {trace for trace, _ in rows}])
+
+
+def _text(value: object) -> str | None:
+    return None if value is None else str(value)
