@@ -44,6 +44,7 @@ __all__ = [
     "Event",
     "Fresh",
     "FreshText",
+    "Instruction",
     "Journal",
     "Meta",
     "Name",
@@ -278,6 +279,18 @@ class Use(_Table, table=True):
 
     content: int = Field(primary_key=True)
     trace: int = Field(primary_key=True)
+
+
+class Instruction(_Table, table=True):
+    """A content that is the instructions (system prompt) of model calls.
+
+    Every call repeats them, so `uses` has each only with the trace that it was new in: a search finds that
+    trace, not all of them. content: the content's id.
+    """
+
+    __tablename__ = "instructions"
+
+    content: int | None = Field(default=None, primary_key=True, nullable=True)
 
 
 class FreshText(_Table, table=True):

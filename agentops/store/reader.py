@@ -267,12 +267,14 @@ class Reader:
 
     def _span_check(self, filter: Filter) -> Any:
         """What SQL cannot tell: whether phrases, or several things about a span, hold together on one."""
+        texts = [term for term in filter.terms if term.key == "text"]
+        if not texts:
+            return None  # before an import that takes a quarter of what a bare listing does
         from agentops.store.plain_text import normal
 
-        texts = [term for term in filter.terms if term.key == "text"]
         of_span = [term for term in filter.terms if term.of_span and not term.negated and term.key != "text"]
         simple = len(texts) == 1 and not of_span and not texts[0].negated
-        if not texts or (simple and len(normal(str(texts[0].value)).split()) == 1):
+        if simple and len(normal(str(texts[0].value)).split()) == 1:
             return None
         from agentops.store.details import Texts
 

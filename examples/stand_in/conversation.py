@@ -37,16 +37,9 @@ def offered_tools(body: dict[str, Any]) -> frozenset[str]:
 def tool_runs(body: dict[str, Any]) -> list[ToolRun]:
     """The tool calls so far, oldest first."""
     blocks = [
-        block
-        for message in body["messages"]
-        if not isinstance(message["content"], str)
-        for block in message["content"]
+        block for message in body["messages"] if not isinstance(message["content"], str) for block in message["content"]
     ]
-    results = {
-        block["tool_use_id"]: block
-        for block in blocks
-        if block["type"] == "tool_result"
-    }
+    results = {block["tool_use_id"]: block for block in blocks if block["type"] == "tool_result"}
     return [
         ToolRun(
             name=block["name"],

@@ -179,9 +179,7 @@ class _Handler(BaseHTTPRequestHandler):
         headers = {**fault.headers, "request-id": request_id}
         self._send_json(fault.status, wire.error(fault, request_id), headers)
 
-    def _send_json(
-        self, status: int, payload: wire.Json, headers: dict[str, str] | None = None
-    ) -> None:
+    def _send_json(self, status: int, payload: wire.Json, headers: dict[str, str] | None = None) -> None:
         data = json.dumps(payload).encode()
         length = {"content-length": str(len(data))}
         self._start(status, "application/json", {**length, **(headers or {})})

@@ -115,11 +115,7 @@ def _next_step(case: _Case) -> tuple[str, ToolUse] | None:
 
 
 def _query(ticket: str) -> str:
-    found = [
-        query
-        for pattern, query in _TOPICS.items()
-        if re.search(pattern, ticket, re.IGNORECASE)
-    ]
+    found = [query for pattern, query in _TOPICS.items() if re.search(pattern, ticket, re.IGNORECASE)]
     return ", ".join(found) or " ".join(ticket.split()[:8])
 
 

@@ -24,9 +24,7 @@ def check(path: str, headers: Mapping[str, str], body: Any) -> Fault | None:
     if path not in (MESSAGES, COUNT_TOKENS):
         return Fault(404, "not_found_error", f"no such endpoint: {path}")
     if not _has_key(headers):
-        return Fault(
-            401, "authentication_error", "x-api-key or authorization is required"
-        )
+        return Fault(401, "authentication_error", "x-api-key or authorization is required")
     problem = _body_problem(body, needs_max_tokens=path == MESSAGES)
     if problem is not None:
         return Fault(400, "invalid_request_error", problem)

@@ -33,8 +33,7 @@ def message(reply: Reply, request: Json) -> Json:
         "role": "assistant",
         "model": request["model"],
         "content": [_block(part) for part in reply.content],
-        "stop_reason": reply.stop_reason
-        or ("tool_use" if calls_a_tool else "end_turn"),
+        "stop_reason": reply.stop_reason or ("tool_use" if calls_a_tool else "end_turn"),
         "stop_sequence": None,
         "usage": asdict(usage),
     }
@@ -84,9 +83,7 @@ def input_tokens(request: Json) -> int:
 
 def _output_tokens(reply: Reply) -> int:
     return sum(
-        _tokens(part.text)
-        if isinstance(part, Text)
-        else _tokens(part.name + json.dumps(part.input))
+        _tokens(part.text) if isinstance(part, Text) else _tokens(part.name + json.dumps(part.input))
         for part in reply.content
     )
 
@@ -114,15 +111,10 @@ def _block_events(index: int, block: Json) -> Iterator[Event]:
     # A block starts empty, and its content follows in pieces.
     if block["type"] == "text":
         start = {**block, "text": ""}
-        deltas = [
-            {"type": "text_delta", "text": piece} for piece in _words(block["text"])
-        ]
+        deltas = [{"type": "text_delta", "text": piece} for piece in _words(block["text"])]
     else:
         start = {**block, "input": {}}
-        deltas = [
-            {"type": "input_json_delta", "partial_json": piece}
-            for piece in _pieces(json.dumps(block["input"]))
-        ]
+        deltas = [{"type": "input_json_delta", "partial_json": piece} for piece in _pieces(json.dumps(block["input"]))]
     yield _event("content_block_start", index=index, content_block=start)
     for delta in deltas:
         yield _event("content_block_delta", index=index, delta=delta)

@@ -35,9 +35,7 @@ class Outcome:
     resolved: bool
 
 
-def answer_ticket(
-    model: Model, ticket: str, *, write: Callable[[str], object]
-) -> Outcome:
+def answer_ticket(model: Model, ticket: str, *, write: Callable[[str], object]) -> Outcome:
     """Answers a ticket; `write` gets the answer piece by piece."""
     with span(
         "answer ticket",
@@ -119,9 +117,7 @@ def one_iteration(model: Model, messages: list[MessageParam]) -> bool:
     return bool(calls)
 
 
-def write_answer(
-    model: Model, messages: list[MessageParam], write: Callable[[str], object]
-) -> str:
+def write_answer(model: Model, messages: list[MessageParam], write: Callable[[str], object]) -> str:
     with span("write answer", kind="chain") as writing:
         messages.append({"role": "user", "content": _ANSWER})
         text = text_of(model.stream(messages, write))

@@ -63,9 +63,7 @@ class Model:
             _record_answer(call, answer)
         return answer
 
-    def stream(
-        self, messages: list[MessageParam], write: Callable[[str], object]
-    ) -> Message:
+    def stream(self, messages: list[MessageParam], write: Callable[[str], object]) -> Message:
         """The model's answer in words only; each piece goes to `write` as it comes."""
         with span(f"chat {self.name}", kind="llm", input=messages) as call:
             self._record_request(call, stream=True)
@@ -82,9 +80,7 @@ class Model:
                 for piece in stream.text_stream:
                     if first:
                         waited_s = time.perf_counter() - started
-                        call.set_attribute(
-                            "gen_ai.response.time_to_first_chunk", waited_s
-                        )
+                        call.set_attribute("gen_ai.response.time_to_first_chunk", waited_s)
                         first = False
                     write(piece)
                 answer = stream.get_final_message()

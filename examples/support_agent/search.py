@@ -28,9 +28,7 @@ class PolicyIndex:
     def __init__(self, folder: Path) -> None:
         self._sections = _read_sections(folder)
         self._counts = {id: Counter(_words(t)) for id, t in self._sections.items()}
-        self._mean_length = sum(c.total() for c in self._counts.values()) / max(
-            1, len(self._counts)
-        )
+        self._mean_length = sum(c.total() for c in self._counts.values()) / max(1, len(self._counts))
         self._found_in = Counter(word for c in self._counts.values() for word in c)
 
     def search(self, query: str, limit: int) -> list[Document]:
@@ -39,18 +37,14 @@ class PolicyIndex:
         scores = {id: self._score(words, id) for id in self._counts}
         best = sorted(scores, key=lambda id: (-scores[id], id))[:limit]
         return [
-            Document(id=id, score=round(scores[id], 3), content=self._sections[id])
-            for id in best
-            if scores[id] > 0
+            Document(id=id, score=round(scores[id], 3), content=self._sections[id]) for id in best if scores[id] > 0
         ]
 
     def _score(self, words: set[str], id: str) -> float:
         counts = self._counts[id]
         norm = _K1 * (1 - _B + _B * counts.total() / self._mean_length)
         return sum(
-            self._rarity(word) * counts[word] * (_K1 + 1) / (counts[word] + norm)
-            for word in words
-            if word in counts
+            self._rarity(word) * counts[word] * (_K1 + 1) / (counts[word] + norm) for word in words if word in counts
         )
 
     def _rarity(self, word: str) -> float:

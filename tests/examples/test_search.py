@@ -23,9 +23,7 @@ def index() -> PolicyIndex:
         ("charged twice", "payments.md#charged-twice"),
     ],
 )
-def test_the_section_that_answers_comes_first(
-    index: PolicyIndex, query: str, best: str
-) -> None:
+def test_the_section_that_answers_comes_first(index: PolicyIndex, query: str, best: str) -> None:
     assert index.search(query, limit=3)[0]["id"] == best
 
 

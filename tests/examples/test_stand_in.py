@@ -68,9 +68,7 @@ def test_an_answer_has_what_the_api_sends(serve: Serve) -> None:
     assert answer.role == "assistant"
     assert answer.model == MODEL
     assert answer.stop_reason == "end_turn"
-    assert [block.to_dict() for block in answer.content] == [
-        {"type": "text", "text": "good morning"}
-    ]
+    assert [block.to_dict() for block in answer.content] == [{"type": "text", "text": "good morning"}]
     assert answer.usage.output_tokens == 3
     assert answer.usage.cache_read_input_tokens == 0
     assert answer._request_id is not None
@@ -80,10 +78,7 @@ def test_an_answer_has_what_the_api_sends(serve: Serve) -> None:
 
 def test_no_two_answers_share_an_id(serve: Serve) -> None:
     _, client = serve(says(Text("x")))
-    answers = [
-        client.messages.create(model=MODEL, max_tokens=5, messages=HELLO)
-        for _ in range(3)
-    ]
+    answers = [client.messages.create(model=MODEL, max_tokens=5, messages=HELLO) for _ in range(3)]
     assert len({answer.id for answer in answers}) == 3
 
 
@@ -91,9 +86,7 @@ def test_a_longer_conversation_counts_more_tokens(serve: Serve) -> None:
     _, client = serve(says(Text("x")))
 
     def count(text: str) -> int:
-        answer = client.messages.create(
-            model=MODEL, max_tokens=5, messages=[{"role": "user", "content": text}]
-        )
+        answer = client.messages.create(model=MODEL, max_tokens=5, messages=[{"role": "user", "content": text}])
         return answer.usage.input_tokens
 
     assert count("a" * 4001) - count("a") == 1000
@@ -102,12 +95,8 @@ def test_a_longer_conversation_counts_more_tokens(serve: Serve) -> None:
 
 def test_count_tokens_agrees_with_the_usage(serve: Serve) -> None:
     _, client = serve(says(Text("x")))
-    counted = client.messages.count_tokens(
-        model=MODEL, messages=HELLO, system="Be kind.", tools=[WEATHER]
-    )
-    answer = client.messages.create(
-        model=MODEL, max_tokens=5, messages=HELLO, system="Be kind.", tools=[WEATHER]
-    )
+    counted = client.messages.count_tokens(model=MODEL, messages=HELLO, system="Be kind.", tools=[WEATHER])
+    answer = client.messages.create(model=MODEL, max_tokens=5, messages=HELLO, system="Be kind.", tools=[WEATHER])
     assert counted.input_tokens == answer.usage.input_tokens > 0
 
 
@@ -139,9 +128,7 @@ def test_a_tool_call_and_its_result_go_round(serve: Serve) -> None:
         return Reply((Text(f"it is {last[0]['content']}"),))
 
     _, client = serve(script)
-    first = client.messages.create(
-        model=MODEL, max_tokens=50, messages=HELLO, tools=[WEATHER]
-    )
+    first = client.messages.create(model=MODEL, max_tokens=50, messages=HELLO, tools=[WEATHER])
     assert first.stop_reason == "tool_use"
     call = first.content[1]
     assert call.type == "tool_use"
@@ -157,9 +144,7 @@ def test_a_tool_call_and_its_result_go_round(serve: Serve) -> None:
             {"role": "assistant", "content": first.content},
             {
                 "role": "user",
-                "content": [
-                    {"type": "tool_result", "tool_use_id": call.id, "content": "mild"}
-                ],
+                "content": [{"type": "tool_result", "tool_use_id": call.id, "content": "mild"}],
             },
         ],
     )
@@ -170,9 +155,7 @@ def test_a_tool_call_and_its_result_go_round(serve: Serve) -> None:
 def test_a_stream_adds_up_to_the_answer(serve: Serve) -> None:
     text = "One two  three\nfour, five six: seven — eight.\n\n"
     _, client = serve(says(Text(text), ToolUse("weather", CITY), ToolUse("now")))
-    with client.messages.stream(
-        model=MODEL, max_tokens=50, messages=HELLO, tools=[WEATHER]
-    ) as stream:
+    with client.messages.stream(model=MODEL, max_tokens=50, messages=HELLO, tools=[WEATHER]) as stream:
         events = list(stream)
         answer = stream.get_final_message()
 
@@ -236,9 +219,7 @@ def test_overload_is_the_client_s_overloaded_error(serve: Serve) -> None:
 def test_a_client_that_retries_gets_through(serve: Serve) -> None:
     script = overloaded_first(2, says(Text("at last")), retry_after_s=0.01)
     server, client = serve(script)
-    answer = client.with_options(max_retries=2).messages.create(
-        model=MODEL, max_tokens=5, messages=HELLO
-    )
+    answer = client.with_options(max_retries=2).messages.create(model=MODEL, max_tokens=5, messages=HELLO)
     assert answer.content[0].to_dict()["text"] == "at last"
     assert len(server.requests) == 3
 
@@ -256,9 +237,7 @@ def test_a_broken_script_fails_at_once_and_says_so(serve: Serve) -> None:
 
     server, client = serve(script)
     with pytest.raises(anthropic.InternalServerError, match="in the script"):
-        client.with_options(max_retries=5).messages.create(
-            model=MODEL, max_tokens=5, messages=HELLO
-        )
+        client.with_options(max_retries=5).messages.create(model=MODEL, max_tokens=5, messages=HELLO)
     assert len(server.requests) == 1
 
 
@@ -302,9 +281,7 @@ def test_a_broken_script_fails_at_once_and_says_so(serve: Serve) -> None:
         ),
     ],
 )
-def test_an_unsound_request_is_refused(
-    serve: Serve, body: object, complaint: str
-) -> None:
+def test_an_unsound_request_is_refused(serve: Serve, body: object, complaint: str) -> None:
     server, client = serve(says(Text("x")))
     with pytest.raises(anthropic.BadRequestError, match=complaint) as caught:
         client.post("/v1/messages", body=body, cast_to=object)
@@ -328,9 +305,7 @@ RESULT = {"type": "tool_result", "tool_use_id": "toolu_1", "content": "mild"}
         ),
     ],
 )
-def test_a_tool_call_must_be_answered_by_the_next_message(
-    serve: Serve, turns: list[tuple[str, object]]
-) -> None:
+def test_a_tool_call_must_be_answered_by_the_next_message(serve: Serve, turns: list[tuple[str, object]]) -> None:
     _, client = serve(says(Text("x")))
     messages = [*HELLO, *({"role": role, "content": c} for role, c in turns)]
     with pytest.raises(anthropic.BadRequestError, match="toolu_1"):
@@ -357,9 +332,7 @@ def test_no_key_no_answer(serve: Serve) -> None:
         assert response.status_code == 401
         assert response.json()["error"]["type"] == "authentication_error"
         # On the same connection: what was refused must have been read to its end.
-        response = http.post(
-            f"{server.url}/v1/messages", content=b"{", headers={"x-api-key": "any"}
-        )
+        response = http.post(f"{server.url}/v1/messages", content=b"{", headers={"x-api-key": "any"})
         assert response.status_code == 400
         assert response.json()["request_id"] == response.headers["request-id"]
 
@@ -368,9 +341,7 @@ def test_answers_do_not_wait_for_acknowledgements(serve: Serve) -> None:
     _, client = serve(says(Text("word " * 4_000)))
 
     def took_s() -> float:
-        raw = client.messages.with_raw_response.create(
-            model=MODEL, max_tokens=5, messages=HELLO
-        )
+        raw = client.messages.with_raw_response.create(model=MODEL, max_tokens=5, messages=HELLO)
         return raw.elapsed.total_seconds()
 
     # Nagle's algorithm against delayed acknowledgements costs 40 ms, each time.

@@ -35,9 +35,7 @@ FAILED: Run = ("issue_refund", TimeoutError("no answer"))
 REFUNDED: Run = ("issue_refund", REFUND)
 
 
-def ask(
-    *runs: Run, ticket: str = TICKET, last: str = "", tools: Any = ALL_TOOLS
-) -> Any:
+def ask(*runs: Run, ticket: str = TICKET, last: str = "", tools: Any = ALL_TOOLS) -> Any:
     """What the script says after these tool calls."""
     messages: list[dict[str, Any]] = [{"role": "user", "content": ticket}]
     for number, (name, result) in enumerate(runs):
@@ -74,14 +72,10 @@ def text_in(content: Any) -> str:
         pytest.param((SEARCHED, FOUND, FAILED), "issue_refund", id="once more"),
         pytest.param((SEARCHED, FOUND, FAILED, REFUNDED), None, id="done"),
         pytest.param((SEARCHED, FOUND, FAILED, FAILED, FAILED), None, id="given up"),
-        pytest.param(
-            (SEARCHED, ("lookup_order", LookupError("no order"))), None, id="no order"
-        ),
+        pytest.param((SEARCHED, ("lookup_order", LookupError("no order"))), None, id="no order"),
     ],
 )
-def test_the_next_step_follows_from_the_results(
-    runs: tuple[Run, ...], tool: str | None
-) -> None:
+def test_the_next_step_follows_from_the_results(runs: tuple[Run, ...], tool: str | None) -> None:
     call = call_in(ask(*runs))
     assert (call.name if call else None) == tool
 

@@ -1,0 +1,132 @@
+"""`agentops ls`."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from agentops.cli import formats
+from agentops.inert import line
+from agentops.store.filters import parse
+from agentops.store.reader import Reader
+
+if TYPE_CHECKING:
+    import argparse
+
+    from agentops.cli.output import Output
+    from agentops.store.rows import SpanRow, TraceRow
+
+HELP = """List traces, newest first.
+
+  agentops ls status:error since:1h
+  agentops ls --spans kind:tool took>5s"""
+
+_NAME_CELLS = 32
+
+
+def arguments(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("filter", nargs="*", help="words of a filter, see `agentops --help`")
+    parser.add_argument("--limit", type=int, default=20, metavar="N", help="at most N lines (20); 0 for all")
+    parser.add_argument("--spans", action="store_true", help="list spans; all keys of the filter are then the span's")
+    parser.add_argument("--ascii", action="store_true", help="no glyphs beyond ASCII")
+
+
+def run(given: argparse.Namespace, out: Output) -> int:
+    filter = parse(given.filter)
+    limit = given.limit if given.limit > 0 else None
+    ask = None if limit is None else limit + 1
+    with Reader() as reader:
+        if given.spans:
+            found = reader.find_spans(filter, ask)
+            shown = found[:limit]
+            if out.json:
+                out.object({"spans": [span_fields(t, s) for t, s in shown], "more": len(found) > len(shown)})
+                return 0
+            _print_spans(shown, out)
+        else:
+            traces = reader.traces(filter, ask)
+            shown_traces = traces[:limit]
+            if out.json:
+                out.object({"traces": list(map(trace_fields, shown_traces)), "more": len(traces) > len(shown_traces)})
+                return 0
+            _print_traces(shown_traces, out)
+            found, shown = traces, shown_traces  # type: ignore[assignment]
+        if not shown:
+            out.line("nothing was recorded yet" if not filter.terms else "nothing matches")
+        elif len(found) > len(shown):
+            out.line(out.paint(f"more than {limit}: --limit 0 shows all", "dim"))
+    return 0
+
+
+def trace_fields(trace: TraceRow) -> dict[str, Any]:
+    """A trace as --json has it."""
+    return {
+        "trace_id": trace.trace_id,
+        "name": trace.name,
+        "kind": trace.kind,
+        "status": trace.status,
+        "start_time_unix_nano": trace.start_ns,
+        "end_time_unix_nano": trace.end_ns,
+        "duration_ns": trace.duration_ns,
+        "spans": trace.spans,
+        "open_spans": trace.open,
+        "errors": trace.errors,
+        "llm_calls": trace.llm_calls,
+        "input_tokens": trace.input_tokens,
+        "output_tokens": trace.output_tokens,
+        "cost_usd": trace.cost_usd,
+        "session": trace.session,
+        "user": trace.user,
+        "tags": trace.tags,
+    }
+
+
+def span_fields(trace: TraceRow, span: SpanRow) -> dict[str, Any]:
+    """A span of a list as --json has it."""
+    return {
+        "trace_id": trace.trace_id,
+        "span_id": span.hex_id,
+        "name": span.name,
+        "kind": span.kind,
+        "status": span.status,
+        "start_time_unix_nano": span.start_ns,
+        "end_time_unix_nano": span.end_ns,
+        "duration_ns": span.duration_ns,
+        "model": span.model,
+        "input_tokens": span.input_tokens,
+        "output_tokens": span.output_tokens,
+        "cost_usd": span.cost_usd,
+        "error": span.error,
+    }
+
+
+def _print_traces(traces: list[TraceRow], out: Output) -> None:
+    if not traces:
+        return
+    head = (
+        f"  {'trace':8} {'name':{_NAME_CELLS}} {'when':>16} {'took':>7} {'spans':>6} {'tokens':>7} {'cost':>8} errors"
+    )
+    out.line(out.paint(head, "dim"))
+    for trace in traces:
+        took = formats.duration(trace.duration_ns) or trace.status[:7]
+        text = (
+            f"{out.mark(trace.status)} {trace.trace_id[:8]} {formats.fit(line(trace.name, 200), _NAME_CELLS)} "
+            f"{formats.moment(trace.start_ns):>16} {took:>7} {trace.spans:>6} {formats.count(trace.tokens):>7} "
+            f"{formats.cost(trace.cost_usd):>8} {trace.errors or '':>6}"
+        )
+        out.line(out.paint(text.rstrip(), trace.status))
+
+
+def _print_spans(spans: list[tuple[TraceRow, SpanRow]], out: Output) -> None:
+    if not spans:
+        return
+    head = f"  {'trace':8} {'span':8} {'kind':9} {'name':{_NAME_CELLS}} {'when':>16} {'took':>7} {'tokens':>7}  error"
+    out.line(out.paint(head, "dim"))
+    for trace, span in spans:
+        tokens = (span.input_tokens or 0) + (span.output_tokens or 0)
+        text = (
+            f"{out.mark(span.status)} {trace.trace_id[:8]} {span.hex_id[:8]} {span.kind:9} "
+            f"{formats.fit(line(span.name, 200), _NAME_CELLS)} {formats.moment(span.start_ns):>16} "
+            f"{formats.duration(span.duration_ns) or span.status[:7]:>7} {formats.count(tokens):>7}  "
+            f"{line(span.error or '', 80)}"
+        )
+        out.line(out.paint(text.rstrip(), span.status))

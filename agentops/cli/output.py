@@ -1,0 +1,59 @@
+"""Standard output of a command: plain, coloured or JSON; nothing stored reaches a terminal unescaped."""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Mapping
+from typing import Any
+
+__all__ = ["VERSION", "Output"]
+
+#: Version of what --json prints; it changes when a field changes its meaning or goes.
+VERSION = 1
+
+_MARKS = {"error": "✗", "interrupted": "○", "running": "●", "ok": " "}
+_ASCII_MARKS = {"error": "x", "interrupted": "o", "running": "*", "ok": " "}
+_COLOURS = {"error": "31", "interrupted": "33", "running": "32", "dim": "2", "bold": "1"}
+
+
+class Output:
+    """Where a command prints.
+
+    Args:
+        json: print one JSON object instead of text.
+        ascii: no glyphs beyond ASCII.
+    """
+
+    def __init__(self, json: bool = False, ascii: bool = False) -> None:
+        self._stream = sys.stdout
+        self.json = json
+        try:  # what the terminal's encoding lacks is escaped, never an error
+            self._stream.reconfigure(errors="backslashreplace")  # type: ignore[union-attr]
+            "✗".encode(self._stream.encoding or "ascii")
+        except (AttributeError, UnicodeEncodeError, LookupError):
+            ascii = True
+        self.ascii = ascii
+        self.coloured = (
+            not json and self._stream.isatty() and "NO_COLOR" not in os.environ and os.environ.get("TERM") != "dumb"
+        )
+
+    def line(self, text: str = "") -> None:
+        """Print one line."""
+        self._stream.write(text + "\n")
+
+    def object(self, fields: Mapping[str, Any]) -> None:
+        """Print the object that --json promises."""
+        import json
+
+        json.dump({"version": VERSION, **fields}, self._stream, indent=2)
+        self._stream.write("\n")
+
+    def mark(self, status: str) -> str:
+        """The sign for a status: never colour alone."""
+        return (_ASCII_MARKS if self.ascii else _MARKS).get(status, " ")
+
+    def paint(self, text: str, role: str) -> str:
+        """`text` in the colour of a status, `dim` or `bold`, where there are colours."""
+        code = _COLOURS.get(role)
+        return f"\x1b[{code}m{text}\x1b[0m" if self.coloured and code and text else text

@@ -1,0 +1,208 @@
+"""What --json prints, as pydantic models. Imported by `agentops schema` and by tests alone."""
+
+from __future__ import annotations
+
+from typing import Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field
+
+from agentops.conventions import Kind
+
+__all__ = ["SCHEMAS"]
+
+Status = Literal["running", "ok", "error", "interrupted"]
+TraceId = Field(pattern="^[0-9a-f]{32}$")
+SpanId = Field(pattern="^[0-9a-f]{16}$")
+
+
+class _Model(BaseModel):
+    model_config = ConfigDict(extra="forbid")
+
+
+class _Output(_Model):
+    version: Literal[1]
+
+
+class Trace(_Model):
+    """A trace of a list; times in ns since 1970, cost in US dollars, null where it is not known."""
+
+    trace_id: str = TraceId
+    name: str
+    kind: Kind
+    status: Status
+    start_time_unix_nano: int
+    end_time_unix_nano: int | None
+    duration_ns: int | None
+    spans: int
+    open_spans: int
+    errors: int
+    llm_calls: int
+    input_tokens: int
+    output_tokens: int
+    cost_usd: float | None
+    session: str | None
+    user: str | None
+    tags: list[str]
+
+
+class Span(_Model):
+    """A span of a list or of a tree, without its content."""
+
+    trace_id: str = TraceId
+    span_id: str = SpanId
+    name: str
+    kind: Kind
+    status: Status
+    start_time_unix_nano: int
+    end_time_unix_nano: int | None
+    duration_ns: int | None
+    model: str | None
+    input_tokens: int | None
+    output_tokens: int | None
+    cost_usd: float | None
+    error: str | None
+
+
+class Event(_Model):
+    time_unix_nano: int
+    name: str
+    attributes: dict[str, Any]
+
+
+class Link(_Model):
+    trace_id: str
+    span_id: str
+    attributes: dict[str, Any]
+
+
+class ExceptionInfo(_Model):
+    type: str
+    message: str
+    stacktrace: str
+
+
+class ExportLine(_Model):
+    """A line of `agentops export --to jsonl`: one span, whole."""
+
+    trace_id: str = TraceId
+    span_id: str = SpanId
+    parent_span_id: str | None
+    name: str
+    kind: Kind
+    start_time_unix_nano: int
+    end_time_unix_nano: int | None
+    status: Status
+    input: Any
+    output: Any
+    attributes: dict[str, Any]
+    events: list[Event]
+    links: list[Link]
+    session: str | None
+    user: str | None
+    tags: list[str]
+    metadata: dict[str, Any] | None
+    exception: ExceptionInfo | None
+    usage: dict[str, int] | None
+    cost_usd: float | None
+
+
+class TreeSpan(Span):
+    """A line of a tree."""
+
+    parent_span_id: str | None
+    depth: int
+    content: ExportLine | None = None
+
+
+class Score(_Model):
+    trace_id: str
+    span_id: str | None
+    name: str
+    value: float | str
+    comment: str | None
+    time_ns: int
+
+
+class Hit(Span):
+    """A place where a text was found."""
+
+    where: str
+    snippet: str
+
+
+class Setting(_Model):
+    name: str
+    value: Any
+    origin: str
+    variable: str
+
+
+class Check(_Model):
+    name: str
+    ok: bool
+    says: str
+    advice: str | None
+
+
+class Ls(_Output):
+    """`agentops ls --json`; `spans` with --spans."""
+
+    traces: list[Trace] | None = None
+    spans: list[Span] | None = None
+    more: bool
+
+
+class Show(_Output):
+    """`agentops show --json`."""
+
+    trace: Trace
+    spans: list[TreeSpan]
+    scores: list[Score]
+
+
+class Search(_Output):
+    """`agentops search --json`."""
+
+    hits: list[Hit]
+
+
+class Config(_Output):
+    """`agentops config --json`."""
+
+    settings: list[Setting]
+    file: str | None
+    store: str
+    store_reason: str
+
+
+class Doctor(_Output):
+    """`agentops doctor --json`."""
+
+    store: str
+    store_reason: str
+    checks: list[Check]
+
+
+class ErrorInfo(_Model):
+    type: str
+    message: str
+    line: str | None = None
+    start: int | None = None
+    end: int | None = None
+
+
+class Error(_Output):
+    """What goes to standard error when a command called with --json fails."""
+
+    error: ErrorInfo
+
+
+SCHEMAS: dict[str, type[BaseModel]] = {
+    "ls": Ls,
+    "show": Show,
+    "search": Search,
+    "export": ExportLine,
+    "config": Config,
+    "doctor": Doctor,
+    "error": Error,
+}

@@ -1,0 +1,218 @@
+"""`agentops show`."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from agentops.cli import formats
+from agentops.cli.ls import span_fields, trace_fields
+from agentops.inert import block, line
+from agentops.store.reader import Reader
+from agentops.store.tree import TreeRow, tree
+
+if TYPE_CHECKING:
+    import argparse
+    from collections.abc import Iterator
+
+    from agentops.cli.output import Output
+    from agentops.store.rows import ScoreRow, SpanDetail, TraceRow
+
+HELP = """Show one trace as a tree.
+
+  agentops show latest
+  agentops show 7f3a --content"""
+
+_INDENT_MAX = 40
+_NAME_CELLS = 44
+
+
+def arguments(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("trace", help="id of a trace, the beginning of one, or `latest`")
+    parser.add_argument("--content", action="store_true", help="also inputs, outputs, attributes, events, exceptions")
+    form = parser.add_mutually_exclusive_group()
+    form.add_argument("--plain", action="store_true", help="indented sentences without lines and glyphs")
+    form.add_argument("--md", action="store_true", help="Markdown to paste")
+    parser.add_argument("--ascii", action="store_true", help="no glyphs beyond ASCII")
+
+
+def run(given: argparse.Namespace, out: Output) -> int:
+    with Reader() as reader:
+        trace = reader.trace(given.trace)
+        rows = tree(reader.spans(trace))
+        scores = reader.scores(trace)
+        details = {d.row.span_id: d for d in reader.details(trace)} if given.content else {}
+        if out.json:
+            out.object(_fields(trace, rows, scores, details))
+            return 0
+        if given.md:
+            lines = _markdown(trace, rows, scores, details)
+        elif given.plain:
+            lines = _plain(trace, rows, scores, details)
+        else:
+            lines = _tree(trace, rows, scores, details, out)
+        for text in lines:
+            out.line(text)
+    return 0
+
+
+def _facts(trace: TraceRow) -> str:
+    parts = [
+        trace.status,
+        formats.duration(trace.duration_ns),
+        f"{trace.spans} spans",
+        f"{formats.count(trace.tokens)} tokens" if trace.tokens else "",
+        formats.cost(trace.cost_usd),
+        f"{trace.errors} error{'s' * (trace.errors != 1)}" if trace.errors else "",
+        f"session {line(trace.session, 60)}" if trace.session else "",
+        f"user {line(trace.user, 60)}" if trace.user else "",
+        *(f"#{line(tag, 40)}" for tag in trace.tags),
+    ]
+    return " · ".join(part for part in parts if part)
+
+
+def _tree(
+    trace: TraceRow, rows: list[TreeRow], scores: list[ScoreRow], details: dict[int, SpanDetail], out: Output
+) -> Iterator[str]:
+    dot = " | " if out.ascii else " · "
+    head = f"{trace.trace_id[:8]}  {line(trace.name, 80)}  {formats.moment(trace.start_ns)}"
+    yield out.paint(head, "bold")
+    yield out.paint(_facts(trace).replace(" · ", dot), "dim")
+    branch, corner, pipe = ("|- ", "`- ", "|  ") if out.ascii else ("├─ ", "└─ ", "│  ")
+    lasts: list[bool] = []
+    for row in rows:
+        del lasts[row.depth :]
+        lasts.append(row.last)
+        guides = "".join("   " if last else pipe for last in lasts[1 : row.depth])
+        guides += (corner if row.last else branch) if row.depth else ""
+        if len(guides) > _INDENT_MAX:
+            guides = f"{row.depth:>4}> "
+        yield _tree_line(row, guides, out)
+        if row.span.span_id in details:
+            for text in _content(details[row.span.span_id]):
+                yield "    " + " " * min(3 * row.depth, _INDENT_MAX) + text
+    for score in scores:
+        yield out.paint(_score(score), "dim")
+
+
+def _tree_line(row: TreeRow, guides: str, out: Output) -> str:
+    span = row.span
+    name = guides + f"{span.kind} {line(span.name, 120)}" if span.kind != "chain" else guides + line(span.name, 120)
+    took = formats.duration(span.duration_ns) or span.status[:7]
+    tokens = formats.count((span.input_tokens or 0) + (span.output_tokens or 0))
+    notes = [line(span.error, 100)] if span.error else []
+    if row.lost:
+        notes.append("(its parent was not recorded here)")
+    text = (
+        f"{out.mark(span.status)} {formats.fit(name, max(_NAME_CELLS, formats.cells(name)))} {took:>7} {tokens:>6} "
+        f"{formats.cost(span.cost_usd):>8}  {' '.join(notes)}"
+    )
+    return out.paint(text.rstrip(), span.status)
+
+
+def _plain(
+    trace: TraceRow, rows: list[TreeRow], scores: list[ScoreRow], details: dict[int, SpanDetail]
+) -> Iterator[str]:
+    yield f"Trace {trace.trace_id[:8]}, {line(trace.name)}, {_facts(trace).replace(' · ', ', ')}."
+    for row in rows:
+        span = row.span
+        pad = "  " * min(row.depth, _INDENT_MAX)
+        took = formats.duration(span.duration_ns)
+        sentence = f"{pad}Level {row.depth + 1}: {span.kind} {line(span.name)}, {span.status}"
+        sentence += f", took {took}" if took else ""
+        tokens = (span.input_tokens or 0) + (span.output_tokens or 0)
+        sentence += f", {tokens} tokens" if tokens else ""
+        sentence += f", error {line(span.error)}" if span.error else ""
+        sentence += ", its parent was not recorded here" if row.lost else ""
+        yield sentence + "."
+        for text in _content(details[span.span_id]) if span.span_id in details else ():
+            yield f"{pad}  {text}"
+    for score in scores:
+        yield _score(score)
+
+
+def _markdown(
+    trace: TraceRow, rows: list[TreeRow], scores: list[ScoreRow], details: dict[int, SpanDetail]
+) -> Iterator[str]:
+    yield f"### {_escaped(line(trace.name))} `{trace.trace_id[:8]}`"
+    yield ""
+    yield _escaped(_facts(trace))
+    yield ""
+    for row in rows:
+        span = row.span
+        parts = [f"**{span.kind}** {_escaped(line(span.name))}", span.status, formats.duration(span.duration_ns)]
+        if span.error:
+            parts.append(_escaped(line(span.error)))
+        yield "  " * row.depth + "- " + " · ".join(part for part in parts if part)
+        if span.span_id in details:
+            yield ""
+            yield "  " * row.depth + "  ````text"
+            for text in _content(details[span.span_id]):
+                yield "  " * row.depth + "  " + text.replace("````", "'```")
+            yield "  " * row.depth + "  ````"
+            yield ""
+    for score in scores:
+        yield "- " + _escaped(_score(score))
+
+
+def _escaped(text: str) -> str:
+    return "".join("\\" + c if c in "\\`*_[]<>#|~" else c for c in text)
+
+
+def _score(score: ScoreRow) -> str:
+    about = f" of span {score.span_id[:8]}" if score.span_id else ""
+    comment = f"  {line(score.comment)}" if score.comment else ""
+    value = f"{score.value:g}" if isinstance(score.value, float) else line(str(score.value))
+    return f"score{about}: {line(score.name)} = {value}{comment}"
+
+
+def _content(detail: SpanDetail) -> Iterator[str]:
+    """All that a span holds, as lines; nothing is cut off."""
+    import json
+
+    if detail.has_input:
+        yield from _value("input", detail.input)
+    if detail.has_output:
+        yield from _value("output", detail.output)
+    for key, value in detail.attributes.items():
+        yield from _value(key, value)
+    for event in detail.events:
+        after = formats.duration(event.time_ns - detail.row.start_ns)
+        facts = json.dumps(event.attributes, ensure_ascii=False) if event.attributes else ""
+        yield f"event after {after}: {line(event.name)} {line(facts)}".rstrip()
+    for link in detail.links:
+        yield f"link: {link.trace_id} {link.span_id}"
+    if detail.exception:
+        yield from _value("exception", detail.exception.get("stacktrace") or detail.row.error or "")
+    if detail.metadata:
+        yield from _value("metadata", detail.metadata)
+
+
+def _value(name: str, value: Any) -> Iterator[str]:
+    import json
+
+    text = value if isinstance(value, str) else json.dumps(value, ensure_ascii=False, indent=2)
+    lines = block(text.rstrip("\n")).split("\n")
+    if len(lines) == 1:
+        yield f"{line(name)}: {lines[0]}"
+        return
+    yield f"{line(name)}:"
+    for part in lines:
+        yield f"  {part}"
+
+
+def _fields(
+    trace: TraceRow, rows: list[TreeRow], scores: list[ScoreRow], details: dict[int, SpanDetail]
+) -> dict[str, Any]:
+    spans = []
+    for row in rows:
+        fields = span_fields(trace, row.span)
+        fields["parent_span_id"] = (
+            None if row.span.parent_id is None else format(row.span.parent_id & 2**64 - 1, "016x")
+        )
+        fields["depth"] = row.depth
+        if row.span.span_id in details:
+            from agentops.exporters.jsonl import record
+
+            fields["content"] = record(details[row.span.span_id])
+        spans.append(fields)
+    return {"trace": trace_fields(trace), "spans": spans, "scores": [score._asdict() for score in scores]}
