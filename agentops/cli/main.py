@@ -64,7 +64,7 @@ def usage() -> str:
     """What `agentops --help` prints."""
     width = max(map(len, COMMANDS))
     lines = [f"  {name:{width}}  {meaning}" for name, (_, meaning) in COMMANDS.items()]
-    return "usage: agentops COMMAND [--help]\n\n" + "\n".join(lines) + "\n" + _FOOT
+    return "usage: agentops COMMAND [--help]\n\ncommands:\n" + "\n".join(lines) + "\n" + _FOOT
 
 
 def parser_of(name: str) -> argparse.ArgumentParser:

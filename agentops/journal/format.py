@@ -150,6 +150,14 @@ class Reference:
         return hash(self.number)
 
 
+class Text(str):
+    """A text that UTF-8 cannot hold (lone surrogates), as it was read: it is written again the same way."""
+
+
+class Integer(int):
+    """A whole number of more than 64 bits, as it was read."""
+
+
 def reference(number: int) -> msgspec.msgpack.Ext:
     """The extension value that stands for content `number`."""
     return msgspec.msgpack.Ext(EXT_REFERENCE, number.to_bytes((number.bit_length() + 7) // 8 or 1, "big"))
@@ -159,15 +167,19 @@ def _extension(code: int, data: memoryview) -> object:
     if code == EXT_REFERENCE:
         return Reference(int.from_bytes(data[:8], "big"))
     if code == EXT_TEXT:
-        return bytes(data).decode("utf-8", "surrogatepass")
+        return Text(bytes(data).decode("utf-8", "surrogatepass"))
     if code == EXT_INTEGER:
-        return int(bytes(data).decode("ascii"), 16)
+        return Integer(bytes(data).decode("ascii"), 16)
     return bytes(data)
 
 
 def _encode_other(value: object) -> object:
     if isinstance(value, Reference):
         return reference(value.number)
+    if isinstance(value, str):
+        return msgspec.msgpack.Ext(EXT_TEXT, value.encode("utf-8", "surrogatepass"))
+    if isinstance(value, int):
+        return msgspec.msgpack.Ext(EXT_INTEGER, format(value, "x").encode())
     raise TypeError(f"cannot encode {type(value)!r}")
 
 

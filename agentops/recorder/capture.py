@@ -231,4 +231,6 @@ def _name(text: object) -> str:
     """A text that has to be one in every record: what UTF-8 cannot hold is escaped."""
     if isinstance(text, msgspec.msgpack.Ext):
         text = bytes(text.data).decode("utf-8", "surrogatepass")
+    elif isinstance(text, bytes):
+        text = text.decode("utf-8", "surrogatepass")
     return str(text).encode("utf-8", "backslashreplace").decode()

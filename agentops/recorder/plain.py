@@ -162,7 +162,12 @@ def _key(key: Any, redact: Redactor | None) -> Any:
             key = repr(key) if not isinstance(key, (int, *_NATIVE)) else str(key)
         except Exception:  # noqa: BLE001 - a __repr__ of the user's
             key = f"<{type(key).__qualname__}>"
-    return _text(redact(str(key)) if redact else str(key))
+    text = str.__str__(redact(str(key)) if redact else key)
+    try:
+        text.encode()
+    except UnicodeEncodeError:  # an extension type cannot be a key; bytes can, and are read back as text
+        return text.encode("utf-8", "surrogatepass")
+    return text
 
 
 def _fields(value: Any) -> list[str] | None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import datetime
+import json
 import sqlite3
 from base64 import b64encode
 from collections.abc import Iterator
@@ -138,6 +139,8 @@ def jsonable(value: Any) -> Any:
         return [jsonable(item) for item in value]
     if kind is bytes:
         return "data:application/octet-stream;base64," + b64encode(value).decode()
+    if isinstance(value, int):
+        return int(value)
     if isinstance(value, datetime.datetime):
         return value.isoformat()
     if isinstance(value, (Reference, Missing)):
@@ -153,7 +156,12 @@ def _key(key: Any) -> str:
     if key is None:
         return "null"
     if isinstance(key, float):
-        return float.__repr__(key)
+        return json.dumps(key)
+    if isinstance(key, bytes):
+        try:
+            return key.decode("utf-8", "surrogatepass")
+        except UnicodeDecodeError:
+            return repr(key)
     return str(key)
 
 

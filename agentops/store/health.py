@@ -57,15 +57,14 @@ def _contents(store: str) -> list[Check]:
     except StoreError as problem:
         return [Check("format", False, str(problem), "see the sentence above")]
     try:
-        (traces, first, last) = connection.execute(
-            "SELECT count(*), min(start_ns), max(start_ns) FROM traces"
+        traces, spans, first, last = connection.execute(
+            "SELECT count(*), ifnull(sum(spans), 0), min(start_ns), max(start_ns) FROM traces"
         ).fetchone()
-        (spans,) = connection.execute("SELECT ifnull(sum(spans), 0) FROM traces").fetchone()
         (waiting,) = connection.execute(
             "SELECT (SELECT count(*) FROM fresh WHERE NOT indexed) + (SELECT count(*) FROM fresh_text)"
         ).fetchone()
         size = os.path.getsize(store)
-        problem = connection.execute("PRAGMA quick_check(1)").fetchone()[0]
+        state = connection.execute("PRAGMA quick_check(1)").fetchone()[0]
     except sqlite3.Error as error:
         return [Check("format", False, str(error), "move the file aside; a new store is begun")]
     finally:
@@ -77,9 +76,9 @@ def _contents(store: str) -> list[Check]:
         Check("index", True, "up to date" if not waiting else f"{waiting} texts are indexed at the next search", None),
         Check(
             "integrity",
-            problem == "ok",
-            "ok" if problem == "ok" else str(problem),
-            None if problem == "ok" else "move the file aside; a new store is begun and journals that are left go in",
+            state == "ok",
+            state,
+            None if state == "ok" else "move the file aside; a new store is begun and journals that are left go in",
         ),
     ]
 

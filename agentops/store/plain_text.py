@@ -22,7 +22,7 @@ def strings(value: object) -> list[str]:
     todo = [value]
     while todo:
         item = todo.pop()
-        if type(item) is str:
+        if isinstance(item, str):
             found.append(item)
         elif type(item) is dict:
             todo.extend(item.values())

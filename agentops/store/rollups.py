@@ -155,4 +155,4 @@ class Traces:
 
 
 def _text(value: object) -> str | None:
-    return None if value is None else str(value)
+    return None if value is None else str(value).encode("utf-8", "backslashreplace").decode()

@@ -35,7 +35,7 @@ class PolicyIndex:
         """The best `limit` sections that share a word with the query."""
         words = set(_words(query))
         scores = {id: self._score(words, id) for id in self._counts}
-        best = sorted(scores, key=lambda id: (-scores[id], id))[:limit]
+        best = sorted(scores, key=lambda name: (-scores[name], name))[:limit]
         return [
             Document(id=id, score=round(scores[id], 3), content=self._sections[id]) for id in best if scores[id] > 0
         ]
