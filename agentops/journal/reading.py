@@ -11,7 +11,7 @@ import msgspec
 
 from agentops.journal.format import FRAME, FRAME_BYTES_MAX, MAGIC, Record, checksum, decode_record
 
-__all__ = ["read", "writer_is_alive"]
+__all__ = ["end_of", "read", "writer_is_alive"]
 
 _CHUNK_BYTES = 1 << 20
 _SMALL_BYTES = 64 << 10
@@ -74,6 +74,22 @@ def read(descriptor: int, offset: int, dead: bool = True) -> Iterator[tuple[int,
             return
         yield found, None
         offset, buffer, start = found, b"", 0
+
+
+def end_of(descriptor: int, offset: int) -> int:
+    """Where the records of an open journal end now, as far as their lengths tell."""
+    offset = offset or len(MAGIC)
+    while True:
+        buffer = os.pread(descriptor, _CHUNK_BYTES, offset)
+        at, last = 0, len(buffer) - FRAME.size
+        while at <= last:
+            length = FRAME.unpack_from(buffer, at)[0]
+            if not length:
+                return offset + at
+            at += FRAME.size + length
+        if not buffer or not at:
+            return offset
+        offset += at
 
 
 def _decoded(payload: bytes) -> Record | None:

@@ -15,7 +15,7 @@ from collections.abc import Callable
 
 from agentops.journal.format import Head, Record, Rotated
 from agentops.journal.names import journals
-from agentops.journal.reading import read, writer_is_alive
+from agentops.journal.reading import end_of, read, writer_is_alive
 from agentops.store.batch import Batch
 from agentops.store.contents import Contents
 from agentops.store.location import journal_folder
@@ -72,9 +72,10 @@ class Ingester:
             StoreError: the store cannot be written.
         """
         folder = journal_folder(self._store)
+        ends: dict[str, int] = {}
         try:
             for name in journals(folder, process):
-                while self._some_of(os.path.join(folder, name), name, written):
+                while self._some_of(os.path.join(folder, name), name, written, ends):
                     if deadline is not None and time.monotonic() > deadline:
                         return False
             if pack or everything:
@@ -102,8 +103,12 @@ class Ingester:
         self._trace_numbers.clear()
         self._seen.clear()
 
-    def _some_of(self, path: str, name: str, written: Callable[[], int] | None) -> bool:
-        """One transaction's worth of one journal; True if there may be more."""
+    def _some_of(self, path: str, name: str, written: Callable[[], int] | None, ends: dict[str, int]) -> bool:
+        """One transaction's worth of one journal; True if there is more.
+
+        `ends` keeps where the journals of living programs ended when this first saw them: a program that
+        writes faster than this reads would keep its reader for ever.
+        """
         try:
             descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
         except FileNotFoundError:
@@ -117,6 +122,8 @@ class Ingester:
                 self._connection.execute("ROLLBACK")
                 self._remove(path, name)
                 return False
+            if alive and name not in ends:
+                ends[name] = end_of(descriptor, position)
             limit = POLITE_RECORDS if written else BATCH_RECORDS
             records: list[tuple[int, Record]] = []
             start = position
@@ -126,7 +133,7 @@ class Ingester:
                     rotated = True
                 elif record is not None and not isinstance(record, Head):
                     records.append((end, record))
-                if position - start > BATCH_BYTES:
+                if position - start > BATCH_BYTES or position >= ends.get(name, position + 1):
                     break
             process = int(name.split("-")[1], 16)
             if position == start and alive:
@@ -149,7 +156,7 @@ class Ingester:
             os.close(descriptor)
         if written and written() != before:
             time.sleep(POLITE_REST_S)
-        return True
+        return position < ends.get(name, position + 1)
 
     def _progress(self, name: str) -> tuple[int, array.array[int], bool, bool]:
         row = self._connection.execute(

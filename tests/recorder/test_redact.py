@@ -5,9 +5,10 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-import agentops
 import pytest
 import zstandard
+
+import agentops
 from agentops import score, span
 
 CANARY = "canary-4012-8888"
@@ -98,5 +99,3 @@ def test_structures_stay_what_they_were(store: Path, spans: Any) -> None:
     with span("x", input=value):
         pass
     assert spans()[0]["input"] == {"a": [1, 2.5, None, True, {"b": "*", "c": []}], "n": 2**70}
-
-

@@ -11,23 +11,23 @@ import math
 import uuid
 from typing import Any
 
-import agentops
 import attrs
 import numpy
 import pydantic
 import pytest
-from agentops import span
-from agentops.store.reader import Reader
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+import agentops
+from agentops import span
+from agentops.store.reader import Reader
+
 TEXT = st.text(st.characters(), max_size=300)  # lone surrogates among them
 SCALAR = st.none() | st.booleans() | st.integers() | st.floats() | TEXT
+KEY = TEXT | st.integers() | st.floats() | st.booleans() | st.none()
 VALUE = st.recursive(
-    SCALAR,
-    lambda inner: st.lists(inner, max_size=5) | st.dictionaries(TEXT | st.integers() | st.floats() | st.booleans() | st.none(), inner, max_size=5),
-    max_leaves=30,
-)  # fmt: skip
+    SCALAR, lambda inner: st.lists(inner, max_size=5) | st.dictionaries(KEY, inner, max_size=5), max_leaves=30
+)
 many = settings(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 
 
@@ -36,7 +36,7 @@ def same(one: Any, other: Any) -> bool:
     if type(one) is not type(other):
         return False
     if isinstance(one, float):
-        return one == other and math.copysign(1, one) == math.copysign(1, other) or (one != one and other != other)
+        return (one == other and math.copysign(1, one) == math.copysign(1, other)) or (one != one and other != other)
     if isinstance(one, list):
         return len(one) == len(other) and all(map(same, one, other))
     if isinstance(one, dict):
@@ -147,7 +147,7 @@ class Broken:
         ((1, (2,)), [1, [2]]),
         ({3}, [3]),
         (b"\x00\xff", "data:application/octet-stream;base64,AP8="),
-        (datetime.datetime(2026, 11, 1, 12, tzinfo=datetime.timezone.utc), "2026-11-01T12:00:00+00:00"),
+        (datetime.datetime(2026, 11, 1, 12, tzinfo=datetime.UTC), "2026-11-01T12:00:00+00:00"),
         (datetime.date(2026, 11, 1), "2026-11-01"),
         (decimal.Decimal("1.50"), "1.50"),
         (uuid.UUID(int=1), "00000000-0000-0000-0000-000000000001"),

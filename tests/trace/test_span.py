@@ -78,7 +78,11 @@ def test_a_decorated_function_records_arguments_and_result(spans: Any) -> None:
         return a + b + sum(more) + sum(named.values())
 
     assert add(1, 5, 6, x=7) == 19
-    assert (add.__name__, add.__doc__, list(inspect.signature(add).parameters)) == ("add", "Adds.", ["a", "b", "more", "named"])
+    assert (add.__name__, add.__doc__, list(inspect.signature(add).parameters)) == (
+        "add",
+        "Adds.",
+        ["a", "b", "more", "named"],
+    )
     (record,) = spans()
     assert record["input"] == {"a": 1, "b": 5, "more": [6], "x": 7}
     assert record["output"] == 19
@@ -177,7 +181,12 @@ def test_session_user_tags_and_metadata_are_inherited_and_overridden(spans: Any)
         with span("other", session="s-2"), span("below"):
             pass
     found = by_name(spans())
-    assert [found["same"][key] for key in ("session", "user", "tags", "metadata")] == ["s-1", "u-1", ["a", "b"], {"build": 5}]
+    assert [found["same"][key] for key in ("session", "user", "tags", "metadata")] == [
+        "s-1",
+        "u-1",
+        ["a", "b"],
+        {"build": 5},
+    ]
     assert [found["below"][key] for key in ("session", "user", "tags")] == ["s-2", "u-1", ["a", "b"]]
 
 
