@@ -104,6 +104,7 @@ class _Builder:
         from agentops.store.arrivals import _key
         from agentops.store.plain_text import indexable
 
+        self._connection.execute("BEGIN IMMEDIATE")
         trace_rows: list[tuple[Any, ...]] = []
         span_rows: list[tuple[Any, ...]] = []
         keys: list[tuple[int, int]] = []
@@ -147,7 +148,6 @@ class _Builder:
             uses.append((self._content, trace + 1))
             documents.append((self._content, f"agent {trace % 7}\nllm\nmodel-{trace % 3}"))
         many = self._connection.executemany
-        self._connection.execute("BEGIN IMMEDIATE")
         many(f"INSERT INTO traces VALUES ({', '.join('?' * 19)})", trace_rows)
         many(f"INSERT INTO spans VALUES ({', '.join('?' * 16)})", span_rows)
         many("INSERT INTO contents VALUES (?, ?)", sorted(keys))

@@ -56,7 +56,8 @@ def rows() -> Iterator[Row]:
         return
     found = _fresh.call(measure, str(RUNS))
     u = found["u"]
-    note = f"{found['size'] / 1e6:.2f} of {u / 1e6:.2f} MB, after `shutdown()`; inputs in full {found['naive'] / 1e6:.1f} MB"
+    size, naive = found["size"] / 1e6, found["naive"] / 1e6
+    note = f"{size:.2f} of {u / 1e6:.2f} MB, after `shutdown()`; the inputs in full are {naive:.1f} MB"
     against = "the different messages as JSON"
     yield Row("bytes on disk of the 100 tau runs", found["size"] / u, against, note, None, 1.2, 1.0)
     note = f"{found['wrong']} of {found['values']} inputs and outputs come back different"

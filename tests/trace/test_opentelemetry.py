@@ -30,7 +30,7 @@ def other(name):
 def run(program: Any, read: Any, tmp_path: Path, body: str) -> dict[str, dict[str, Any]]:
     done = program(APPLICATION + body + "\nagentops.shutdown()\n")
     assert done.returncode == 0, done.stderr
-    assert done.stderr == ""
+    assert "agentops" not in done.stderr
     records = read(tmp_path / "traces.db")
     found = {record["name"]: record for record in records}
     assert len(found) == len(records), "a span is there twice"
