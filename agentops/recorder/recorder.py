@@ -31,6 +31,8 @@ __all__ = ["Nowhere", "Recorder", "recorder", "suppressed"]
 POLL_S, POLL_IDLE_S = 0.25, 4.0
 #: It waits for a pause of the program before it ingests, but not longer than for this many bytes.
 BACKLOG_BYTES = 4 << 20
+#: Compressing and indexing cost more than ingest and wait for a pause, up to this many bytes.
+UNPACKED_BYTES = 64 << 20
 EXIT_WAIT_S = 0.5
 _RETRY_S = 5.0
 
@@ -102,6 +104,7 @@ class Recorder:
         self._thread: threading.Thread | None = None
         self._stop = threading.Event()
         self._journals_opened = 0
+        self._let_go_bytes = 0
         self._closed = False
 
     def configure(self, redact: Redactor | None, **given: object) -> None:
@@ -176,6 +179,7 @@ class Recorder:
         journal, self.journal = self.journal, None
         if journal is None:
             return
+        self._let_go_bytes += journal.written
         self.open()
         try:
             journal.leave(final=False)
@@ -185,7 +189,7 @@ class Recorder:
     # -- into the store ------------------------------------------------------------------------------
 
     def _run(self, stop: threading.Event) -> None:
-        seen = done = -1
+        seen = done = packed = -1
         delay = POLL_S
         with suppressed():
             while True:
@@ -199,14 +203,17 @@ class Recorder:
                     delay = min(delay * 2, POLL_IDLE_S)
                     continue
                 delay = POLL_S
-                if size == seen or size - done > BACKLOG_BYTES:
-                    self._ingest(None, pack=True, polite=True)
+                quiet = size == seen
+                if quiet or size - done > BACKLOG_BYTES:
+                    pack = quiet or size - packed > UNPACKED_BYTES
+                    self._ingest(None, pack=pack, polite=True)
                     done = size
+                    packed = size if pack else packed
                 seen = size
 
     def _bytes(self) -> int:
         journal = self.journal
-        return 0 if journal is None else journal.written + (self._journals_opened << 32)
+        return self._let_go_bytes + (0 if journal is None else journal.written)
 
     def _ingest(self, deadline: float | None, pack: bool, polite: bool = False) -> bool:
         """Bring this process's journals into the store; True if all of it is in."""

@@ -15,7 +15,7 @@ from agentops.store.plain_text import indexable, strings
 __all__ = ["index_words", "pack_and_index", "reclaim"]
 
 _ROWS = 10_000
-_ROWS_POLITE = 50
+_ROWS_POLITE = 1_000
 #: Contents stay as they came until there are this many bytes of them.
 _WAITING_BYTES = 4 * BLOCK_BYTES
 _REMAINDER_BYTES = 16 << 10

@@ -105,7 +105,7 @@ class Reader:
             before: only those that come after this one in the list.
         """
         found: list[TraceRow] = []
-        for row in self.iter_traces(filter, before):
+        for row in self._traces(filter or Filter(), before, limit):
             if limit is not None and len(found) >= limit:
                 break
             found.append(row)
@@ -113,7 +113,9 @@ class Reader:
 
     def iter_traces(self, filter: Filter | None = None, before: TraceRow | None = None) -> Iterator[TraceRow]:
         """As `traces`, one at a time."""
-        filter = filter or Filter()
+        return self._traces(filter or Filter(), before, None)
+
+    def _traces(self, filter: Filter, before: TraceRow | None, limit: int | None) -> Iterator[TraceRow]:
         where, parameters = self._conditions(filter)
         if before is not None:
             where.append("(start_ns, no) < (?, ?)")
@@ -121,6 +123,8 @@ class Reader:
         condition = f" WHERE {' AND '.join(where)}" if where else ""
         sql = f"SELECT {_TRACE} FROM traces{condition} ORDER BY start_ns DESC, no DESC"
         check = self._span_check(filter)
+        if limit is not None and check is None:  # without it SQLite may sort the whole table first
+            sql += f" LIMIT {int(limit)}"
         try:
             for row in self._connection.execute(sql, parameters):
                 trace = _trace(row)

@@ -15,7 +15,8 @@ AGENTOPS = Path(sys.executable).parent / "agentops"
 #: A command in a list of commands, or in a usage line: `{ls,show} ...`.
 _LISTED = re.compile(r"^ {2,6}([a-z][\w-]*)(?: {2,}\S|$)")
 _BRACED = re.compile(r"\{([\w,-]+)\} \.\.\.")
-_OPTION = re.compile(r"^ {2,}(-[\w-]+(?:[ =][A-Z\[{<]\S*)?(?:, -[\w-]+(?:[ =][A-Z\[{<]\S*)?)*)")
+_OPTION = re.compile(r"^ {2,}(-.+?)(?: {2,}|$)")
+_NAME = re.compile(r"(?<![\w-])--?[a-zA-Z][\w-]*")
 _HEADER = re.compile(r"^\S.*:$")
 
 
@@ -54,8 +55,9 @@ def commands(text: str) -> list[str]:
 
 
 def options(text: str) -> list[str]:
-    """The options that a help text explains, without the explanation."""
-    return sorted({found[1] for line in text.splitlines() if (found := _OPTION.match(line))})
+    """The names of the options that a help text explains; what they take stands in the usage."""
+    lines = filter(None, map(_OPTION.match, text.splitlines()))
+    return sorted(" ".join(_NAME.findall(line[1])) for line in lines)
 
 
 def tree(agentops: Callable[..., str], *words: str) -> Iterator[str]:
@@ -84,11 +86,12 @@ def test_what_is_printed_as_json_has_the_schema_that_users_know(
 def test_commands_and_options_are_found_in_a_help_text() -> None:
     text = (
         "usage: agentops [-h] [--version]\n                COMMAND ...\n\ntraces of agents\n\ncommands:\n"
-        "  ls      lists traces\n  show    one trace\n\noptions:\n  -h, --help     this\n  --to FORMAT    where to\n"
-        "  words are not commands\n"
+        "  ls      lists traces\n  show    one trace\n\noptions:\n"
+        "  -h, --help     this\n  -o FILE, --out FILE  where to\n"
+        "  --to {a,b-c}\n                 the form\n"
     )
     assert usage(text) == "agentops [-h] [--version] COMMAND ..."
     assert commands(text) == ["ls", "show"]
-    assert options(text) == ["--to FORMAT", "-h, --help"]
+    assert options(text) == ["--to", "-h --help", "-o --out"]
     assert commands("usage: agentops [-h] {ls,show} ...\n") == ["ls", "show"]
     assert commands("usage: agentops export [--to {jsonl,otlp}] [WORD ...]\n") == []

@@ -40,8 +40,8 @@ with span("greet", kind="agent", session="s-2", user="bob", tags=["prod"]) as ru
 with span("nightly") as run:
     with span("pay", kind="tool", input="an invoice"):
         pass
-    with span("look up", kind="retrieval", output="declined orders"):
-        pass
+    with span("look up", kind="retrieval") as found:
+        found.output = "declined orders"
 """
 
 
@@ -59,6 +59,12 @@ def run_recording(program: str, store: Path) -> Path:
     )
     assert done.returncode == 0, done.stderr
     return store
+
+
+@pytest.fixture(scope="session")
+def recording() -> Callable[[str, Path], Path]:
+    """As `record`, into a store that is named: for stores that several tests read."""
+    return run_recording
 
 
 @pytest.fixture
