@@ -59,7 +59,7 @@ def _facts(trace: TraceRow) -> str:
     parts = [
         trace.status,
         formats.duration(trace.duration_ns),
-        f"{trace.spans} spans",
+        f"{trace.spans} span{'s' * (trace.spans != 1)}",
         f"{formats.count(trace.tokens)} tokens" if trace.tokens else "",
         formats.cost(trace.cost_usd),
         f"{trace.errors} error{'s' * (trace.errors != 1)}" if trace.errors else "",

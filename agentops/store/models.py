@@ -28,14 +28,19 @@ import sqlite3
 import urllib.parse
 from typing import ClassVar
 
-from sqlalchemy import Column, Float, Index, LargeBinary, MetaData, Text, create_engine, text
-from sqlalchemy.orm import registry
-from sqlalchemy.pool import NullPool
-from sqlmodel import Field, Session, SQLModel
-
 from agentops.conventions import KINDS
 from agentops.store.reader import Reader
 from agentops.store.rows import STATUS
+
+try:
+    from sqlalchemy import Column, Float, Index, LargeBinary, MetaData, Text, create_engine, text
+    from sqlalchemy.orm import registry
+    from sqlalchemy.pool import NullPool
+    from sqlmodel import Field, Session, SQLModel
+except ModuleNotFoundError as problem:
+    raise ModuleNotFoundError(
+        "agentops.store.models needs SQLModel: pip install 'agentops-recorder[schema]'", name=problem.name
+    ) from problem
 
 __all__ = [
     "STATUS",

@@ -46,7 +46,11 @@ def test_values_come_back_as_they_were(agentops: Agentops, record: Any) -> None:
     record(f"value = {value!r}\nwith span('a', input=value, attributes={{'v': value}}) as s: s.output = [value, value]")
     (line,) = agentops("export").lines
     found = json.loads(line)
-    for got, expected in ((found["input"], value), (found["output"], [value, value]), (found["attributes"]["v"], value)):
+    for got, expected in (
+        (found["input"], value),
+        (found["output"], [value, value]),
+        (found["attributes"]["v"], value),
+    ):
         assert json.dumps(got) == json.dumps(expected)
 
 

@@ -73,7 +73,7 @@ def test_spans_are_listed_with_their_errors(agentops: Agentops, shop: Path) -> N
     done = agentops("ls", "--spans", "kind:tool", store=shop)
     head, row = done.lines
     assert head.split() == ["trace", "span", "kind", "name", "when", "took", "tokens", "error"]
-    assert "✗" == row[0]
+    assert row[0] == "✗"
     assert row.endswith("ValueError: card was declined")
 
 

@@ -172,3 +172,8 @@ def test_a_notebook_cannot_change_the_store(recorded: tuple[str, str]) -> None:
 def test_a_session_on_nothing_says_so(tmp_path: Path) -> None:
     with pytest.raises(NotFound, match="nothing was recorded"):
         open_session(str(tmp_path / "traces.db"))
+
+
+def test_without_sqlmodel_the_error_says_what_to_install(run: Callable[..., str]) -> None:
+    program = "import sys\nsys.modules['sqlmodel'] = None\ntry: import agentops.store.models\n"
+    assert "agentops-recorder[schema]" in run(program + "except ModuleNotFoundError as problem: print(problem)")

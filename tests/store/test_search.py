@@ -16,7 +16,7 @@ from agentops.store.reader import Reader
 Read = Callable[[str], Reader]
 Places = Callable[[str], list[tuple[str, str]]]
 
-_LIBRARY = '''
+_LIBRARY = """
 PROMPT = "You are the concierge of a hotel called Meridian. " + "Be kind to guests. " * 30
 with span("zebra crossing", kind="tool"):
     pass
@@ -43,7 +43,8 @@ with span("first talk", kind="agent"):
         with span(f"call {n}", kind="llm", input=history):
             pass
 with span("second talk", kind="agent"):
-    with span("call again", kind="llm", input=[{"role": "system", "content": PROMPT}, {"role": "user", "content": "dingo"}]):
+    known = {"role": "system", "content": PROMPT}
+    with span("call again", kind="llm", input=[known, {"role": "user", "content": "dingo"}]):
         pass
 with span("japanese", input="申し訳ありませんが、返金できませんでした。東京都に住んでいます。"):
     pass
@@ -61,7 +62,7 @@ with span("identifiers", input="refund_payment_to_customer ERR-4711x unbelievabl
     pass
 with span("split", input=["one half tapir", "sloth other half"]):
     pass
-'''
+"""
 
 
 @pytest.fixture(scope="module")
@@ -209,6 +210,20 @@ def test_a_free_word_of_a_filter_selects_the_runs_that_a_search_finds(library: P
         assert searched
         assert {trace.trace_id for trace in reader.traces(parse(text))} == searched
         assert {trace.trace_id for trace, _ in reader.find_spans(parse(text))} == searched
+
+
+@pytest.mark.parametrize(
+    "value",
+    [
+        '[{"role": "system", "content": LONG}, {"role": "user", "content": "alpaca"}]',
+        '[LONG, "alpaca"]',
+        '[LONG, ["alpaca"]]',
+        '{"messages": [LONG, {"alpaca": 1}]}',
+    ],
+)
+def test_a_short_message_is_found_beside_a_long_one(reader: Read, value: str) -> None:
+    found = reader(f"LONG = 'filler ' * 100\nwith span('a', input={value}): pass")
+    assert [hit.where for hit in found.search("alpaca")] == ["input"]
 
 
 def test_two_phrases_may_stand_in_two_messages_of_one_call(library: Path) -> None:
