@@ -117,7 +117,7 @@ def _read_file() -> tuple[str | None, dict[str, Any]]:
     try:
         with open(path, "rb") as file:
             entries = tomllib.load(file)
-    except (OSError, tomllib.TOMLDecodeError) as problem:
+    except (OSError, ValueError) as problem:  # not TOML, or not UTF-8
         raise SettingError(f"{path} cannot be read: {problem}") from None
     names = {setting.name for setting in SETTINGS}
     for name, value in entries.items():

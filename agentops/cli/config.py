@@ -26,7 +26,7 @@ def arguments(parser: argparse.ArgumentParser) -> None:
 def run(given: argparse.Namespace, out: Output) -> int:
     del given
     values = resolve()
-    store = find_store(values["store"].value)
+    store = find_store()
     if out.json:
         settings = [
             {"name": s.name, "value": values[s.name].value, "origin": values[s.name].origin, "variable": s.variable}

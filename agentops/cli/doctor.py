@@ -5,7 +5,6 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from agentops.inert import line
-from agentops.settings import resolve
 from agentops.store.health import Check, checks
 from agentops.store.location import find_store
 
@@ -25,7 +24,7 @@ def arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(given: argparse.Namespace, out: Output) -> int:
     del given
-    store = find_store(resolve()["store"].value)
+    store = find_store()
     found = [*checks(store), _installation()]
     if out.json:
         fields: list[dict[str, Any]] = [check._asdict() for check in found]

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from agentops.cli import formats
+from agentops.errors import UsageError
 from agentops.inert import line
 from agentops.store.filters import parse
 from agentops.store.reader import Reader
@@ -31,6 +32,8 @@ def arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(given: argparse.Namespace, out: Output) -> int:
+    if given.limit < 0:
+        raise UsageError("--limit takes a number of lines, or 0 for all")
     filter = parse(given.filter)
     limit = given.limit if given.limit > 0 else None
     ask = None if limit is None else limit + 1

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NoReturn
 
 from agentops.errors import AgentopsError, FilterError
 
@@ -87,6 +87,11 @@ def parser_of(name: str) -> argparse.ArgumentParser:
         formatter_class=argparse.RawDescriptionHelpFormatter,
         allow_abbrev=False,
     )
+
+    def complain(message: str) -> NoReturn:
+        raise UsageError(f"{message} (see `agentops {name} --help`)")
+
+    parser.error = complain  # type: ignore[method-assign]
     module.arguments(parser)
     parser.add_argument("--json", action="store_true", help="print one JSON object, see `agentops schema`")
     parser.set_defaults(run=module.run)
@@ -120,9 +125,16 @@ def _alone() -> int:
 
 
 def _complain(problem: AgentopsError, as_json: bool) -> None:
-    from agentops.inert import block
+    from agentops.inert import block, line
 
     if not as_json:
+        if isinstance(problem, FilterError):  # the mark stands below what is shown, not below what was typed
+            from agentops.cli.formats import cells
+
+            before, wrong = problem.line[: problem.start], problem.line[problem.start : problem.end]
+            print(f"agentops: {block(str(problem.args[0]))}\n  {line(problem.line)}", file=sys.stderr)
+            print("  " + " " * cells(line(before)) + "^" * max(1, cells(line(wrong))), file=sys.stderr)
+            return
         print(f"agentops: {block(str(problem))}", file=sys.stderr)
         return
     import json

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import TYPE_CHECKING, Any
 
 from agentops.cli import formats
@@ -143,13 +144,12 @@ def _markdown(
         if span.error:
             parts.append(_escaped(line(span.error)))
         yield "  " * row.depth + "- " + " · ".join(part for part in parts if part)
-        if span.span_id in details:
-            yield ""
-            yield "  " * row.depth + "  ````text"
-            for text in _content(details[span.span_id]):
-                yield "  " * row.depth + "  " + text.replace("````", "'```")
-            yield "  " * row.depth + "  ````"
-            yield ""
+        content = list(_content(details[span.span_id])) if span.span_id in details else []
+        if content:
+            ticks = max((len(run) for text in content for run in re.findall("`+", text)), default=0)
+            fence = "`" * max(3, ticks + 1)
+            pad = "  " * row.depth + "  "
+            yield from ("", f"{pad}{fence}text", *(pad + text for text in content), pad + fence, "")
     for score in scores:
         yield "- " + _escaped(_score(score))
 

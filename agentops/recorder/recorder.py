@@ -110,17 +110,21 @@ class Recorder:
     def configure(self, redact: Redactor | None, **given: object) -> None:
         """What `init()` was given; what was recorded so far stays where it is."""
         with self._lock:
-            values = resolve({**self.given, **given})
+            resolve({**self.given, **given})  # wrong values are said here and now
             self.given.update({name: value for name, value in given.items() if value is not None})
             if redact is not None:
                 self.redact = redact
-            moved = self.store is not None and find_store(values["store"].value) != self.store
+            moved = self.store is not None and find_store(self._given_store()) != self.store
             if self.journal is not None:
                 if moved:
                     self.flush(EXIT_WAIT_S)
                     self._ingester = None
                 self._let_go()
             self.store = self._place = None
+
+    def _given_store(self) -> str | None:
+        store = self.given.get("store")
+        return None if store is None else str(store)
 
     def open(self) -> Journal | Nowhere:
         """The open journal, made if need be. Never raises."""
@@ -138,7 +142,7 @@ class Recorder:
         values = resolve(self.given)
         if not values["enabled"].value:
             return Nowhere(None, float("inf"))
-        store = find_store(values["store"].value)
+        store = find_store(self._given_store())
         prepare(store)
         if self._place is None:
             self._place = Place(journal_folder(store), self.process, self.redact, self._full)

@@ -11,7 +11,7 @@ import msgspec
 import xxhash
 
 from agentops.journal.format import BLOB, LIST, Content, Record, Reference, decode_value, encode
-from agentops.store.contents import Contents
+from agentops.store.contents import Contents, texts
 
 __all__ = ["Arrivals"]
 
@@ -167,11 +167,16 @@ class Arrivals:
                 form, children = fresh[0], self._children.get(number, ())
             else:
                 form, children = self._stored_children(number)
-            if form != LIST:
+            if form != LIST or self._has_words(number):
                 self._uses.append((number, trace))
             if number in self._new_instructions:
                 self._instructions.add(number)
             todo.extend(children)
+
+    def _has_words(self, number: int) -> bool:
+        """Whether texts stand in a list itself: short messages do."""
+        found = self._fresh.get(number) or self._contents.load(number)
+        return found is not None and bool(texts(*found))
 
     def _stored_children(self, number: int) -> tuple[int, tuple[int, ...]]:
         known = self._children.get(number)
@@ -195,7 +200,7 @@ class Arrivals:
                 todo.extend(item)
         return found[0], tuple(children)
 
-    def write(self, texts: dict[int, list[str]]) -> None:
+    def write(self, spoken: dict[int, list[str]]) -> None:
         self._many(
             "INSERT INTO fresh VALUES (?, ?, ?, 0)",
             [(number, form, data) for number, (form, data) in self._fresh.items()],
@@ -205,7 +210,7 @@ class Arrivals:
             sorted((key, number) for key, numbers in self._keys.items() for number in numbers),
         )
         documents = []
-        for trace, found in texts.items():
+        for trace, found in spoken.items():
             self._next += 1
             documents.append((self._next, "\n".join(dict.fromkeys(found)).encode("utf-8", "replace").decode()))
             self._uses.append((self._next, trace))

@@ -263,6 +263,7 @@ class Batch:
         }  # fmt: skip
 
     def _name(self, text: str) -> int:
+        text = text.encode("utf-8", "backslashreplace").decode()
         number = self._names.get(text)
         if number is None:
             row = self._sql("SELECT id FROM names WHERE text = ?", (text,)).fetchone()

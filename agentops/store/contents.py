@@ -16,7 +16,7 @@ import zstandard
 from agentops.journal.format import LIST, TEMPLATE, Reference, decode_value
 from agentops.store.plain_text import strings
 
-__all__ = ["BLOCK_BYTES", "Contents", "Missing", "pack"]
+__all__ = ["BLOCK_BYTES", "Contents", "Missing", "pack", "texts"]
 
 BLOCK_BYTES = 64 << 10
 _LEVEL = 3
@@ -38,6 +38,15 @@ class Missing:
 def pack(items: _Items) -> bytes:
     """A block's bytes."""
     return zstandard.ZstdCompressor(level=_LEVEL).compress(_encode(items))
+
+
+def texts(form: int, data: bytes) -> list[str]:
+    """The texts that stand in a content itself, not in what it refers to."""
+    try:
+        value = decode_value(data)
+        return strings(value[1] if form == LIST else value)
+    except (msgspec.MsgspecError, ValueError, TypeError, IndexError, RecursionError):
+        return []
 
 
 class Contents:
@@ -126,9 +135,4 @@ class Contents:
     def text(self, number: int) -> list[str]:
         """The texts that stand in content `number` itself, not in what it refers to."""
         found = self.load(number)
-        if found is None or found[0] == LIST:
-            return []
-        try:
-            return strings(decode_value(found[1]))
-        except (msgspec.MsgspecError, ValueError, TypeError):
-            return []
+        return [] if found is None else texts(*found)

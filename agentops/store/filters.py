@@ -44,7 +44,8 @@ _LATER = {"verdict": "guardrails", "action": "guardrails"}
 _SPAN_KEYS = ("kind", "name", "model", "text")
 _UNITS = {"ms": 1e6, "s": 1e9, "m": 60e9, "h": 3600e9, "d": 86400e9, "w": 604800e9}
 _TOKEN = re.compile(r'\s*(?P<token>(?:"[^"]*"?|[^\s"])+)')
-_AMOUNT = re.compile(r"(\d+(?:\.\d+)?|\.\d+)(ms|s|m|h|d|w)?")
+_AMOUNT = re.compile(r"(\d{1,15}(?:\.\d{1,15})?|\.\d{1,15})(ms|s|m|h|d|w)?")
+_NS_MAX = 2.0**62
 
 
 class Term(NamedTuple):
@@ -83,6 +84,7 @@ def parse(words: str | list[str], now_ns: int | None = None) -> Filter:
         FilterError: a word is wrong; it knows the word's place in the line.
     """
     line = words if isinstance(words, str) else " ".join(_quoted(word) for word in words)
+    line = line.encode("utf-8", "backslashreplace").decode()  # as what is recorded with half a character
     now = time.time_ns() if now_ns is None else now_ns
     terms = []
     for match in _TOKEN.finditer(line):
@@ -127,7 +129,7 @@ def _term(token: str, line: str, start: int, end: int, now: int) -> Term:
             raise wrong(f"{key} is compared with > or <, as in {key}>{'2s' if key == 'took' else '1'}")
         amount = _AMOUNT.fullmatch(raw.removeprefix("$"))
         if amount is None or (amount.group(2) and key != "took") or (key == "took" and not amount.group(2)):
-            raise wrong(f"{raw!r} is no {NUMBERS[key]}" if key == "took" else f"{raw!r} is not {NUMBERS[key]}")
+            raise wrong(f"{key} takes {NUMBERS[key]}, not {raw!r}")
         return Term(key, operator, float(amount.group(1)) * _UNITS.get(amount.group(2) or "", 1.0), negated)
     if operator != ":":
         raise wrong(f"{key} is compared with a colon, as in {key}:{raw}")
@@ -152,10 +154,10 @@ def _term(token: str, line: str, start: int, end: int, now: int) -> Term:
 def _moment(raw: str, now: int, wrong: object) -> float:
     amount = _AMOUNT.fullmatch(raw)
     if amount and amount.group(2):
-        return now - float(amount.group(1)) * _UNITS[amount.group(2)]
+        return max(-_NS_MAX, now - float(amount.group(1)) * _UNITS[amount.group(2)])
     for form in ("%Y-%m-%d", "%Y-%m-%dT%H:%M", "%Y-%m-%dT%H:%M:%S", "%Y-%m-%d %H:%M"):
         try:
-            return time.mktime(time.strptime(raw, form)) * 1e9
+            return max(-_NS_MAX, min(time.mktime(time.strptime(raw, form)) * 1e9, _NS_MAX))
         except (ValueError, OverflowError):
             continue
     raise wrong(f"{raw!r} is neither a time ago (30m, 2h, 7d) nor a date (2026-11-01)")  # type: ignore[operator]

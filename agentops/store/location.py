@@ -6,6 +6,7 @@ import os
 from collections.abc import Iterator
 
 from agentops.errors import UsageError
+from agentops.settings import resolve
 
 __all__ = ["StorePath", "find_store", "journal_folder", "prepare"]
 
@@ -33,19 +34,20 @@ def find_store(given: str | None = None, start: str | None = None) -> StorePath:
         start: folder to look from; the working directory if None.
 
     Returns:
-        The first of: `given`; AGENTOPS_STORE; `.agentops/` in the nearest folder upwards that belongs to
-        this user; a new one beside the nearest `.git` or `pyproject.toml` (not above the home folder); one
+        The first of: `given`; AGENTOPS_STORE; `store` of agentops.toml; `.agentops/` in the nearest folder
+        upwards that belongs to this user; a new one beside the nearest `.git` or `pyproject.toml` (not above the home folder); one
         in `start`; and where that cannot be written, or is the root folder, `$XDG_STATE_HOME/agentops`.
         Nothing is created.
 
     Raises:
-        UsageError: if `given` or AGENTOPS_STORE is empty or not absolute and there is no working directory.
+        UsageError: `given` is empty.
+        SettingError: a setting cannot be used.
     """
     if given is not None:
         return StorePath(_as_file(given), "given")
-    named = os.environ.get("AGENTOPS_STORE")
+    named, origin = resolve()["store"]
     if named:
-        return StorePath(_as_file(named), "AGENTOPS_STORE")
+        return StorePath(_as_file(named), origin)
     try:
         here = os.path.abspath(start or os.getcwd())
     except OSError:  # the working directory was removed
@@ -95,8 +97,9 @@ def prepare(store: str) -> None:
 def _as_file(path: str) -> str:
     if not path.strip():
         raise UsageError("the store's path is empty: give the path of a file, such as .agentops/traces.db")
+    is_folder = path.endswith(os.path.sep)
     path = os.path.abspath(os.path.expanduser(path))
-    return os.path.join(path, FILE) if os.path.isdir(path) or path.endswith(os.path.sep) else path
+    return os.path.join(path, FILE) if is_folder or os.path.isdir(path) else path
 
 
 def _state_store(reason: str) -> StorePath:

@@ -6,11 +6,8 @@ import sqlite3
 import time
 from collections.abc import Callable, Iterator
 
-import msgspec
-
-from agentops.journal.format import LIST, decode_value
-from agentops.store.contents import BLOCK_BYTES, Contents, pack
-from agentops.store.plain_text import indexable, strings
+from agentops.store.contents import BLOCK_BYTES, Contents, pack, texts
+from agentops.store.plain_text import indexable
 
 __all__ = ["index_words", "pack_and_index", "reclaim"]
 
@@ -72,25 +69,18 @@ def _index_some(connection: sqlite3.Connection, everything: bool, rows: int) -> 
         fresh = connection.execute(
             "SELECT id, form, data FROM fresh WHERE NOT indexed ORDER BY id LIMIT ?", (rows,)
         ).fetchall()
-        texts = connection.execute("SELECT id, text FROM fresh_text ORDER BY id LIMIT ?", (rows,)).fetchall()
-        documents = [(number, indexable(_texts(form, data))) for number, form, data in fresh if form != LIST]
-        documents += [(number, indexable([text])) for number, text in texts]
+        spans = connection.execute("SELECT id, text FROM fresh_text ORDER BY id LIMIT ?", (rows,)).fetchall()
+        documents = [(number, indexable(own)) for number, form, data in fresh if (own := texts(form, data))]
+        documents += [(number, indexable([text])) for number, text in spans]
         documents.sort()
         connection.executemany("INSERT INTO words (rowid, text) VALUES (?, ?)", documents)
         connection.executemany("UPDATE fresh SET indexed = 1 WHERE id = ?", [row[:1] for row in fresh])
-        connection.executemany("DELETE FROM fresh_text WHERE id = ?", [row[:1] for row in texts])
+        connection.executemany("DELETE FROM fresh_text WHERE id = ?", [row[:1] for row in spans])
         connection.execute("COMMIT")
     except BaseException:
         connection.execute("ROLLBACK")
         raise
-    return len(fresh) == rows or len(texts) == rows
-
-
-def _texts(form: int, data: bytes) -> list[str]:
-    try:
-        return strings(decode_value(data))
-    except (msgspec.MsgspecError, ValueError, TypeError, RecursionError):
-        return []
+    return len(fresh) == rows or len(spans) == rows
 
 
 def _pack_some(connection: sqlite3.Connection, everything: bool, rows: int) -> bool:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import sqlite3
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
@@ -172,8 +173,11 @@ class Reader:
         Raises:
             NotFound: the trace has no such span.
         """
-        number = signed(int(span_id, 16)) if isinstance(span_id, str) else span_id
-        for detail in self._details(trace, "AND span_id = ?", (number,)):
+        if isinstance(span_id, str):
+            if not re.fullmatch("[0-9a-fA-F]{1,16}", span_id):
+                raise UsageError(f"{span_id!r} is no span's id: 16 hex digits")
+            span_id = signed(int(span_id, 16))
+        for detail in self._details(trace, "AND span_id = ?", (span_id,)):
             return detail
         raise NotFound(f"trace {trace.trace_id} has no span {span_id!r}")
 
@@ -184,7 +188,10 @@ class Reader:
     def _details(self, trace: TraceRow, where: str, parameters: tuple[Any, ...]) -> Iterator[SpanDetail]:
         from agentops.store.details import details
 
-        return details(self._connection, self._contents, trace, where, parameters)
+        try:
+            yield from details(self._connection, self._contents, trace, where, parameters)
+        except sqlite3.Error as problem:
+            raise translate(problem, self.path) from problem
 
     def scores(self, trace: TraceRow) -> list[ScoreRow]:
         """Scores of a trace and of its spans, in the order of being given."""

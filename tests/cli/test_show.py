@@ -81,8 +81,9 @@ def test_in_markdown_a_name_is_no_markup_and_content_cannot_leave_its_fence(agen
     )
     out = agentops("show", "latest", "--md", "--content").out
     assert not re.search(r"(?<!\\)(<img|\[link|\*bold)", out)
-    fences = [line.strip() for line in out.splitlines() if line.strip().startswith("````")]
-    assert fences == ["````text", "````"] * 2
+    fences = [line.strip() for line in out.splitlines() if line.strip().startswith("``````")]
+    assert fences == ["``````text", "``````"]
+    assert "`````\n" in out
 
 
 def test_as_json_it_is_what_the_schema_says(agentops: Agentops, shop: Path, refund: str) -> None:
