@@ -12,6 +12,9 @@ thousand traces before the rest of it would be imported.
 from __future__ import annotations
 
 import importlib
+import logging
+import os
+import sys
 from typing import TYPE_CHECKING
 
 import opentelemetry.context as _context  # noqa: F401 - what the first span needs anyway
@@ -50,6 +53,24 @@ _HOMES = {
     "score": "agentops.trace.scores",
     "shutdown": "agentops.setup",
 }
+
+
+def _warn_of_the_other() -> None:
+    """Another project owns the name on the package index, and each overwrites the other's files."""
+    for folder in sys.path:
+        if folder.endswith("-packages"):
+            try:
+                names = os.listdir(folder)
+            except OSError:
+                continue
+            if any(name.startswith("agentops-") and name.endswith((".dist-info", ".egg-info")) for name in names):
+                logging.getLogger("agentops").warning(
+                    "the distribution `agentops` of another project is installed in this environment too, and the two "
+                    "overwrite each other: pip uninstall agentops, then install agentops-recorder again"
+                )
+
+
+_warn_of_the_other()
 
 
 def __getattr__(name: str) -> object:

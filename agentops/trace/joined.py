@@ -23,7 +23,8 @@ from agentops.journal.format import ABSENT, END, ERROR, EVENT, OK, START
 from agentops.recorder.capture import New
 from agentops.recorder.recorder import recorder
 from agentops.safety import failed
-from agentops.trace.span import OUR_KEY, Span, _clock, _describe, _take, _wall
+from agentops.trace.facts import described, taken
+from agentops.trace.span import OUR_KEY, Span, _clock, _wall
 
 if TYPE_CHECKING:
     from opentelemetry.util.types import AttributeValue
@@ -140,7 +141,7 @@ class Joined:
         if span._sdk is not None and span._sdk.is_recording():
             if isinstance(exception, Exception):
                 span._sdk.record_exception(exception)
-            kind, message, _ = _describe(exception)
+            kind, message, _ = described(exception)
             span._sdk.set_status(StatusCode.ERROR, f"{kind}: {message}")
 
     def end(self, span: Span, time_ns: int) -> None:
@@ -202,7 +203,7 @@ def _write_foreign_start(span: SdkSpan) -> None:
     new = New()
     kind = conventions.KIND_NUMBER[conventions.kind_of(attributes)]
     parent = span.parent.span_id if span.parent else 0
-    facts = _take(attributes, journal.capture, new, []) if attributes else None
+    facts = taken(attributes, journal.capture, new, []) if attributes else None
     links = [
         (link.context.trace_id.to_bytes(16, "big"), link.context.span_id, dict(link.attributes or {}))
         for link in span.links
@@ -241,7 +242,7 @@ def _write_foreign_end(span: ReadableSpan) -> None:
     journal = recorder.journal or recorder.open()
     new = New()
     attributes = _plain(span.attributes)
-    facts = _take(attributes, journal.capture, new, []) if attributes else None
+    facts = taken(attributes, journal.capture, new, []) if attributes else None
     record = (
         END, context.span_id, trace, span.end_time or _wall(), status, facts, ABSENT, None, new.contents,
         error if status == ERROR else None, span.name, _foreign_scope(attributes) or None,
@@ -252,7 +253,7 @@ def _write_foreign_end(span: ReadableSpan) -> None:
 def _write_event(trace: bytes, span_id: int, event: Any) -> None:
     journal = recorder.journal or recorder.open()
     new = New()
-    facts = _take(dict(event.attributes), journal.capture, new, []) if event.attributes else None
+    facts = taken(dict(event.attributes), journal.capture, new, []) if event.attributes else None
     _append((EVENT, span_id, trace, event.timestamp, event.name, facts, new.contents), new, journal)
 
 

@@ -7,7 +7,6 @@ would cost more than what it does. benchmarks/hot_path.py measures them, so look
 from __future__ import annotations
 
 import time
-import traceback
 from collections.abc import Callable, Mapping, Sequence
 from contextvars import ContextVar
 from types import TracebackType
@@ -29,10 +28,11 @@ from opentelemetry.trace.propagation import _SPAN_KEY
 
 from agentops.conventions import DEFAULT_KIND, KIND_NUMBER, KINDS, Kind
 from agentops.errors import UsageError
-from agentops.journal.format import ABSENT, END, ERROR, EVENT, OK, START, UPDATE, reference
+from agentops.journal.format import ABSENT, END, ERROR, EVENT, OK, START, UPDATE
 from agentops.recorder.capture import _SEED, INLINE_BYTES, Capture, Lists, New
 from agentops.recorder.recorder import recorder
 from agentops.safety import failed
+from agentops.trace.facts import described, scope, taken
 
 if TYPE_CHECKING:
     from agentops.recorder.recorder import Nowhere
@@ -146,7 +146,7 @@ class Span(OtelSpan):
         self.name = name
         self._input = input
         if session is not None or user is not None or tags is not None or metadata is not None:
-            self._scope = _scope(session, user, tags, metadata)
+            self._scope = scope(session, user, tags, metadata)
         if attributes is not None:
             self.set_attributes(attributes)
         if links is not None:
@@ -374,7 +374,7 @@ class Span(OtelSpan):
                 self._write_update()
             journal = recorder.journal or recorder.open()
             new = New()
-            facts = _take(dict(attributes), journal.capture, new, self._lists_here()) if attributes else None
+            facts = taken(dict(attributes), journal.capture, new, self._lists_here()) if attributes else None
             when = timestamp or self._now()
             self._append(journal, (EVENT, self._id, self._trace, when, str(name), facts, new.contents), new)
             if self._sdk is not None:
@@ -420,7 +420,7 @@ class Span(OtelSpan):
         attributes = self._attributes
         if attributes is None:
             return None
-        return _take(attributes, capture, new, self._lists_here()) if self._large else attributes
+        return taken(attributes, capture, new, self._lists_here()) if self._large else attributes
 
     def update_name(self, name: str) -> None:
         """Rename the span."""
@@ -455,7 +455,7 @@ class Span(OtelSpan):
         escaped: bool = False,
     ) -> None:
         """Record an exception as an event, as OpenTelemetry does; it does not make the span an error."""
-        kind, message, stack = _describe(exception)
+        kind, message, stack = described(exception)
         facts = {"exception.type": kind, "exception.message": message, "exception.stacktrace": stack}
         self.add_event("exception", {**facts, **(attributes or {})}, timestamp)
 
@@ -488,7 +488,7 @@ class Span(OtelSpan):
         if isinstance(exception, SystemExit) and exception.code in (None, 0):
             return
         try:
-            self._error = _describe(exception)
+            self._error = described(exception)
             self._status = ERROR
             self._rich = True
             if self._sdk is not None:
@@ -542,7 +542,7 @@ class Span(OtelSpan):
         if number == 0:
             number, value = capture.value(value, new, self._lists_here())
         if attributes is not None and self._large:
-            attributes = _take(attributes, capture, new, self._lists_here())
+            attributes = taken(attributes, capture, new, self._lists_here())
         links = [
             (link.context.trace_id.to_bytes(16, "big"), link.context.span_id, dict(link.attributes or {}))
             for link in self._links or ()
@@ -660,42 +660,3 @@ def _joined() -> Joined:
     joined = _Provider.joined
     assert joined is not None
     return joined
-
-
-def _scope(
-    session: str | None, user: str | None, tags: Sequence[str] | None, metadata: Mapping[str, Any] | None
-) -> dict[str, Any]:
-    scope: dict[str, Any] = {}
-    if session is not None:
-        scope["session"] = str(session)
-    if user is not None:
-        scope["user"] = str(user)
-    if tags is not None:
-        scope["tags"] = [tags] if isinstance(tags, str) else [str(tag) for tag in tags]
-    if metadata is not None:
-        scope["metadata"] = dict(metadata)
-    return scope
-
-
-def _take(attributes: dict[str, Any], capture: Capture, new: New, lists: Lists) -> dict[str, Any]:
-    """Attributes with their large values as references to contents."""
-    taken: dict[str, Any] = {}
-    for key, value in attributes.items():
-        number, small = (0, value) if type(value) is msgspec.Raw else capture.value(value, new, lists)
-        taken[key] = reference(number) if number else small
-    return taken
-
-
-def _describe(exception: BaseException) -> tuple[str, str, str]:
-    """Type, message and traceback of an exception, causes included."""
-    kind = type(exception)
-    name = kind.__qualname__ if kind.__module__ == "builtins" else f"{kind.__module__}.{kind.__qualname__}"
-    try:
-        message = str(exception)
-    except Exception as problem:  # noqa: BLE001 - a __str__ of the user's
-        message = f"<{type(problem).__name__} while its message was read>"
-    try:
-        stack = "".join(traceback.format_exception(exception))
-    except Exception:  # noqa: BLE001
-        stack = ""
-    return name, message, stack

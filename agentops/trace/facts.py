@@ -1,0 +1,53 @@
+"""What is said about a span, in the shape that records have."""
+
+from __future__ import annotations
+
+import traceback
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import msgspec
+
+from agentops.journal.format import reference
+from agentops.recorder.capture import Capture, Lists, New
+
+__all__ = ["described", "scope", "taken"]
+
+
+def scope(
+    session: str | None, user: str | None, tags: Sequence[str] | None, metadata: Mapping[str, Any] | None
+) -> dict[str, Any]:
+    scope: dict[str, Any] = {}
+    if session is not None:
+        scope["session"] = str(session)
+    if user is not None:
+        scope["user"] = str(user)
+    if tags is not None:
+        scope["tags"] = [tags] if isinstance(tags, str) else [str(tag) for tag in tags]
+    if metadata is not None:
+        scope["metadata"] = dict(metadata)
+    return scope
+
+
+def taken(attributes: dict[str, Any], capture: Capture, new: New, lists: Lists) -> dict[str, Any]:
+    """Attributes with their large values as references to contents."""
+    taken: dict[str, Any] = {}
+    for key, value in attributes.items():
+        number, small = (0, value) if type(value) is msgspec.Raw else capture.value(value, new, lists)
+        taken[key] = reference(number) if number else small
+    return taken
+
+
+def described(exception: BaseException) -> tuple[str, str, str]:
+    """Type, message and traceback of an exception, causes included."""
+    kind = type(exception)
+    name = kind.__qualname__ if kind.__module__ == "builtins" else f"{kind.__module__}.{kind.__qualname__}"
+    try:
+        message = str(exception)
+    except Exception as problem:  # noqa: BLE001 - a __str__ of the user's
+        message = f"<{type(problem).__name__} while its message was read>"
+    try:
+        stack = "".join(traceback.format_exception(exception))
+    except Exception:  # noqa: BLE001
+        stack = ""
+    return name, message, stack
