@@ -36,7 +36,8 @@ def find_store(given: str | None = None, start: str | None = None) -> StorePath:
     Returns:
         The first of: `given`; AGENTOPS_STORE; `store` of agentops.toml; `.agentops/` in the nearest folder
         upwards that belongs to this user; a new one beside the nearest `.git` or `pyproject.toml` (not above
-        the home folder); one in `start`; and where that cannot be written, or is the root folder, `$XDG_STATE_HOME/agentops`.
+        the home folder); one in `start`; and where that cannot be written, or is the root folder,
+        `$XDG_STATE_HOME/agentops`.
         Nothing is created.
 
     Raises:
