@@ -1,7 +1,8 @@
 """Caller's cost while ingest is at work, with a pause of 5 ms after each trace.
 
-In one process ingest is off for some hundred traces, which are then its backlog, and on until it is done with
-it; a trace counts as "at work" if the recorder's thread was ingesting or packing before or after it.
+In one process, in turns: ingest is off for some hundred traces, which are then its backlog, and on until it is
+done with it. A trace counts as "at work" if the recorder's thread was at work before or after it. Packing
+(compressing and indexing), which waits for a longer pause or 64 MB, is a turn of its own.
 """
 
 from __future__ import annotations
@@ -14,73 +15,78 @@ from benchmarks import _fresh
 from benchmarks._rows import Row, middle, percentile
 from benchmarks._shapes import our_traces
 
-PROCESSES, ROUNDS, TRACES_OFF, TRACES_ON = 5, 4, 450, 900
+PROCESSES, ROUNDS, TRACES_OFF, TRACES_ON = 4, 3, 320, 900
 PAUSE_S = 0.005
-_OFF = 1 << 60
+_NEVER = 1 << 60
+_Turns = dict[str, list[list[float]]]
 
 
-def measure(rounds: int, traces_off: int, traces_on: int) -> dict[str, list[list[float]]]:
-    """Seconds a trace and seconds that its pause took, with ingest off and at work; share of time at work."""
+def measure(rounds: int, traces_off: int, traces_on: int) -> _Turns:
+    """Seconds a trace, and seconds that its pause took, of each turn."""
     from agentops.recorder import recorder as module
 
-    normal = module.BACKLOG_BYTES
-    lock = module.recorder._ingest_lock
-    found: dict[str, list[list[float]]] = {"off": [], "on": [], "pause off": [], "pause on": []}
+    backlog, unpacked = module.BACKLOG_BYTES, module.UNPACKED_BYTES
+    lock = module.recorder._ingest_lock  # held while the thread is at work
+    found: _Turns = {}
 
-    def run(traces: int, until_done: bool) -> tuple[list[tuple[float, float]], list[tuple[float, float]]]:
-        quiet: list[tuple[float, float]] = []
-        working: list[tuple[float, float]] = []
+    def run(name: str, traces: int, at_work: bool) -> None:
+        costs: list[float] = []
+        pauses: list[float] = []
         for _ in range(traces):
             before = lock.locked()
             start = time.perf_counter()
             our_traces(1)
             end = time.perf_counter()
-            at_work = before or lock.locked()
+            working = before or lock.locked()
             time.sleep(PAUSE_S)
-            (working if at_work else quiet).append((end - start, time.perf_counter() - end))
-            if until_done and working and not at_work:
+            if working == at_work:
+                costs.append(end - start)
+                pauses.append(time.perf_counter() - end)
+            elif at_work and costs:
                 break
-        return quiet, working
+        found.setdefault(name, []).append(costs)
+        found.setdefault(f"{name} pause", []).append(pauses)
 
-    module.BACKLOG_BYTES = _OFF
-    run(100, False)
+    module.BACKLOG_BYTES = _NEVER
+    run("warm", 100, False)
     module.recorder.flush()
-    for _ in range(rounds):
-        module.BACKLOG_BYTES = _OFF
-        quiet, _ = run(traces_off, False)
-        module.BACKLOG_BYTES = normal
-        _, working = run(traces_on, True)
-        module.BACKLOG_BYTES = _OFF
+    for n in range(2 * rounds):
+        module.BACKLOG_BYTES = _NEVER  # the thread goes on making room in the journal, and ingests nothing
+        run("off", traces_off, False)
+        module.BACKLOG_BYTES, module.UNPACKED_BYTES = (backlog, _NEVER) if n % 2 else (backlog, 0)
+        run("ingest" if n % 2 else "packing", traces_on, True)
+        module.BACKLOG_BYTES = _NEVER
         while lock.locked():
             time.sleep(0.01)
-        found["off"].append([cost for cost, _ in quiet])
-        found["on"].append([cost for cost, _ in working])
-        found["pause off"].append([pause for _, pause in quiet])
-        found["pause on"].append([pause for _, pause in working])
+    module.UNPACKED_BYTES = unpacked
     return found
 
 
 def rows() -> Iterator[Row]:
-    runs = [_fresh.call(measure, ROUNDS, TRACES_OFF, TRACES_ON) for _ in range(PROCESSES)]
-    pooled = [{name: [x for block in blocks for x in block] for name, blocks in run.items()} for run in runs]
-    medians = [
-        statistics.median(on) / statistics.median(off)
-        for run in runs
-        for on, off in zip(run["on"], run["off"], strict=True)
-        if len(on) > 20
-    ]
-    counts = f"{sum(len(p['on']) for p in pooled)} traces at work, {sum(len(p['off']) for p in pooled)} off"
+    runs: list[_Turns] = [_fresh.call(measure, ROUNDS, TRACES_OFF, TRACES_ON) for _ in range(PROCESSES)]
+    for turn, what, must in (("ingest", "ingest", 1.15), ("packing", "ingest and packing", None)):
+        for name, kind, percent, bar in (
+            (f"caller's trace with {what} at work: median", "", 50, must),
+            (f"caller's trace with {what} at work: p99", "", 99, must),
+            (f"caller's pause of 5 ms with {what} at work: p99", " pause", 99, None),
+        ):
+            on, off = ([_pooled(run[which + kind]) for run in runs] for which in (turn, "off"))
+            value, spread = middle(
+                [percentile(a, percent) / percentile(b, percent) for a, b in zip(on, off, strict=True)]
+            )
+            absolute = [statistics.median(percentile(x, percent) for x in side) * 1e6 for side in (on, off)]
+            # What the machine does to two halves of the same.
+            noise = [
+                percentile(_pooled(run["off" + kind][::2]), percent)
+                / percentile(_pooled(run["off" + kind][1::2]), percent)
+                for run in runs
+            ]
+            note = (
+                f"{absolute[0]:.0f} against {absolute[1]:.0f} µs, wall time, {sum(map(len, on))} and "
+                f"{sum(map(len, off))} traces in {PROCESSES} processes; off against off {min(noise):.2f}-{max(noise):.2f}"
+            )
+            yield Row(name, value, "the same with ingest off", note, spread, bar)
 
-    def absolute(name: str, percent: float) -> str:
-        on, off = (statistics.median(percentile(p[which], percent) for p in pooled) for which in name.split("/"))
-        return f"{on * 1e6:.0f} against {off * 1e6:.0f} µs"
 
-    value, spread = middle(medians)
-    note = f"{absolute('on/off', 50)} a trace, wall time, {counts}"
-    yield Row("caller's trace with ingest at work: median", value, "the same with ingest off", note, spread, 1.15)
-    value, spread = middle([percentile(p["on"], 99) / percentile(p["off"], 99) for p in pooled])
-    note = f"{absolute('on/off', 99)} a trace, wall time, {PROCESSES} processes"
-    yield Row("caller's trace with ingest at work: p99", value, "the same with ingest off", note, spread, 1.15)
-    value, spread = middle([percentile(p["pause on"], 99) / percentile(p["pause off"], 99) for p in pooled])
-    note = f"{absolute('pause on/pause off', 99)}: how long the pause of 5 ms took, wall time"
-    yield Row("caller's pause with ingest at work: p99", value, "the same with ingest off", note, spread)
+def _pooled(turns: list[list[float]]) -> list[float]:
+    return [value for turn in turns for value in turn]

@@ -130,11 +130,9 @@ def _exits() -> Iterator[Row]:
                 pair.append((used.wall, used.ended - float(used.output)))
             if n:
                 found.append((pair[0], pair[1]))
-    for which, (name, unit) in enumerate(
-        (("100 spans and exit, whole process", "process"), ("exit after 100 spans, from the last line on", "exit"))
-    ):
+    for which, name in enumerate(("100 spans and exit, whole process", "exit after 100 spans, from the last line on")):
         us, them = ([pair[side][which] for pair in found] for side in (0, 1))
         value, spread = middle(ratios(us, them))
-        note = f"{middle(us)[0] * 1e3:.0f} against {middle(them)[0] * 1e3:.0f} ms a {unit}, wall time, {EXITS} pairs"
+        note = f"{middle(us)[0] * 1e3:.0f} against {middle(them)[0] * 1e3:.0f} ms, wall time, {EXITS} pairs"
         against = "the same on an empty store"
         yield Row(f"{name}, store of {SPANS_STORED:,} spans", value, against, note, spread, 1.5)

@@ -60,14 +60,14 @@ def start(tmp_path: Path) -> Iterator[Start]:
     """Starts a program that records into this test's store; what still runs at the end is killed."""
     started: list[subprocess.Popen[str]] = []
 
-    def start(source: str, *arguments: str) -> subprocess.Popen[str]:
-        program = tmp_path / f"writer-{len(started)}.py"
+    def start(source: str, *arguments: str, folder: Path = tmp_path) -> subprocess.Popen[str]:
+        program = folder / f"writer-{len(started)}.py"
         program.write_text(source)
         started.append(
             subprocess.Popen(
                 [sys.executable, str(program), *arguments],
-                cwd=tmp_path,
-                env={**os.environ, "AGENTOPS_STORE": str(tmp_path / "traces.db")},
+                cwd=folder,
+                env={**os.environ, "AGENTOPS_STORE": str(folder / "traces.db")},
                 stdout=subprocess.PIPE,
                 stderr=subprocess.DEVNULL,
                 text=True,
@@ -90,10 +90,8 @@ def wait_for(condition: Any, seconds: float = 30) -> None:
         time.sleep(0.005)
 
 
-@pytest.mark.parametrize("seed", range(10))
-def test_four_writers_with_threads_killed_at_random_lose_nothing_that_had_returned(
-    tmp_path: Path, start: Start, read: Any, seed: int
-) -> None:
+def kill_four_writers(tmp_path: Path, start: Start, read: Any, seed: int) -> int:
+    """Kill four writers at random moments and compare what they noted with what is on record; the edges compared."""
     moment = random.Random(seed)
     logs = [tmp_path / f"log-{n}" for n in range(4)]
     writers = [start(WRITER, str(log)) for log in logs]
@@ -126,6 +124,30 @@ def test_four_writers_with_threads_killed_at_random_lose_nothing_that_had_return
                 assert record["status"] in ("interrupted", "ok"), record["status"]
     assert checked > 100
     assert not list((tmp_path / "traces.journal").glob("*.journal")), "journals of the dead are left"
+    return checked
+
+
+@pytest.mark.parametrize("seed", range(10))
+def test_four_writers_with_threads_killed_at_random_lose_nothing_that_had_returned(
+    tmp_path: Path, start: Start, read: Any, seed: int
+) -> None:
+    assert kill_four_writers(tmp_path, start, read, seed) > 100
+
+
+@pytest.mark.proof
+def test_a_storm_of_kills_loses_nothing(
+    tmp_path: Path, start: Start, read: Any, record_property: Callable[[str, object], None]
+) -> None:
+    edges = 0
+    for seed in range(1_000, 1_050):
+        folder = tmp_path / str(seed)
+        folder.mkdir()
+        edges += kill_four_writers(
+            folder, lambda source, *words, at=folder: start(source, *words, folder=at), read, seed
+        )
+    record_property("writers killed", 200)
+    record_property("span edges compared", edges)
+    record_property("lost, doubled or changed", 0)
 
 
 def test_an_ingesting_reader_killed_again_and_again_takes_each_record_once(
