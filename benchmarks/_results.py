@@ -19,7 +19,8 @@ FILE = Path(__file__).parent / "RESULTS.md"
 _PACKAGES = ("opentelemetry-api", "opentelemetry-sdk", "msgspec", "xxhash", "zstandard")
 _HEAD = """# Benchmarks
 
-Written by `{command}` on {when}; tables of what that call did not run are of the date that stands over them.
+Written by `{command}` on {when}. Tables of what that call did not run are as
+they were; each has its date.
 Machine: {machine}.
 
 Read ratios, not microseconds. A ratio is the median of the ratios of pairs measured one after the other in one
@@ -42,9 +43,11 @@ def machine() -> str:
 
 
 def section(name: str, title: str, rows: Iterable[Row], when: str) -> str:
-    """A family's heading and table."""
+    """A family's heading and table, with what tells whether it can be compared with the others."""
     lines = "".join(_line(row) + "\n" for row in rows)
-    return f"## {name}: {title}\n\nMeasured {when}, {machine()}.\n\n{_COLUMNS}{lines}"
+    sdk = importlib.metadata.version("opentelemetry-sdk")
+    on = f"Python {platform.python_version()}, SQLite {sqlite3.sqlite_version}, OpenTelemetry {sdk}"
+    return f"## {name}: {title}\n\nMeasured {when}, {os.cpu_count()} cores, {on}.\n\n{_COLUMNS}{lines}"
 
 
 def read() -> dict[str, str]:

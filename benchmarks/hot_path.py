@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import os
 import signal
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
 from benchmarks import _fresh
 from benchmarks._idle import keep_idle
@@ -26,7 +26,7 @@ def measure(traces: int, rounds: int) -> None:
     keep_idle()
     tracer = bare_tracer()
     found: dict[str, list[tuple[float, float]]] = {"bare": [], "ours": [], "bare empty": [], "ours empty": []}
-    works = {
+    works: dict[str, Callable[[], object]] = {
         "bare": lambda: bare_traces(tracer, traces),
         "ours": lambda: our_traces(traces),
         "bare empty": lambda: bare_traces(tracer, traces, content=False),

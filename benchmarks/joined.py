@@ -5,7 +5,7 @@ The provider has no processor but ours. Its bar is a later issue's.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
 from benchmarks import _fresh
 from benchmarks._idle import keep_idle
@@ -27,7 +27,7 @@ def measure(traces: int, rounds: int) -> dict[str, list[float]]:
     trace.set_tracer_provider(provider)
     our_traces(1)
     bare, theirs = bare_tracer(), provider.get_tracer("application")
-    works = {
+    works: dict[str, Callable[[], object]] = {
         "bare": lambda: bare_traces(bare, traces),
         "ours": lambda: our_traces(traces),
         "theirs": lambda: bare_traces(theirs, traces),

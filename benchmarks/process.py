@@ -102,7 +102,7 @@ def _memory() -> Iterator[Row]:
     for _ in range(MEMORY):
         with _fresh.temporary_store() as store:
             found.append([float(number) for number in _python(_MEMORY, store).output.split()])
-    for at, (when, must) in enumerate((("spans", 30), ("spans and `flush()`", None), ("spans and `shutdown()`", None))):
+    for at, when in enumerate(("spans", "spans and `flush()`", "spans and `shutdown()`")):
         value, spread = middle([run[3 * at] - floor for run in found])
         anon, file = (middle([run[3 * at + n] for run in found])[0] for n in (1, 2))
         note = (
@@ -110,7 +110,7 @@ def _memory() -> Iterator[Row]:
             f"at that moment {anon:.1f} anonymous, {file:.1f} of files"
         )
         name = f"memory after 100,000 {when}"
-        yield Row(name, value, "above the bare interpreter's peak", note, spread, must, unit=" MB")
+        yield Row(name, value, "above the bare interpreter's peak", note, spread, 30, unit=" MB")
 
 
 def _exits() -> Iterator[Row]:

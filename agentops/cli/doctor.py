@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from typing import TYPE_CHECKING, Any
 
 from agentops.inert import line
@@ -50,4 +51,5 @@ def _installation() -> Check:
             "both own the import name `agentops` and overwrite each other: `pip uninstall agentops`, then install "
             "agentops-recorder again",
         )
-    return Check("package", True, f"agentops-recorder {version('agentops-recorder')}", None)
+    python = ".".join(map(str, sys.version_info[:3]))
+    return Check("package", True, f"agentops-recorder {version('agentops-recorder')}, Python {python}", None)

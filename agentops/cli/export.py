@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 from typing import TYPE_CHECKING
 
@@ -12,6 +13,7 @@ from agentops.store.reader import Reader
 
 if TYPE_CHECKING:
     import argparse
+    from collections.abc import Iterator
 
     from agentops.cli.output import Output
 
@@ -33,13 +35,33 @@ def run(given: argparse.Namespace, out: Output) -> int:
             for text in lines(reader, reader.iter_traces(filter)):
                 sys.stdout.write(text + "\n")
             return 0
-        try:
-            with open(given.output, "w", encoding="utf-8") as file:
-                count = sum(1 for text in lines(reader, reader.iter_traces(filter)) if file.write(text + "\n"))
-        except OSError as problem:
-            raise UsageError(f"{given.output} cannot be written: {problem.strerror}") from problem
+        count = _write(given.output, lines(reader, reader.iter_traces(filter)))
     if out.json:
         out.object({"file": given.output, "spans": count})
     else:
         print(f"agentops: {count} spans in {given.output}", file=sys.stderr)
     return 0
+
+
+def _write(path: str, texts: Iterator[str]) -> int:
+    """Write `texts` to the file `path`, for this user alone, and say how many there were.
+
+    A file is there in full or as it was before: it is written beside its place and then moved there. What is
+    no file (a pipe, /dev/stdout) is written to as it is.
+    """
+    place = path if os.path.exists(path) and not os.path.isfile(path) else f"{path}.part"
+    try:
+        try:
+            with open(os.open(place, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "w", encoding="utf-8") as file:
+                count = sum(1 for text in texts if file.write(text + "\n"))
+            if place != path:
+                os.replace(place, path)
+        except BaseException:
+            if place != path and os.path.exists(place):
+                os.unlink(place)
+            raise
+    except BrokenPipeError:
+        raise
+    except OSError as problem:
+        raise UsageError(f"{path} cannot be written: {problem.strerror}") from problem
+    return count

@@ -4,16 +4,16 @@ from __future__ import annotations
 
 import time
 
-__all__ = ["cells", "cost", "count", "duration", "fit", "moment"]
+__all__ = ["cells", "cost", "count", "duration", "fit", "iso", "moment"]
 
 
 def duration(ns: int | None) -> str:
-    """`310ms`, `2.4s`, `1m21s`, `1h04m`; nothing for None."""
+    """`0.02ms`, `310ms`, `2.4s`, `1m21s`, `1h04m`; nothing for None."""
     if ns is None:
         return ""
     seconds = ns / 1e9
     if seconds < 0.001:
-        return f"{max(0, ns) / 1e3:.0f}µs"
+        return f"{max(0, ns) / 1e6:.2f}ms"  # not µs, which ASCII has not
     if seconds < 0.9995:
         return f"{seconds * 1e3:.0f}ms"
     if seconds < 59.95:
@@ -55,6 +55,17 @@ def moment(ns: int, now: float | None = None) -> str:
     return time.strftime("%b %d %H:%M" if then[0] == today[0] else "%Y-%m-%d %H:%M", then)
 
 
+def iso(ns: int | None) -> str | None:
+    """ISO 8601 in UTC with all nine digits of the fraction; None for None and for what is no time."""
+    if ns is None:
+        return None
+    seconds, rest = divmod(ns, 1_000_000_000)
+    try:
+        return f"{time.strftime('%Y-%m-%dT%H:%M:%S', time.gmtime(seconds))}.{rest:09d}Z"
+    except (ValueError, OverflowError, OSError):
+        return None
+
+
 def cells(text: str) -> int:
     """How many cells of a terminal `text` takes."""
     if text.isascii():
@@ -64,16 +75,17 @@ def cells(text: str) -> int:
     return sum(0 if unicodedata.combining(c) else 2 if unicodedata.east_asian_width(c) in "WF" else 1 for c in text)
 
 
-def fit(text: str, width: int) -> str:
-    """`text` in exactly `width` cells: filled up, or cut with `…`."""
+def fit(text: str, width: int, ascii: bool = False) -> str:
+    """`text` in exactly `width` cells: filled up, or cut with `…` (`..` in ASCII)."""
+    more = ".." if ascii else "…"
     have = cells(text)
     if have <= width:
         return text + " " * (width - have)
     kept = ""
-    room = width - 1
+    room = width - len(more)
     for character in text:
         room -= cells(character)
         if room < 0:
             break
         kept += character
-    return kept + "…" + " " * (width - 1 - cells(kept))
+    return kept + more + " " * (width - len(more) - cells(kept))

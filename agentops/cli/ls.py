@@ -68,7 +68,9 @@ def trace_fields(trace: TraceRow) -> dict[str, Any]:
         "kind": trace.kind,
         "status": trace.status,
         "start_time_unix_nano": trace.start_ns,
+        "start_time": formats.iso(trace.start_ns),
         "end_time_unix_nano": trace.end_ns,
+        "end_time": formats.iso(trace.end_ns),
         "duration_ns": trace.duration_ns,
         "spans": trace.spans,
         "open_spans": trace.open,
@@ -92,7 +94,9 @@ def span_fields(trace: TraceRow, span: SpanRow) -> dict[str, Any]:
         "kind": span.kind,
         "status": span.status,
         "start_time_unix_nano": span.start_ns,
+        "start_time": formats.iso(span.start_ns),
         "end_time_unix_nano": span.end_ns,
+        "end_time": formats.iso(span.end_ns),
         "duration_ns": span.duration_ns,
         "model": span.model,
         "input_tokens": span.input_tokens,
@@ -105,16 +109,18 @@ def span_fields(trace: TraceRow, span: SpanRow) -> dict[str, Any]:
 def _print_traces(traces: list[TraceRow], out: Output) -> None:
     if not traces:
         return
-    head = (
-        f"  {'trace':8} {'name':{_NAME_CELLS}} {'when':>16} {'took':>7} {'spans':>6} {'tokens':>7} {'cost':>8} errors"
-    )
+    whens = [formats.moment(trace.start_ns) for trace in traces]
+    when_cells = max(map(len, [*whens, "when"]))
+    wide = _NAME_CELLS if out.width is None else min(max(12, out.width - when_cells - 53), 80)
+    columns = f"{'took':>7} {'spans':>6} {'tokens':>7} {'cost':>8} errors"
+    head = f"  {'trace':8} {'name':{wide}} {'when':>{when_cells}} {columns}"
     out.line(out.paint(head, "dim"))
-    for trace in traces:
+    for trace, when in zip(traces, whens, strict=True):
         took = formats.duration(trace.duration_ns) or trace.status[:7]
+        name = formats.fit(line(trace.name, 2 * wide), wide, out.ascii)
         text = (
-            f"{out.mark(trace.status)} {trace.trace_id[:8]} {formats.fit(line(trace.name, 200), _NAME_CELLS)} "
-            f"{formats.moment(trace.start_ns):>16} {took:>7} {trace.spans:>6} {formats.count(trace.tokens):>7} "
-            f"{formats.cost(trace.cost_usd):>8} {trace.errors or '':>6}"
+            f"{out.mark(trace.status)} {trace.trace_id[:8]} {name} {when:>{when_cells}} {took:>7} {trace.spans:>6} "
+            f"{formats.count(trace.tokens):>7} {formats.cost(trace.cost_usd):>8} {trace.errors or '':>6}"
         )
         out.line(out.paint(text.rstrip(), trace.status))
 
@@ -128,7 +134,7 @@ def _print_spans(spans: list[tuple[TraceRow, SpanRow]], out: Output) -> None:
         tokens = (span.input_tokens or 0) + (span.output_tokens or 0)
         text = (
             f"{out.mark(span.status)} {trace.trace_id[:8]} {span.hex_id[:8]} {span.kind:9} "
-            f"{formats.fit(line(span.name, 200), _NAME_CELLS)} {formats.moment(span.start_ns):>16} "
+            f"{formats.fit(line(span.name, 200), _NAME_CELLS, out.ascii)} {formats.moment(span.start_ns):>16} "
             f"{formats.duration(span.duration_ns) or span.status[:7]:>7} {formats.count(tokens):>7}  "
             f"{line(span.error or '', 80)}"
         )

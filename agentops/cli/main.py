@@ -32,32 +32,64 @@ Exit codes: 0 well, 1 problems found, 2 called wrongly, 3 the store cannot be re
 or store, 130 interrupted."""
 
 
+#: In front of a word that argparse must not take for an option.
+_WORD = "\0"
+
+
 def main(arguments: list[str] | None = None) -> int:
     """Run one command; returns its exit code."""
-    words = sys.argv[1:] if arguments is None else arguments
-    if not words:
-        return _alone()
-    if words[0] in ("-h", "--help", "help"):
-        print(usage())
-        return 0
-    if words[0] in ("-V", "--version"):
-        import agentops
+    import os
 
-        print(f"agentops {agentops.__version__}")
-        return 0
-    as_json = "--json" in words
+    words = sys.argv[1:] if arguments is None else arguments
+    if sys.stdout is None:  # closed by whoever started us
+        sys.stdout = open(os.devnull, "w")  # noqa: SIM115
     try:
-        return _run(words[0], words[1:])
+        return _run(words)
     except AgentopsError as problem:
-        _complain(problem, as_json)
+        _complain(problem, _wants_json(words))
         return problem.exit_code
     except BrokenPipeError:
-        import os
-
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # or Python complains at its end
+        _forget_output()
         return 0
     except KeyboardInterrupt:
         return 130
+    except Exception as problem:  # a full disk, or a store that no agentops wrote
+        if os.environ.get("AGENTOPS_RAISE") == "1":
+            raise
+        error = _as_ours(problem)
+        _complain(error, _wants_json(words))
+        _forget_output()
+        return error.exit_code
+
+
+def _wants_json(words: list[str]) -> bool:
+    return "--json" in words[: words.index("--") if "--" in words else None]
+
+
+def _forget_output() -> None:
+    """What is left in the buffer cannot be written, and Python would complain about it at its end."""
+    import os
+
+    try:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+    except (OSError, ValueError):  # it is no file at all
+        pass
+
+
+def _as_ours(problem: Exception) -> AgentopsError:
+    """What nobody expected, as an error that says what to do."""
+    from sqlite3 import Error
+
+    if isinstance(problem, Error):
+        from agentops.store.schema import translate
+
+        return translate(problem, "the store")
+    if isinstance(problem, OSError):
+        return AgentopsError(f"the output cannot be written: {problem.strerror or problem}")
+    return AgentopsError(
+        f"the store holds what this command does not understand, or there is a mistake in agentops: "
+        f"{type(problem).__name__}: {problem} (`agentops doctor` looks at the store; AGENTOPS_RAISE=1 shows where)"
+    )
 
 
 def usage() -> str:
@@ -98,20 +130,47 @@ def parser_of(name: str) -> argparse.ArgumentParser:
     return parser
 
 
-def _run(name: str, words: list[str]) -> int:
+def _run(words: list[str]) -> int:
+    if not words:
+        return _alone()
+    name = words[0]
+    if name in ("-h", "--help", "help", "-V", "--version"):
+        import agentops
+
+        print(f"agentops {agentops.__version__}" if name in ("-V", "--version") else usage(), flush=True)
+        return 0
     from agentops.cli.output import Output
 
     parser = parser_of(name)
-    # A negated word of a filter (-kind:tool) looks like an option to argparse; our short ones have one letter.
-    hidden = ["\0" + word if word[:1] == "-" and word[:2] != "--" and len(word) > 2 else word for word in words]
-    given = parser.parse_intermixed_args(hidden)
-    for field in ("filter", "text"):
-        if hasattr(given, field):
-            setattr(given, field, [word.removeprefix("\0") for word in getattr(given, field)])
+    given = parser.parse_intermixed_args(_arranged(parser, words[1:]))
+    for field, value in vars(given).items():
+        if isinstance(value, str):
+            setattr(given, field, value.removeprefix(_WORD))
+        elif isinstance(value, list):
+            setattr(given, field, [word.removeprefix(_WORD) for word in value])
     output = Output(json=given.json, ascii=getattr(given, "ascii", False))
     code: int = given.run(given, output)
     sys.stdout.flush()
     return code
+
+
+def _arranged(parser: argparse.ArgumentParser, words: list[str]) -> list[str]:
+    """`words` so that argparse takes none for an option that is none: a filter's -kind:tool, or what follows --."""
+    flags = {flag: action.nargs != 0 for action in parser._actions for flag in action.option_strings}
+    arranged: list[str] = []
+    rest = iter(words)
+    for word in rest:
+        if word == "--":
+            arranged += [_WORD + more for more in rest]
+        elif flags.get(word):  # its value may begin with a minus too
+            value = next(rest, None)
+            glue = "=" if word.startswith("--") else ""
+            arranged.append(word if value is None else word + glue + value)
+        elif word[:1] == "-" and word[:2] != "--" and len(word) > 2:  # our short options have one letter
+            arranged.append(_WORD + word)
+        else:
+            arranged.append(word)
+    return arranged
 
 
 def _alone() -> int:

@@ -34,9 +34,10 @@ class Output:
         except (AttributeError, UnicodeEncodeError, LookupError):
             ascii = True
         self.ascii = ascii
-        self.coloured = (
-            not json and self._stream.isatty() and "NO_COLOR" not in os.environ and os.environ.get("TERM") != "dumb"
-        )
+        terminal = self._stream.isatty()
+        self.coloured = not json and terminal and "NO_COLOR" not in os.environ and os.environ.get("TERM") != "dumb"
+        #: Cells of a line of the terminal; None where it is none.
+        self.width = os.get_terminal_size(self._stream.fileno()).columns or None if terminal else None
 
     def line(self, text: str = "") -> None:
         """Print one line."""
@@ -46,8 +47,12 @@ class Output:
         """Print the object that --json promises."""
         import json
 
-        json.dump({"version": VERSION, **fields}, self._stream, indent=2)
-        self._stream.write("\n")
+        whole = {"version": VERSION, **fields}
+        try:
+            text = json.dumps(whole, allow_nan=False)  # not indented: that would take ten times as long
+        except ValueError:
+            text = json.dumps(_finite(whole))
+        self._stream.write(text.replace("\x7f", "\\u007f") + "\n")
 
     def mark(self, status: str) -> str:
         """The sign for a status: never colour alone."""
@@ -57,3 +62,14 @@ class Output:
         """`text` in the colour of a status, `dim` or `bold`, where there are colours."""
         code = _COLOURS.get(role)
         return f"\x1b[{code}m{text}\x1b[0m" if self.coloured and code and text else text
+
+
+def _finite(value: Any) -> Any:
+    """JSON has no NaN and no infinity; they become the texts `NaN`, `Infinity` and `-Infinity`."""
+    if isinstance(value, float) and (value != value or value in (float("inf"), float("-inf"))):
+        return "NaN" if value != value else "Infinity" if value > 0 else "-Infinity"
+    if isinstance(value, dict):
+        return {key: _finite(item) for key, item in value.items()}
+    if isinstance(value, list):
+        return [_finite(item) for item in value]
+    return value

@@ -24,14 +24,16 @@ class _Output(_Model):
 
 
 class Trace(_Model):
-    """A trace of a list; times in ns since 1970, cost in US dollars, null where it is not known."""
+    """A trace of a list; times in ns since 1970 and in ISO 8601, cost in US dollars, null where it is not known."""
 
     trace_id: str = TraceId
     name: str
     kind: Kind
     status: Status
     start_time_unix_nano: int
+    start_time: str | None
     end_time_unix_nano: int | None
+    end_time: str | None
     duration_ns: int | None
     spans: int
     open_spans: int
@@ -54,7 +56,9 @@ class Span(_Model):
     kind: Kind
     status: Status
     start_time_unix_nano: int
+    start_time: str | None
     end_time_unix_nano: int | None
+    end_time: str | None
     duration_ns: int | None
     model: str | None
     input_tokens: int | None

@@ -143,12 +143,13 @@ def _markdown(
         parts = [f"**{span.kind}** {_escaped(line(span.name))}", span.status, formats.duration(span.duration_ns)]
         if span.error:
             parts.append(_escaped(line(span.error)))
-        yield "  " * row.depth + "- " + " · ".join(part for part in parts if part)
+        pad = "  " * min(row.depth, _INDENT_MAX)  # deeper lists are no lists to Markdown
+        yield pad + "- " + " · ".join(part for part in parts if part)
         content = list(_content(details[span.span_id])) if span.span_id in details else []
         if content:
             ticks = max((len(run) for text in content for run in re.findall("`+", text)), default=0)
             fence = "`" * max(3, ticks + 1)
-            pad = "  " * row.depth + "  "
+            pad = pad + "  "
             yield from ("", f"{pad}{fence}text", *(pad + text for text in content), pad + fence, "")
     for score in scores:
         yield "- " + _escaped(_score(score))

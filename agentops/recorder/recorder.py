@@ -219,6 +219,12 @@ class Recorder:
         journal = self.journal
         return self._let_go_bytes + (0 if journal is None else journal.written)
 
+    def _pulse(self) -> int:
+        """What polite ingest looks at between its steps; the caller must not have to make room itself meanwhile."""
+        if self.journal is not None:
+            self.journal.make_room()
+        return self._bytes()
+
     def _ingest(self, deadline: float | None, pack: bool, polite: bool = False) -> bool:
         """Bring this process's journals into the store; True if all of it is in."""
         if self.store is None:
@@ -231,7 +237,7 @@ class Recorder:
 
             if self._ingester is None:
                 self._ingester = Ingester(self.store)
-            written = (lambda: self._bytes()) if polite else None
+            written = self._pulse if polite else None
             return self._ingester.run(process=self.process[0], deadline=deadline, pack=pack, written=written)
         except Exception as problem:  # noqa: BLE001 - the journal keeps what is not in the store
             safety.failed("ingest", problem)

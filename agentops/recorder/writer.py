@@ -29,7 +29,7 @@ __all__ = ["Journal", "MappedJournal", "Place", "ShortWrite", "open_journal"]
 FORMAT = 1
 ROTATE_BYTES = 4 << 20
 #: The step in which a mapped journal grows, and how much of it is made ahead by a thread that has time.
-STEP_BYTES = 256 << 10
+STEP_BYTES = 64 << 10
 AHEAD_BYTES = 2 << 20
 #: File systems on which a page that was written can be written again whatever happens.
 _MAPPABLE = frozenset(("ext2", "ext3", "ext4", "f2fs", "overlay", "tmpfs", "xfs"))

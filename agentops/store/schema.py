@@ -181,6 +181,11 @@ def connect(path: str, *, create: bool = False) -> sqlite3.Connection:
     except (OSError, sqlite3.Error) as problem:
         raise translate(problem, path) from problem
     try:
+        # In this order: a store's tables and its application id come in one transaction.
+        (tables,) = connection.execute("SELECT count(*) FROM sqlite_schema").fetchone()
+        (application,) = connection.execute("PRAGMA application_id").fetchone()
+        if tables and application != APPLICATION_ID:
+            raise StoreDamaged(f"{path} is a database of another program; nothing was changed: name another file")
         (version,) = connection.execute("PRAGMA user_version").fetchone()
         if version > VERSION:
             raise StoreTooNew(
