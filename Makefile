@@ -32,6 +32,7 @@ $(STAMP): pyproject.toml constraints.txt
 demo: $(STAMP)
 	@$(BIN)/python -m examples.support_agent
 	@$(BIN)/agentops show latest
+	@echo 'next: . $(BIN)/activate; agentops ls; agentops show --content; agentops search refund'
 
 # Tests run even if lint fails: one run then tells everything.
 test: $(STAMP)

@@ -39,7 +39,7 @@ def run(given: argparse.Namespace, out: Output) -> int:
     if out.json:
         out.object({"file": given.output, "spans": count})
     else:
-        print(f"agentops: {count} spans in {given.output}", file=sys.stderr)
+        print(f"agentops: {count} span{'s' * (count != 1)} in {given.output}", file=sys.stderr)
     return 0
 
 

@@ -16,10 +16,14 @@ if TYPE_CHECKING:
     from agentops.cli.output import Output
     from agentops.store.rows import SpanRow, TraceRow
 
-HELP = """List traces, newest first.
+HELP = """List traces, newest first. In front: a cross for a run that failed, ! for one that ended well with errors in
+it (errors>0 finds both), a circle for one that was cut off, a dot for one that runs.
 
   agentops ls status:error since:1h
   agentops ls --spans kind:tool took>5s"""
+
+#: What stands in the place of a duration that is not known.
+SHORT = {"running": "running", "interrupted": "cut off", "ok": "", "error": ""}
 
 _NAME_CELLS = 32
 
@@ -116,10 +120,11 @@ def _print_traces(traces: list[TraceRow], out: Output) -> None:
     head = f"  {'trace':8} {'name':{wide}} {'when':>{when_cells}} {columns}"
     out.line(out.paint(head, "dim"))
     for trace, when in zip(traces, whens, strict=True):
-        took = formats.duration(trace.duration_ns) or trace.status[:7]
+        mark = "!" if trace.errors and trace.status == "ok" else out.mark(trace.status)
+        took = formats.duration(trace.duration_ns) or SHORT[trace.status]
         name = formats.fit(line(trace.name, 2 * wide), wide, out.ascii)
         text = (
-            f"{out.mark(trace.status)} {trace.trace_id[:8]} {name} {when:>{when_cells}} {took:>7} {trace.spans:>6} "
+            f"{mark} {trace.trace_id[:8]} {name} {when:>{when_cells}} {took:>7} {trace.spans:>6} "
             f"{formats.count(trace.tokens):>7} {formats.cost(trace.cost_usd):>8} {trace.errors or '':>6}"
         )
         out.line(out.paint(text.rstrip(), trace.status))
@@ -135,7 +140,7 @@ def _print_spans(spans: list[tuple[TraceRow, SpanRow]], out: Output) -> None:
         text = (
             f"{out.mark(span.status)} {trace.trace_id[:8]} {span.hex_id[:8]} {span.kind:9} "
             f"{formats.fit(line(span.name, 200), _NAME_CELLS, out.ascii)} {formats.moment(span.start_ns):>16} "
-            f"{formats.duration(span.duration_ns) or span.status[:7]:>7} {formats.count(tokens):>7}  "
+            f"{formats.duration(span.duration_ns) or SHORT[span.status]:>7} {formats.count(tokens):>7}  "
             f"{line(span.error or '', 80)}"
         )
         out.line(out.paint(text.rstrip(), span.status))

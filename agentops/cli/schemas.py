@@ -168,6 +168,7 @@ class Search(_Output):
     """`agentops search --json`."""
 
     hits: list[Hit]
+    more: bool
 
 
 class Config(_Output):

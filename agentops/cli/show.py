@@ -6,7 +6,7 @@ import re
 from typing import TYPE_CHECKING, Any
 
 from agentops.cli import formats
-from agentops.cli.ls import span_fields, trace_fields
+from agentops.cli.ls import SHORT, span_fields, trace_fields
 from agentops.inert import block, line
 from agentops.store.reader import Reader
 from agentops.store.tree import TreeRow, tree
@@ -28,7 +28,7 @@ _NAME_CELLS = 44
 
 
 def arguments(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("trace", help="id of a trace, the beginning of one, or `latest`")
+    parser.add_argument("trace", nargs="?", default="latest", help="id of a trace, the beginning of one, or `latest`")
     parser.add_argument("--content", action="store_true", help="also inputs, outputs, attributes, events, exceptions")
     form = parser.add_mutually_exclusive_group()
     form.add_argument("--plain", action="store_true", help="indented sentences without lines and glyphs")
@@ -98,7 +98,7 @@ def _tree(
 def _tree_line(row: TreeRow, guides: str, out: Output) -> str:
     span = row.span
     name = guides + f"{span.kind} {line(span.name, 120)}" if span.kind != "chain" else guides + line(span.name, 120)
-    took = formats.duration(span.duration_ns) or span.status[:7]
+    took = formats.duration(span.duration_ns) or SHORT[span.status]
     tokens = formats.count((span.input_tokens or 0) + (span.output_tokens or 0))
     notes = [line(span.error, 100)] if span.error else []
     if row.lost:

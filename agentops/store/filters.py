@@ -110,6 +110,12 @@ def _term(token: str, line: str, start: int, end: int, now: int) -> Term:
 
     negated = token.startswith("-") and len(token) > 1
     body = token[1:] if negated else token
+    if body in ("OR", "AND", "NOT"):
+        raise wrong(f"there is no {body}: all words must hold, a minus in front negates; quote it to look for the word")
+    equals = re.match(r"([A-Za-z_]+)=", body)
+    if equals and equals.group(1).lower() in (*KEYS, *NUMBERS):
+        key = equals.group(1).lower()
+        raise wrong(f"{key} is compared with {'> or <' if key in NUMBERS else 'a colon'}, not with =")
     match = re.match(r"([A-Za-z_]+)([:<>])(.*)", body, re.DOTALL)
     if match is None or body.startswith('"'):
         text = body.replace('"', "")
@@ -132,7 +138,7 @@ def _term(token: str, line: str, start: int, end: int, now: int) -> Term:
             raise wrong(f"{key} takes {NUMBERS[key]}, not {raw!r}")
         return Term(key, operator, float(amount.group(1)) * _UNITS.get(amount.group(2) or "", 1.0), negated)
     if operator != ":":
-        raise wrong(f"{key} is compared with a colon, as in {key}:{raw}")
+        raise wrong(f"{key} is compared with a colon, as in {'score:helpful<1' if key == 'score' else f'{key}:{raw}'}")
     if key in ("since", "until"):
         if negated:
             raise wrong(f"{key} cannot be negated: use {'until' if key == 'since' else 'since'}")

@@ -49,7 +49,10 @@ class Reader:
         self.path = str(find_store(store))
         self._journals = journal_folder(self.path)
         if not os.path.exists(self.path) and not journals(self._journals):
-            raise NotFound(f"there is no store at {self.path}: nothing was recorded here yet")
+            raise NotFound(
+                f"there is no store at {self.path}: nothing was recorded here yet. Run this in the folder of your "
+                "project, or say with AGENTOPS_STORE where the store is"
+            )
         self._ingester: Any = None
         self.refresh(opening=True)
         self._connection = connect(self.path)
