@@ -16,7 +16,12 @@ def lines(reader: Reader, traces: Iterator[TraceRow]) -> Iterator[str]:
     """A line for every span of `traces`, without its newline; oldest span of a trace first."""
     for trace in traces:
         for detail in reader.details(trace):
-            yield json.dumps(record(detail))
+            fields = record(detail)
+            try:
+                yield json.dumps(fields)
+            except RecursionError:  # one value that is too deep for JSON must not end the export
+                deep = "<nested too deeply for JSON>"
+                yield json.dumps({**fields, "input": deep, "output": deep, "attributes": {}, "events": []})
 
 
 def record(span: SpanDetail) -> dict[str, Any]:

@@ -126,6 +126,8 @@ class Capture:
                 return 0, value
         elif value is None or kind is int or kind is float or kind is bool:
             return 0, value if kind is not int or -(2**63) <= value < 2**64 else self._inline(value)  # type: ignore[operator]
+        elif kind is msgspec.Raw:  # captured before
+            return 0, value
         elif kind is not dict and kind is not list:
             value = self._builtin(value)
         if self._redact is not None:

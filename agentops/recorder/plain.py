@@ -153,7 +153,7 @@ def _bytes(data: bytes, redact: Redactor | None) -> bytes:
 
 
 def _key(key: Any, redact: Redactor | None) -> Any:
-    if key is None or isinstance(key, (bool, float)):
+    if key is None or isinstance(key, (bool, float)) or (type(key) is bytes and redact is None):
         return key
     if type(key) is int and -(2**63) <= key < 2**64:
         return key

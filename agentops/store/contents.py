@@ -21,6 +21,8 @@ __all__ = ["BLOCK_BYTES", "Contents", "Missing", "pack", "texts"]
 BLOCK_BYTES = 64 << 10
 _LEVEL = 3
 _CACHED_BLOCKS = 64
+_DEPTH_MAX = 64
+_NESTED = (Reference, dict, list)
 _Items = list[tuple[int, int, bytes]]
 _decode_block = msgspec.msgpack.Decoder(_Items).decode
 _encode = msgspec.msgpack.Encoder().encode
@@ -58,6 +60,7 @@ class Contents:
 
     def __init__(self, connection: sqlite3.Connection) -> None:
         self._connection = connection
+        self._depth = 0
         self._blocks: OrderedDict[int, dict[int, tuple[int, bytes]]] = OrderedDict()
 
     def load(self, number: int) -> tuple[int, bytes] | None:
@@ -93,6 +96,15 @@ class Contents:
 
     def value(self, number: int) -> Any:
         """The whole value of content `number`, references followed."""
+        if self._depth > _DEPTH_MAX:  # a store from elsewhere may refer in a circle
+            return Missing()
+        self._depth += 1
+        try:
+            return self._value(number)
+        finally:
+            self._depth -= 1
+
+    def _value(self, number: int) -> Any:
         chain: list[list[Any]] = []
         seen: set[int] = set()
         while True:  # a list's beginning is another list's end: no recursion along a conversation
@@ -122,15 +134,22 @@ class Contents:
             tail += [self.resolve(item) for item in items]
         return tail
 
-    def resolve(self, value: Any, depth: int = 0) -> Any:
-        """`value` with the contents that it refers to in place of the references."""
-        if type(value) is Reference:
-            return self.value(value.number) if depth < 64 else Missing()
-        if type(value) is dict:
-            return {key: self.resolve(item, depth + 1) for key, item in value.items()}
-        if type(value) is list:
-            return [self.resolve(item, depth + 1) for item in value]
-        return value
+    def resolve(self, value: Any) -> Any:
+        """`value` with the contents that it refers to in place of the references; without recursion over it."""
+        top: list[Any] = [value]
+        todo: list[tuple[Any, Any]] = [(top, 0)]
+        while todo:
+            place, at = todo.pop()
+            item = place[at]
+            if type(item) is Reference:
+                place[at] = self.value(item.number)
+            elif type(item) is dict:
+                place[at] = made = dict(item)
+                todo.extend((made, key) for key, inner in made.items() if type(inner) in _NESTED)
+            elif type(item) is list:
+                place[at] = items = list(item)
+                todo.extend((items, n) for n, inner in enumerate(items) if type(inner) in _NESTED)
+        return top[0]
 
     def text(self, number: int) -> list[str]:
         """The texts that stand in content `number` itself, not in what it refers to."""

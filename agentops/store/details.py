@@ -129,15 +129,30 @@ def _decoded(body: bytes | None) -> dict[str, Any]:
 
 
 def jsonable(value: Any) -> Any:
-    """What was recorded, as JSON would have it: keys are texts, bytes a data URI, times ISO 8601."""
-    kind = type(value)
-    if kind is str or kind is int or kind is float or kind is bool or value is None:
-        return value
-    if kind is dict:
-        return {_key(key): jsonable(item) for key, item in value.items()}
-    if kind is list or kind is tuple:
-        return [jsonable(item) for item in value]
-    if kind is bytes:
+    """What was recorded, as JSON would have it: keys are texts, bytes a data URI, times ISO 8601.
+
+    Without recursion: a value may be as deep as the encoder takes it.
+    """
+    top: list[Any] = [None]
+    todo: list[tuple[Any, Any, Any]] = [(value, top, 0)]
+    while todo:
+        item, place, at = todo.pop()
+        kind = type(item)
+        if kind is str or kind is int or kind is float or kind is bool or item is None:
+            place[at] = item
+        elif kind is dict:
+            place[at] = made = {_key(key): None for key in item}
+            todo.extend((inner, made, _key(key)) for key, inner in item.items())
+        elif kind is list or kind is tuple:
+            place[at] = items = [None] * len(item)
+            todo.extend((inner, items, n) for n, inner in enumerate(item))
+        else:
+            place[at] = _leaf(item)
+    return top[0]
+
+
+def _leaf(value: Any) -> Any:
+    if type(value) is bytes:
         return "data:application/octet-stream;base64," + b64encode(value).decode()
     if isinstance(value, int):
         return int(value)

@@ -199,6 +199,16 @@ def test_cycles_and_great_depth_are_marked_and_harm_nobody(spans: Any) -> None:
     assert "nested deeper" in json.dumps(record["output"])
 
 
+def test_a_deep_value_comes_back_and_does_not_end_the_export(spans: Any) -> None:
+    with span("deep", input=json.loads("[" * 600 + "]" * 600)):
+        pass
+    with span("after"):
+        pass
+    found = {record["name"]: record for record in spans()}
+    assert set(found) == {"deep", "after"}
+    assert json.dumps(found["deep"]["input"]) == "[" * 600 + "]" * 600
+
+
 def test_fifty_megabytes_come_back_whole(spans: Any) -> None:
     text = "0123456789" * 5_000_000
     with span("x", input=text) as s:
