@@ -78,11 +78,9 @@ def _forget_output() -> None:
 
 def _as_ours(problem: Exception) -> AgentopsError:
     """What nobody expected, as an error that says what to do."""
-    from sqlite3 import Error
+    from agentops.store.schema import DatabaseError, translate
 
-    if isinstance(problem, Error):
-        from agentops.store.schema import translate
-
+    if isinstance(problem, DatabaseError):
         return translate(problem, "the store")
     if isinstance(problem, OSError):
         return AgentopsError(f"the output cannot be written: {problem.strerror or problem}")

@@ -13,10 +13,12 @@ from collections.abc import Callable
 
 from agentops.errors import StoreBusy, StoreDamaged, StoreError, StoreTooNew
 
-__all__ = ["APPLICATION_ID", "TABLES", "VERSION", "connect", "signed", "translate", "unsigned"]
+__all__ = ["APPLICATION_ID", "TABLES", "VERSION", "DatabaseError", "connect", "signed", "translate", "unsigned"]
 
 APPLICATION_ID = 0x41474F50  # "AGOP"
 BUSY_S = 10.0
+#: What SQLite raises, for those who do not speak SQL themselves.
+DatabaseError = sqlite3.Error
 
 #: Statements of version 1. Numbers of kinds and status: see conventions.KINDS and journal.format.STATUS.
 TABLES = """
