@@ -92,6 +92,7 @@ class _Scopes:
         self._trace = trace
         self._parents: dict[int, int | None] = {}
         self._own: dict[int, dict[str, Any]] = {}
+        self._whole: dict[int, dict[str, Any]] = {}  # with what is inherited
         for span_id, parent, body in connection.execute(
             "SELECT span_id, parent_id, body FROM spans WHERE trace = ?", (trace.no,)
         ):
@@ -101,14 +102,16 @@ class _Scopes:
                 self._own[span_id] = scope
 
     def of(self, span_id: int) -> tuple[str | None, str | None, list[str], dict[str, Any] | None]:
-        found: dict[str, Any] = {}
+        path: list[int] = []
         at: int | None = span_id
-        seen: set[int] = set()
-        while at is not None and at not in seen:
-            seen.add(at)
-            for key, value in self._own.get(at, {}).items():
-                found.setdefault(key, value)
+        while at is not None and at not in self._whole:
+            self._whole[at] = {}  # parents may run in a circle
+            path.append(at)
             at = self._parents.get(at)
+        found = {} if at is None else self._whole[at]
+        for at in reversed(path):
+            own = self._own.get(at)
+            found = self._whole[at] = {**found, **own} if own else found
         session, user, tags = found.get("session"), found.get("user"), found.get("tags")
         return (
             self._trace.session if session is None else str(session),
