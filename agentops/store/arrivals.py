@@ -11,7 +11,7 @@ import msgspec
 import xxhash
 
 from agentops.journal.format import BLOB, LIST, Content, Record, Reference, decode_value, encode
-from agentops.store.contents import Contents, texts
+from agentops.store.contents import Contents, references, texts
 
 __all__ = ["Arrivals"]
 
@@ -185,20 +185,8 @@ class Arrivals:
             return BLOB, ()
         if known is not None:
             return found[0], known
-        children: list[int] = []
-        value = decode_value(found[1])
-        if found[0] == LIST:
-            children.append(value[0])
-        todo = [value]
-        while todo:
-            item = todo.pop()
-            if type(item) is Reference:
-                children.append(item.number)
-            elif type(item) is dict:
-                todo.extend(item.values())
-            elif type(item) is list:
-                todo.extend(item)
-        return found[0], tuple(children)
+        previous, children = references(*found)
+        return found[0], (previous, *children)
 
     def write(self, spoken: dict[int, list[str]]) -> None:
         self._many(

@@ -13,10 +13,10 @@ from typing import Any
 import msgspec
 import zstandard
 
-from agentops.journal.format import LIST, TEMPLATE, Reference, decode_value
+from agentops.journal.format import BLOB, LIST, TEMPLATE, Reference, decode_value
 from agentops.store.plain_text import strings
 
-__all__ = ["BLOCK_BYTES", "Contents", "Missing", "pack", "texts"]
+__all__ = ["BLOCK_BYTES", "Contents", "Missing", "numbers", "pack", "references", "texts"]
 
 BLOCK_BYTES = 64 << 10
 _LEVEL = 3
@@ -49,6 +49,33 @@ def texts(form: int, data: bytes) -> list[str]:
         return strings(value[1] if form == LIST else value)
     except (msgspec.MsgspecError, ValueError, TypeError, IndexError, RecursionError):
         return []
+
+
+def references(form: int, data: bytes) -> tuple[int, list[int]]:
+    """What a content refers to: the list that it continues (0 for none), and the contents that stand in it."""
+    if form == BLOB:
+        return 0, []
+    try:
+        value = decode_value(data)
+        previous, value = value if form == LIST else (0, value)
+    except (msgspec.MsgspecError, ValueError, TypeError, RecursionError):
+        return 0, []
+    return (previous if type(previous) is int else 0), numbers(value)
+
+
+def numbers(value: Any) -> list[int]:
+    """Numbers of the contents that `value` refers to."""
+    found: list[int] = []
+    todo = [value]
+    while todo:
+        item = todo.pop()
+        if type(item) is Reference:
+            found.append(item.number)
+        elif type(item) is dict:
+            todo.extend(item.values())
+        elif type(item) is list:
+            todo.extend(item)
+    return found
 
 
 class Contents:

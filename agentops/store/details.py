@@ -13,8 +13,8 @@ import msgspec
 
 from agentops import conventions
 from agentops.conventions import token_count
-from agentops.journal.format import LIST, Reference, decode_value
-from agentops.store.contents import Contents, Missing
+from agentops.journal.format import Reference, decode_value
+from agentops.store.contents import Contents, Missing, numbers, references
 from agentops.store.plain_text import Phrase, normal, strings
 from agentops.store.rows import Event, Link, SpanDetail, SpanRow, TraceRow
 
@@ -221,15 +221,7 @@ class Texts:
     def _collect(self, span_id: int, where: str, value: Any) -> None:
         own, refers = self._own.setdefault(span_id, []), self._refers.setdefault(span_id, [])
         own += [(where, text) for text in strings(value)]
-        todo = [value]
-        while todo:
-            item = todo.pop()
-            if type(item) is Reference:
-                refers.append((where, item.number))
-            elif type(item) is dict:
-                todo.extend(item.values())
-            elif type(item) is list:
-                todo.extend(item)
+        refers += [(where, number) for number in numbers(value)]
 
     def has(self, span_id: int, phrase: Phrase) -> bool:
         """Whether `phrase` stands in anything of the span."""
@@ -286,25 +278,7 @@ class Texts:
 
     def _children(self, number: int) -> tuple[int, list[int]]:
         found = self._contents.load(number)
-        if found is None or found[0] == 0:
-            return 0, []
-        try:
-            value = decode_value(found[1])
-        except (msgspec.MsgspecError, ValueError, TypeError):
-            return 0, []
-        previous, children = 0, []
-        if found[0] == LIST:
-            previous, value = value[0], value[1]
-        todo = [value]
-        while todo:
-            item = todo.pop()
-            if type(item) is Reference:
-                children.append(item.number)
-            elif type(item) is dict:
-                todo.extend(item.values())
-            elif type(item) is list:
-                todo.extend(item)
-        return previous, children
+        return (0, []) if found is None else references(*found)
 
 
 def _snippet(whole: str, phrase: Phrase) -> str:
