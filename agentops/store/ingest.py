@@ -24,8 +24,8 @@ from agentops.store.schema import connect, translate
 
 __all__ = ["Ingester"]
 
-BATCH_RECORDS = 8_000
-BATCH_BYTES = 16 << 20
+BATCH_RECORDS = 2_000
+BATCH_BYTES = 4 << 20
 #: In a busy program: small steps, and a rest after one during which the program recorded something.
 POLITE_RECORDS = 2_000
 POLITE_REST_S = 0.004
