@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import argparse
 import importlib
+import os
 import pkgutil
+import signal
 import sys
 import time
 
@@ -21,34 +23,35 @@ def main() -> int:
     if unknown:
         parser.error(f"there is no {', '.join(unknown)}; there are {', '.join(names)}")
     command = " ".join(["python -m benchmarks", *(name for name in wanted if wanted != names)])
-    failed = 0
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # so that the stores are deleted then too
+    measured: dict[str, str] = {}
+    failed = False
     try:
         for name in wanted:
-            failed += not _run(name, command)
+            try:
+                measured.update(_run(name))
+            except Exception as problem:  # noqa: BLE001 - the other families still have their turn
+                failed = True
+                print(f"  failed, its old rows stay: {problem}", file=sys.stderr)
+            else:
+                _results.write(measured, command)  # each at once, so a later failure takes nothing away
     finally:
         _stores.delete()
-    return 1 if failed else 0
+    return int(failed)
 
 
-def _run(name: str, command: str) -> bool:
-    """Run one family; each is written when it is done, so a later failure takes nothing away."""
+def _run(name: str) -> dict[str, str]:
+    """Run one family; its section by its name, or nothing if it cannot be measured here and said why."""
     module = importlib.import_module(f"benchmarks.{name}")
-    start = time.monotonic()
+    load, start = os.getloadavg()[0], time.monotonic()
     print(f"{name} ...", flush=True)
     rows = []
-    try:
-        for row in module.rows():
-            rows.append(row)
-            print(f"  {row.name}: {row.value:.3g}{row.unit} {row.verdict}", flush=True)
-    except Exception as problem:  # noqa: BLE001 - the other families still have their turn
-        print(f"  failed, its old rows stay: {problem}", file=sys.stderr)
-        return False
-    if rows:  # a family that cannot be measured here says why, and keeps its old rows
-        title = (module.__doc__ or name).splitlines()[0].rstrip(".")
-        sections = {**_results.read(), name: _results.section(name, title, rows, _results.now())}
-        _results.write(sections, command)
+    for row in module.rows():
+        rows.append(row)
+        print(f"  {row.name}: {row.value:.3g}{row.unit} {row.verdict}", flush=True)
     print(f"  {time.monotonic() - start:.0f} s", flush=True)
-    return True
+    title = (module.__doc__ or name).splitlines()[0].rstrip(".")
+    return {name: _results.section(name, title, rows, _results.now(), load)} if rows else {}
 
 
 if __name__ == "__main__":

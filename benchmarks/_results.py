@@ -13,7 +13,7 @@ from pathlib import Path
 
 from benchmarks._rows import Row
 
-__all__ = ["FILE", "machine", "now", "read", "section", "write"]
+__all__ = ["FILE", "machine", "now", "section", "write"]
 
 FILE = Path(__file__).parent / "RESULTS.md"
 _PACKAGES = ("opentelemetry-api", "opentelemetry-sdk", "msgspec", "xxhash", "zstandard")
@@ -42,15 +42,24 @@ def machine() -> str:
     )
 
 
-def section(name: str, title: str, rows: Iterable[Row], when: str) -> str:
-    """A family's heading and table, with what tells whether it can be compared with the others."""
+def section(name: str, title: str, rows: Iterable[Row], when: str, load: float) -> str:
+    """A family's heading and table, with what tells whether it can be compared with the others.
+
+    Args:
+        name: of the family.
+        title: what it measures.
+        rows: its figures.
+        when: it was measured.
+        load: of the machine just before; it leaves out what else runs on a virtual machine's host.
+    """
     lines = "".join(_line(row) + "\n" for row in rows)
     sdk = importlib.metadata.version("opentelemetry-sdk")
     on = f"Python {platform.python_version()}, SQLite {sqlite3.sqlite_version}, OpenTelemetry {sdk}"
-    return f"## {name}: {title}\n\nMeasured {when}, {os.cpu_count()} cores, {on}.\n\n{_COLUMNS}{lines}"
+    measured = f"Measured {when}, load before it {load:.1f} on {os.cpu_count()} cores, {on}."
+    return f"## {name}: {title}\n\n{measured}\n\n{_COLUMNS}{lines}"
 
 
-def read() -> dict[str, str]:
+def _read() -> dict[str, str]:
     """The sections of the file by their family's name."""
     if not FILE.exists():
         return {}
@@ -59,8 +68,10 @@ def read() -> dict[str, str]:
 
 
 def write(sections: dict[str, str], command: str) -> None:
+    """Put sections in the place of the file's own of these names."""
+    every = {**_read(), **sections}
     head = _HEAD.format(command=command, when=now(), machine=machine())
-    FILE.write_text("\n".join([head, *(sections[name] for name in sorted(sections))]))
+    FILE.write_text("\n".join([head, *(every[name] for name in sorted(every))]))
 
 
 def _line(row: Row) -> str:
