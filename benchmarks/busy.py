@@ -15,13 +15,14 @@ from benchmarks import _fresh
 from benchmarks._rows import Row, middle, percentile, ratios
 from benchmarks._shapes import our_traces
 
-PROCESSES, ROUNDS, TRACES_OFF, TRACES_ON, BACKLOG = 6, 2, 250, 900, 1_500
+PROCESSES, TRACES_OFF, TRACES_ON, BACKLOG = 6, 250, 900, 2_000
+_TURNS = ("ingest", "ingest", "packing", "ingest", "ingest")
 PAUSE_S = 0.005
 _NEVER = 1 << 60
 _Turns = dict[str, list[list[float]]]
 
 
-def measure(rounds: int, traces_off: int, traces_on: int, backlog: int) -> _Turns:
+def measure(traces_off: int, traces_on: int, backlog: int) -> _Turns:
     """Of each turn's traces: seconds of wall time, of this thread's time, and that the pause took."""
     from agentops.recorder import recorder as module
 
@@ -53,12 +54,12 @@ def measure(rounds: int, traces_off: int, traces_on: int, backlog: int) -> _Turn
     module.BACKLOG_BYTES = _NEVER
     run("warm", 100, False)
     module.recorder.flush()
-    for n in range(2 * rounds):
+    for turn in _TURNS:
         module.BACKLOG_BYTES = _NEVER  # the thread goes on making room in the journal, and ingests nothing
         run("off", traces_off, False)
         our_traces(backlog)
-        module.BACKLOG_BYTES, module.UNPACKED_BYTES = normal, _NEVER if n % 2 else 0
-        run("ingest" if n % 2 else "packing", traces_on, True)
+        module.BACKLOG_BYTES, module.UNPACKED_BYTES = normal, 0 if turn == "packing" else _NEVER
+        run(turn, traces_on, True)
         module.BACKLOG_BYTES = _NEVER
         while lock.locked():
             time.sleep(0.01)
@@ -66,7 +67,7 @@ def measure(rounds: int, traces_off: int, traces_on: int, backlog: int) -> _Turn
 
 
 def rows() -> Iterator[Row]:
-    runs: list[_Turns] = [_fresh.call(measure, ROUNDS, TRACES_OFF, TRACES_ON, BACKLOG) for _ in range(PROCESSES)]
+    runs: list[_Turns] = [_fresh.call(measure, TRACES_OFF, TRACES_ON, BACKLOG) for _ in range(PROCESSES)]
     for turn, what, must in (("ingest", "ingest", 1.15), ("packing", "ingest and packing", None)):
         for name, kind, percent, bar in (
             (f"caller's trace with {what} at work: median", "", 50, must),
