@@ -11,7 +11,7 @@ from agentops.store.plain_text import indexable
 
 __all__ = ["index_words", "pack_and_index", "reclaim"]
 
-_ROWS = 10_000
+_ROWS = 2_000
 _ROWS_POLITE = 1_000
 #: Contents stay as they came until there are this many bytes of them.
 _WAITING_BYTES = 4 * BLOCK_BYTES

@@ -46,8 +46,8 @@ def pip_settings() -> list[str]:
 
 
 def places(root: Path, pattern: str) -> list[str]:
-    """Lines of the files that are tracked, or will be with the next `git add`, in which `pattern` is found."""
-    command = ["git", "grep", "-InP", "--untracked", "-e", pattern]
+    """Lines of tracked files in which `pattern` is found."""
+    command = ["git", "grep", "-InP", "-e", pattern]
     done = subprocess.run(command, cwd=root, capture_output=True, text=True)
     assert done.returncode in (0, 1), done.stderr
     return done.stdout.splitlines()
