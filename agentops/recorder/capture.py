@@ -24,6 +24,8 @@ __all__ = ["WITHHELD", "Capture", "Lists", "New"]
 INLINE_BYTES = 128
 #: A list is compared with at most this many earlier lists of its trace.
 LISTS_MAX = 4
+#: ... and this many traces have theirs kept.
+TRACES_MAX = 64
 #: Shown instead of what a redactor could not check.
 WITHHELD = "<withheld: the redactor failed>"
 
@@ -55,7 +57,7 @@ class Capture:
         on_failure: called with the exception when `redact` raises; the value is withheld then.
     """
 
-    __slots__ = ("_next", "_on_failure", "_redact", "fast", "seen")
+    __slots__ = ("_lists", "_next", "_on_failure", "_redact", "fast", "seen")
 
     def __init__(self, redact: Redactor | None, on_failure: Callable[[str, BaseException], None]) -> None:
         self._redact = redact
@@ -64,11 +66,17 @@ class Capture:
         self._on_failure = on_failure
         self._next = itertools.count(1).__next__
         self.seen: dict[bytes, int] = {}
+        self._lists: dict[bytes, Lists] = {}
 
-    def remember(self, new: New, lists: Lists) -> None:
+    def remember(self, new: New, trace: bytes) -> None:
         """The record that brought `new` is written: others may refer to it from now on."""
         self.seen.update(new.fresh)
         if new.lists:
+            lists = self._lists.get(trace)
+            if lists is None:
+                if len(self._lists) >= TRACES_MAX:
+                    self._lists.pop(next(iter(self._lists)), None)
+                lists = self._lists[trace] = []
             lists.extend(new.lists)
             del lists[:-LISTS_MAX]
 
@@ -112,13 +120,13 @@ class Capture:
             self._on_failure("redactor", problem)
             return WITHHELD
 
-    def value(self, value: object, new: New, lists: Lists) -> tuple[int, Any]:
+    def value(self, value: object, new: New, trace: bytes) -> tuple[int, Any]:
         """What a record says of a value: (0, the value) if it is small, else (number of the content, None).
 
         Args:
             value: anything.
             new: gets what the record has to bring along.
-            lists: the trace's latest lists in this journal.
+            trace: the trace's id: a list is compared with the latest of its trace in this journal.
         """
         kind = type(value)
         if kind is str:
@@ -138,9 +146,15 @@ class Capture:
             data = _encode(value)
         if len(data) < INLINE_BYTES:
             return 0, msgspec.Raw(data)
-        if type(value) is list:
-            return self._list(value, data, new, lists), None
-        return self._content(value, data, new, lists), None
+        lists = self._lists.get(trace, [])
+        try:
+            if isinstance(value, list):
+                return self._list(value, data, new, lists), None
+            return self._content(value, data, new, lists), None
+        except RecursionError:  # too deep to be taken apart: whole, then
+            number = self._next()
+            new.contents.append((number, BLOB, data))
+            return number, None
 
     @staticmethod
     def _try(value: object) -> bytes | None:

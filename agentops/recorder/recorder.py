@@ -34,6 +34,7 @@ BACKLOG_BYTES = 4 << 20
 #: Compressing and indexing cost more than ingest and wait for a pause, up to this many bytes.
 UNPACKED_BYTES = 64 << 20
 EXIT_WAIT_S = 0.5
+MOVE_WAIT_S = 10.0
 _RETRY_S = 5.0
 
 
@@ -115,12 +116,12 @@ class Recorder:
             if redact is not None:
                 self.redact = redact
             moved = self.store is not None and find_store(self._given_store()) != self.store
+            if moved:
+                self.flush(MOVE_WAIT_S)  # what comes later goes into the other store
+                self._ingester = None
+            self.store = self._place = None  # before the next journal: it is made from these
             if self.journal is not None:
-                if moved:
-                    self.flush(EXIT_WAIT_S)
-                    self._ingester = None
                 self._let_go()
-            self.store = self._place = None
 
     def _given_store(self) -> str | None:
         store = self.given.get("store")

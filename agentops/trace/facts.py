@@ -9,7 +9,7 @@ from typing import Any
 import msgspec
 
 from agentops.journal.format import reference
-from agentops.recorder.capture import Capture, Lists, New
+from agentops.recorder.capture import Capture, New
 
 __all__ = ["described", "scope", "taken"]
 
@@ -29,11 +29,11 @@ def scope(
     return scope
 
 
-def taken(attributes: dict[str, Any], capture: Capture, new: New, lists: Lists) -> dict[str, Any]:
+def taken(attributes: dict[str, Any], capture: Capture, new: New, trace: bytes) -> dict[str, Any]:
     """Attributes with their large values as references to contents."""
     taken: dict[str, Any] = {}
     for key, value in attributes.items():
-        number, small = (0, value) if type(value) is msgspec.Raw else capture.value(value, new, lists)
+        number, small = (0, value) if type(value) is msgspec.Raw else capture.value(value, new, trace)
         taken[key] = reference(number) if number else small
     return taken
 

@@ -203,7 +203,8 @@ def _write_foreign_start(span: SdkSpan) -> None:
     new = New()
     kind = conventions.KIND_NUMBER[conventions.kind_of(attributes)]
     parent = span.parent.span_id if span.parent else 0
-    facts = taken(attributes, journal.capture, new, []) if attributes else None
+    trace = context.trace_id.to_bytes(16, "big")
+    facts = taken(attributes, journal.capture, new, trace) if attributes else None
     links = [
         (link.context.trace_id.to_bytes(16, "big"), link.context.span_id, dict(link.attributes or {}))
         for link in span.links
@@ -212,10 +213,10 @@ def _write_foreign_start(span: SdkSpan) -> None:
     if span.instrumentation_scope:
         scope["scope"] = span.instrumentation_scope.name
     record = (
-        START, context.span_id, context.trace_id.to_bytes(16, "big"), parent, span.start_time or _wall(),
+        START, context.span_id, trace, parent, span.start_time or _wall(),
         span.name, kind, ABSENT, None, new.contents, facts, scope, links or None,
     )  # fmt: skip
-    _append(record, new, journal)
+    _append(record, new, journal, trace)
 
 
 def _write_foreign_end(span: ReadableSpan) -> None:
@@ -242,28 +243,28 @@ def _write_foreign_end(span: ReadableSpan) -> None:
     journal = recorder.journal or recorder.open()
     new = New()
     attributes = _plain(span.attributes)
-    facts = taken(attributes, journal.capture, new, []) if attributes else None
+    facts = taken(attributes, journal.capture, new, trace) if attributes else None
     record = (
         END, context.span_id, trace, span.end_time or _wall(), status, facts, ABSENT, None, new.contents,
         error if status == ERROR else None, span.name, _foreign_scope(attributes) or None,
     )  # fmt: skip
-    _append(record, new, journal)
+    _append(record, new, journal, trace)
 
 
 def _write_event(trace: bytes, span_id: int, event: Any) -> None:
     journal = recorder.journal or recorder.open()
     new = New()
-    facts = taken(dict(event.attributes), journal.capture, new, []) if event.attributes else None
-    _append((EVENT, span_id, trace, event.timestamp, event.name, facts, new.contents), new, journal)
+    facts = taken(dict(event.attributes), journal.capture, new, trace) if event.attributes else None
+    _append((EVENT, span_id, trace, event.timestamp, event.name, facts, new.contents), new, journal, trace)
 
 
-def _append(record: tuple[object, ...], new: New, journal: Any) -> None:
+def _append(record: tuple[object, ...], new: New, journal: Any, trace: bytes) -> None:
     try:
         journal.append(journal.capture.record(record))
     except OSError as problem:
         recorder.lost(journal, problem)
     else:
-        journal.capture.remember(new, [])
+        journal.capture.remember(new, trace)
 
 
 def _foreign_scope(attributes: dict[str, Any]) -> dict[str, Any]:

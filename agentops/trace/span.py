@@ -29,7 +29,7 @@ from opentelemetry.trace.propagation import _SPAN_KEY
 from agentops.conventions import DEFAULT_KIND, KIND_NUMBER, KINDS, Kind
 from agentops.errors import UsageError
 from agentops.journal.format import ABSENT, END, ERROR, EVENT, OK, START, UPDATE
-from agentops.recorder.capture import _SEED, INLINE_BYTES, Capture, Lists, New
+from agentops.recorder.capture import _SEED, INLINE_BYTES, Capture, New
 from agentops.recorder.recorder import recorder
 from agentops.safety import failed
 from agentops.trace.facts import described, scope, taken
@@ -122,7 +122,6 @@ class Span(OtelSpan):
     _id = 0
     _above: Span | None = None  # these two only beside an SDK provider
     _event_times: set[int]
-    _lists: Lists
     _offset: int  # of the wall clock over the monotonic one, as it was when the trace began here
     _epoch: object
 
@@ -168,7 +167,6 @@ class Span(OtelSpan):
             if type(current) is Span:
                 self._parent = current
                 self._trace = current._trace
-                self._lists = current._lists
                 self._offset = offset = current._offset
                 self._write_start(current._id, _clock() + offset)
             else:
@@ -176,7 +174,6 @@ class Span(OtelSpan):
                 if not parent_id:
                     self._trace = (recorder.random_bits(128) or 1).to_bytes(16, "big")
                 if self._parent is None:
-                    self._lists = []
                     self._offset = _wall() - _clock()
                 self._write_start(parent_id, _clock() + self._offset)
             inside = Context(context)
@@ -200,7 +197,6 @@ class Span(OtelSpan):
         self._trace = trace
         if isinstance(ours, Span) and ours._trace == trace:
             self._parent = ours
-            self._lists = ours._lists
             self._offset = ours._offset
         return span_id
 
@@ -229,7 +225,7 @@ class Span(OtelSpan):
                     digest = None
             else:
                 new = New()
-                number, value = capture.value(value, new, self._lists)
+                number, value = capture.value(value, new, self._trace)
                 contents = new.contents or None
             record: tuple[object, ...] = (
                 START, self._id, self._trace, parent_id, time_ns, self.name, self._kind, number, value, contents
@@ -254,7 +250,7 @@ class Span(OtelSpan):
         if digest is not None:
             capture.seen[digest] = number
         if new is not None:
-            capture.remember(new, self._lists)
+            capture.remember(new, self._trace)
             self._changed = False
         self._started = True
 
@@ -263,9 +259,9 @@ class Span(OtelSpan):
         self._trace, self._id = trace_id.to_bytes(16, "big"), span_id
         above = self._above
         if above is not None and above._trace == self._trace:
-            self._parent, self._lists, self._offset = above, above._lists, above._offset
+            self._parent, self._offset = above, above._offset
         else:
-            self._lists, self._offset = [], _wall() - _clock()
+            self._offset = _wall() - _clock()
 
     def _with_extras(self, record: tuple[object, ...], capture: Capture, new: New) -> tuple[object, ...]:
         if len(record) == 7:
@@ -340,7 +336,7 @@ class Span(OtelSpan):
         try:
             journal = recorder.journal or recorder.open()
             new = New()
-            number, value = journal.capture.value(value, new, self._lists_here())
+            number, value = journal.capture.value(value, new, self._trace)
             if not number and which == "output":
                 self._output_reference, self._output_value = 0, value
                 self._changed = self._rich = True
@@ -353,11 +349,6 @@ class Span(OtelSpan):
             self._append(journal, (UPDATE, self._id, self._trace, None, *output, new.contents, *given), new)
         except Exception as problem:  # noqa: BLE001
             failed(f"recording an {which}", problem)
-
-    def _lists_here(self) -> Lists:
-        if not hasattr(self, "_lists"):
-            self._lists = []
-        return self._lists
 
     def add_event(self, name: str, attributes: Mapping[str, Any] | None = None, timestamp: int | None = None) -> None:
         """Record that something happened; it is written at once.
@@ -374,7 +365,7 @@ class Span(OtelSpan):
                 self._write_update()
             journal = recorder.journal or recorder.open()
             new = New()
-            facts = taken(dict(attributes), journal.capture, new, self._lists_here()) if attributes else None
+            facts = taken(dict(attributes), journal.capture, new, self._trace) if attributes else None
             when = timestamp or self._now()
             self._append(journal, (EVENT, self._id, self._trace, when, str(name), facts, new.contents), new)
             if self._sdk is not None:
@@ -403,7 +394,7 @@ class Span(OtelSpan):
             attributes = self._take_attributes(journal.capture, new, keep=True)
             number, value = self._output_reference, self._output_value
             if number == 0:
-                number, value = journal.capture.value(value, new, self._lists_here())
+                number, value = journal.capture.value(value, new, self._trace)
             self._append(journal, (UPDATE, self._id, self._trace, attributes, number, value, new.contents), new)
         except Exception as problem:  # noqa: BLE001
             failed("writing what was set on a span", problem)
@@ -414,13 +405,13 @@ class Span(OtelSpan):
         except OSError as problem:
             recorder.lost(journal, problem)
         else:
-            journal.capture.remember(new, self._lists_here())
+            journal.capture.remember(new, self._trace)
 
     def _take_attributes(self, capture: Capture, new: New, keep: bool = False) -> dict[str, Any] | None:
         attributes = self._attributes
         if attributes is None:
             return None
-        return taken(attributes, capture, new, self._lists_here()) if self._large else attributes
+        return taken(attributes, capture, new, self._trace) if self._large else attributes
 
     def update_name(self, name: str) -> None:
         """Rename the span."""
@@ -540,9 +531,9 @@ class Span(OtelSpan):
         new = New()
         value = self._output_value
         if number == 0:
-            number, value = capture.value(value, new, self._lists_here())
+            number, value = capture.value(value, new, self._trace)
         if attributes is not None and self._large:
-            attributes = taken(attributes, capture, new, self._lists_here())
+            attributes = taken(attributes, capture, new, self._trace)
         links = [
             (link.context.trace_id.to_bytes(16, "big"), link.context.span_id, dict(link.attributes or {}))
             for link in self._links or ()
