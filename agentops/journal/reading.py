@@ -55,10 +55,10 @@ def read(descriptor: int, offset: int, dead: bool = True) -> Iterator[tuple[int,
             end = start + size + length
             if end <= len(buffer):
                 payload = buffer[start + size : end]
-                if length and checksum(payload) & 0xFFFFFFFF == check and (record := _decoded(payload)) is not None:
+                if length and checksum(payload) & 0xFFFFFFFF == check:
                     offset += size + length
                     start = end
-                    yield offset, record
+                    yield offset, _decoded(payload)  # whole, but perhaps not one of ours: the next may be
                     continue
             else:
                 length = min(length, FRAME_BYTES_MAX)

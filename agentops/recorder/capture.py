@@ -47,6 +47,7 @@ class New:
 _SEED = int.from_bytes(os.urandom(8), "little")  # nobody can prepare two texts that we take for one
 _digest = xxhash.xxh3_128_digest
 _encode = msgspec.msgpack.Encoder(enc_hook=simple).encode
+_OURS = (msgspec.Raw, msgspec.msgpack.Ext)
 
 
 class Capture:
@@ -99,13 +100,12 @@ class Capture:
         return _encode([self._field(field) for field in record])
 
     def _field(self, field: Any) -> Any:
-        if type(field) is str:
-            return _name(self.scrub(field))
-        if type(field) is dict:
-            scrubbed = self.scrub(field)
-            if type(scrubbed) is not dict:
-                return {"agentops.withheld": scrubbed}
-            return {_name(key): item for key, item in scrubbed.items()}
+        if isinstance(field, str):
+            return _name(self.scrub(str.__str__(field)))
+        if type(field) is dict:  # what is encoded in it was by us, and redacted
+            return {
+                _name(self.scrub(key)): item if type(item) in _OURS else self.scrub(item) for key, item in field.items()
+            }
         if type(field) is tuple and field and type(field[0]) is str:  # an error
             return [_name(self.scrub(text)) for text in field]
         if type(field) is list and field and type(field[0][-1]) is dict:  # links
@@ -134,8 +134,8 @@ class Capture:
                 return 0, value
         elif value is None or kind is int or kind is float or kind is bool:
             return 0, value if kind is not int or -(2**63) <= value < 2**64 else self._inline(value)  # type: ignore[operator]
-        elif kind is msgspec.Raw:  # captured before
-            return 0, value
+        elif kind in _OURS:
+            value = self.scrub(value)
         elif kind is not dict and kind is not list:
             value = self._builtin(value)
         if self._redact is not None:

@@ -108,8 +108,10 @@ def _walk(value: Any, redact: Redactor | None, above: set[int], depth: int) -> A
         return msgspec.msgpack.Ext(EXT_INTEGER, format(value, "x").encode())
     if type(value) in (bytes, bytearray):
         return _bytes(bytes(value), redact)
-    if isinstance(value, (msgspec.msgpack.Ext, msgspec.Raw)):
-        return value
+    if isinstance(value, msgspec.Raw):
+        return _walk(_read(value), redact, above, depth + 1)
+    if isinstance(value, msgspec.msgpack.Ext):
+        return {"extension": value.code, "data": _bytes(bytes(value.data), redact)}
     if isinstance(value, _NATIVE):
         if redact is None:
             return value
@@ -131,6 +133,14 @@ def _walk(value: Any, redact: Redactor | None, above: set[int], depth: int) -> A
         return _walk(simple(value), redact, above, depth + 1)
     finally:
         above.discard(id(value))
+
+
+def _read(raw: msgspec.Raw) -> object:
+    """What the program had encoded already, if it can be read."""
+    try:
+        return msgspec.msgpack.decode(raw)
+    except (msgspec.MsgspecError, ValueError, TypeError, RecursionError):
+        return bytes(raw)
 
 
 def _text(text: str) -> object:

@@ -144,8 +144,8 @@ def jsonable(value: Any) -> Any:
         if kind is str or kind is int or kind is float or kind is bool or item is None:
             place[at] = item
         elif kind is dict:
-            place[at] = made = {_key(key): None for key in item}
-            todo.extend((inner, made, _key(key)) for key, inner in item.items())
+            place[at] = made = {_key(key): inner for key, inner in item.items()}  # of two that are one, the last
+            todo.extend((inner, made, key) for key, inner in made.items())
         elif kind is list or kind is tuple:
             place[at] = items = [None] * len(item)
             todo.extend((inner, items, n) for n, inner in enumerate(item))

@@ -11,7 +11,7 @@ import msgspec
 from agentops.journal.format import reference
 from agentops.recorder.capture import Capture, New
 
-__all__ = ["described", "scope", "taken"]
+__all__ = ["described", "scope", "taken", "text", "texts"]
 
 
 def scope(
@@ -51,3 +51,18 @@ def described(exception: BaseException) -> tuple[str, str, str]:
     except Exception:  # noqa: BLE001
         stack = ""
     return name, message, stack
+
+
+def text(value: object) -> str:
+    """A name or a key as text, whatever it was given as."""
+    if type(value) is str:
+        return value
+    try:
+        return str.__str__(value) if isinstance(value, str) else str(value)
+    except Exception:  # noqa: BLE001 - a __str__ of the user's
+        return f"<{type(value).__qualname__}>"
+
+
+def texts(attributes: Mapping[Any, Any] | None) -> dict[str, Any]:
+    """Attributes with their keys as text."""
+    return {text(key): value for key, value in (attributes or {}).items()}

@@ -8,6 +8,7 @@ from agentops.errors import UsageError
 from agentops.journal.format import SCORE
 from agentops.recorder.recorder import recorder
 from agentops.safety import failed
+from agentops.trace.facts import text
 from agentops.trace.span import Span, current_span
 
 __all__ = ["score"]
@@ -36,6 +37,8 @@ def score(
     """
     if not isinstance(value, (int, float, str)):
         raise UsageError(f"a score's value is a number, a bool or a text, not {type(value).__name__}")
+    if isinstance(value, str):
+        value = text(value)
     if span is None and trace is None:
         span = current_span()
         if span is None:
@@ -54,7 +57,15 @@ def score(
     span_id = span._id if span is not None else 0
     try:
         journal = recorder.journal or recorder.open()
-        record = (SCORE, trace_id, span_id, str(name), value, comment, time.time_ns())
+        record = (
+            SCORE,
+            trace_id,
+            span_id,
+            text(name),
+            value,
+            None if comment is None else text(comment),
+            time.time_ns(),
+        )
         try:
             journal.append(journal.capture.record(record))
         except OSError as problem:

@@ -32,7 +32,7 @@ from agentops.journal.format import ABSENT, END, ERROR, EVENT, OK, START, UPDATE
 from agentops.recorder.capture import _SEED, INLINE_BYTES, Capture, New
 from agentops.recorder.recorder import recorder
 from agentops.safety import failed
-from agentops.trace.facts import described, scope, taken
+from agentops.trace.facts import described, scope, taken, text, texts
 
 if TYPE_CHECKING:
     from agentops.recorder.recorder import Nowhere
@@ -142,7 +142,7 @@ class Span(OtelSpan):
             self._kind = KIND_NUMBER[kind]
         except KeyError:
             raise UsageError(f"there is no kind {kind!r}; there are {', '.join(KINDS)}") from None
-        self.name = name
+        self.name = name if type(name) is str else text(name)
         self._input = input
         if session is not None or user is not None or tags is not None or metadata is not None:
             self._scope = scope(session, user, tags, metadata)
@@ -269,7 +269,11 @@ class Span(OtelSpan):
         contents = list(record[9] or ())  # type: ignore[call-overload]
         attributes = self._take_attributes(capture, new)
         links = [
-            (link.context.trace_id.to_bytes(16, "big"), link.context.span_id, dict(link.attributes or {}))
+            (
+                link.context.trace_id.to_bytes(16, "big"),
+                link.context.span_id,
+                texts(link.attributes),
+            )
             for link in self._links or ()
         ]
         seen = {number for number, _, _ in contents}
@@ -282,6 +286,8 @@ class Span(OtelSpan):
         """Set one attribute; any value is taken, as it is now."""
         if self._ended:
             return
+        if type(key) is not str:
+            key = text(key)
         kind = type(value)
         if kind is str:
             if len(value) >= INLINE_BYTES:
@@ -300,7 +306,7 @@ class Span(OtelSpan):
     def set_attributes(self, attributes: Mapping[str, Any]) -> None:
         """Set several attributes."""
         for key, value in attributes.items():
-            self.set_attribute(str(key), value)
+            self.set_attribute(key, value)
 
     @property
     def input(self) -> Any:
@@ -365,9 +371,9 @@ class Span(OtelSpan):
                 self._write_update()
             journal = recorder.journal or recorder.open()
             new = New()
-            facts = taken(dict(attributes), journal.capture, new, self._trace) if attributes else None
-            when = timestamp or self._now()
-            self._append(journal, (EVENT, self._id, self._trace, when, str(name), facts, new.contents), new)
+            facts = taken(texts(attributes), journal.capture, new, self._trace) if attributes else None
+            when = int(timestamp or self._now())
+            self._append(journal, (EVENT, self._id, self._trace, when, text(name), facts, new.contents), new)
             if self._sdk is not None:
                 _joined().add_event(self, str(name), attributes, when)
         except Exception as problem:  # noqa: BLE001
@@ -393,7 +399,7 @@ class Span(OtelSpan):
             new = New()
             attributes = self._take_attributes(journal.capture, new, keep=True)
             number, value = self._output_reference, self._output_value
-            if number == 0:
+            if number == 0 and type(value) is not msgspec.Raw:  # that one is captured
                 number, value = journal.capture.value(value, new, self._trace)
             self._append(journal, (UPDATE, self._id, self._trace, attributes, number, value, new.contents), new)
         except Exception as problem:  # noqa: BLE001
@@ -416,10 +422,10 @@ class Span(OtelSpan):
     def update_name(self, name: str) -> None:
         """Rename the span."""
         if not self._ended:
-            self.name = name
+            self.name = name if type(name) is str else text(name)
             self._renamed = self._rich = True
             if self._sdk is not None:
-                self._sdk.update_name(name)
+                self._sdk.update_name(self.name)
 
     def set_status(self, status: Status | StatusCode, description: str | None = None) -> None:
         """Set OpenTelemetry's status; an error's description is shown as its message."""
@@ -432,7 +438,7 @@ class Span(OtelSpan):
             self._status = ERROR
             self._rich = True
             if self._error is None:
-                self._error = ("", description or "", "")
+                self._error = ("", text(description or ""), "")
         elif code is StatusCode.OK:
             self._status, self._error = OK, None
         if self._sdk is not None:
@@ -496,6 +502,8 @@ class Span(OtelSpan):
         if self._ended:
             return
         self._ended = True
+        if end_time is not None:
+            end_time = int(end_time)
         if not self._started or self._epoch is not recorder.epoch:
             return  # never begun, or begun by the process that this one was forked from
         try:
@@ -530,12 +538,16 @@ class Span(OtelSpan):
         number = self._output_reference
         new = New()
         value = self._output_value
-        if number == 0:
+        if number == 0 and type(value) is not msgspec.Raw:  # that one is captured
             number, value = capture.value(value, new, self._trace)
         if attributes is not None and self._large:
             attributes = taken(attributes, capture, new, self._trace)
         links = [
-            (link.context.trace_id.to_bytes(16, "big"), link.context.span_id, dict(link.attributes or {}))
+            (
+                link.context.trace_id.to_bytes(16, "big"),
+                link.context.span_id,
+                texts(link.attributes),
+            )
             for link in self._links or ()
         ]
         self._append(
