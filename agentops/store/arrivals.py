@@ -91,11 +91,11 @@ class Arrivals:
                     self._new_instructions.add(number)
             if form != BLOB:
                 self._children[number] = children
+            if not 0 < content.number <= len(ids) + _GAP_MAX:
+                continue
             if content.number == len(ids):
                 ids.append(number)
             else:
-                if content.number > len(ids) + _GAP_MAX:
-                    continue
                 ids.extend([0] * (content.number + 1 - len(ids)))
                 ids[content.number] = number
 

@@ -30,6 +30,7 @@ from agentops.store.span_changes import SpanChanges, sql_time
 __all__ = ["Batch"]
 
 _ERROR_CHARACTERS = 300
+_ID_BITS = 2**64 - 1
 
 
 class Batch:
@@ -92,7 +93,7 @@ class Batch:
         self._traces.interrupt(self._process)
 
     def _span(self, trace_id: bytes, span_id: int) -> SpanChanges:
-        key = (trace_id, span_id)
+        key = (trace_id, span_id & _ID_BITS)
         span = self._spans.get(key)
         if span is None:
             span = self._spans[key] = SpanChanges()
@@ -102,34 +103,24 @@ class Batch:
         rows: list[tuple[Any, ...]] = []
         opened: list[tuple[int, int, int]] = []
         for (trace_id, span_id), span in self._spans.items():
-            trace = self._traces.number(trace_id, span)
             key = signed(span_id)
-            if span.start_ns is None or (span.end_ns is None and span.name is None):
-                self._merge(trace, trace_id, key, span)
+            begins = span.start_ns is not None
+            if not begins and span.end_ns is None and self._traces.known(trace_id) is None:
+                continue  # said of a span that nobody knows
+            trace = self._traces.number(trace_id, span)
+            if not self._traces.is_new(trace) and self._merge(trace, key, span):
                 continue
+            if not begins:
+                if span.end_ns is None:
+                    continue
+                span.start_ns, span.parent_id = span.end_ns, span.parent_id or 0  # its start may come yet
             span.settle()
             rows.append(self._row(trace, key, span))
-            self._traces.count(trace, key, span, None)
+            self._traces.count(trace, key, span)
             if span.end_ns is None:
                 opened.append((self._process, trace, key))
-        columns = ", ".join("?" * 16)
-        before = self._sql("SELECT total_changes()").fetchone()[0]
-        self._many(f"INSERT OR IGNORE INTO spans VALUES ({columns})", rows)
-        if self._sql("SELECT total_changes()").fetchone()[0] - before < len(rows):
-            self._replace_halves(rows)
+        self._many(f"INSERT INTO spans VALUES ({', '.join('?' * 16)})", rows)
         self._many("INSERT OR IGNORE INTO open_spans VALUES (?, ?, ?)", opened)
-
-    def _replace_halves(self, rows: list[tuple[Any, ...]]) -> None:
-        """A span's end had come before its start (from a journal read earlier): the start completes it."""
-        for row in rows:
-            (end_ns,) = self._sql("SELECT end_ns FROM spans WHERE trace = ? AND span_id = ?", row[:2]).fetchone()
-            if end_ns is not None and row[7] is None:
-                self._sql(
-                    "UPDATE spans SET parent_id = ?, name = ?, kind = ?, start_ns = ?, input = coalesce(input, ?) "
-                    "WHERE trace = ? AND span_id = ?",
-                    (row[2], row[3], row[4], row[6], row[8], row[0], row[1]),
-                )
-                self._traces.was_counted(row[0])
 
     def _row(self, trace: int, key: int, span: SpanChanges) -> tuple[Any, ...]:
         body: dict[str, Any] = {}
@@ -200,67 +191,69 @@ class Batch:
                 texts.extend(strings(value))
         return found
 
-    def _merge(self, trace: int, trace_id: bytes, key: int, span: SpanChanges) -> None:
-        """The batch has more about a span whose start came in before, or has not come yet."""
-        row = self._sql(
-            "SELECT spans.*, names.text FROM spans JOIN names ON names.id = name WHERE trace = ? AND span_id = ?",
-            (trace, key),
-        ).fetchone()
+    def _merge(self, trace: int, key: int, span: SpanChanges) -> bool:
+        """Put what the batch says about a span that is in the store to what is known of it; False if it is not."""
+        row = self._sql("SELECT * FROM spans WHERE trace = ? AND span_id = ?", (trace, key)).fetchone()
         if row is None:
-            if span.end_ns is None:
-                return  # an update of nothing that we know
-            span.name, span.kind, span.start_ns = span.name or "?", span.kind or 0, span.start_ns or span.end_ns
-            span.parent_id = span.parent_id or 0
-            span.settle()
-            self._sql(f"INSERT INTO spans VALUES ({', '.join('?' * 16)})", self._row(trace, key, span))
-            self._traces.count(trace, key, span, None)
-            return
-        body = decode_value(row[15]) if row[15] else {}
-        new = self._row_parts(trace, span, body)
-        self._traces.count(trace, key, span, row)
-        status = row[5]
-        if span.end_ns is not None and row[7] is None:
-            status = span.status
+            return False
+        (
+            _,
+            _,
+            parent,
+            name,
+            kind,
+            status,
+            start,
+            end,
+            given,
+            output,
+            model,
+            tokens_in,
+            tokens_out,
+            cost,
+            error,
+            old,
+        ) = row
+        body = decode_value(old) if old else {}
+        if span.scope or body.get("s"):
+            span.scope = {**(body.get("s") or {}), **(span.scope or {})}
+        begins = span.start_ns is not None
+        span.settle(body.get("a"))
+        new = self._row(trace, key, span)
+        new_body = decode_value(new[15]) if new[15] else {}
+        before, after = body.get("a") or {}, new_body.get("a") or {}
+        late = end is not None and span.end_ns is None  # said before the end, read after it: the end has the word
+        attributes = {**after, **before} if late else {**before, **after}
+        if late and (output is not None or "o" in body):
+            new, new_body = (*new[:9], None, *new[10:]), {key: new_body[key] for key in new_body if key != "o"}
+        # A value that was set again takes the place of the one before, wherever that one stood.
+        given, body = _value_after(given, new[8], "i", body, new_body)
+        output, body = _value_after(output, new[9], "o", body, new_body)
+        body = {**body, **new_body, **({"a": attributes} if attributes else {})}
+        if span.end_ns is not None and end is None:
+            end, status = sql_time(span.end_ns), span.status
             self._sql(
                 "DELETE FROM open_spans WHERE process = ? AND trace = ? AND span_id = ?", (self._process, trace, key)
             )
+        if begins:
+            parent, start = new[2], new[6]
+        if begins or "scope" in (span.scope or {}):
+            kind = new[4]
         self._sql(
-            "UPDATE spans SET name = ?, kind = ?, status = ?, end_ns = ?, input = ?, output = ?, model = ?, "
-            "input_tokens = ?, output_tokens = ?, error = ?, body = ? WHERE trace = ? AND span_id = ?",
+            "UPDATE spans SET parent_id = ?, name = ?, kind = ?, status = ?, start_ns = ?, end_ns = ?, input = ?, "
+            "output = ?, model = ?, input_tokens = ?, output_tokens = ?, cost_usd = ?, error = ?, body = ? "
+            "WHERE trace = ? AND span_id = ?",
             (
-                self._name(span.name) if span.name else row[3], new["kind"] if new["kind"] is not None else row[4],
-                status, row[7] if span.end_ns is None else sql_time(span.end_ns),
-                row[8] if new["input"] is None else new["input"], row[9] if new["output"] is None else new["output"],
-                new["model"] or row[10],
-                row[11] if new["input_tokens"] is None else new["input_tokens"],
-                row[12] if new["output_tokens"] is None else new["output_tokens"],
-                row[14] if new["error"] is None else new["error"],
-                encode(new["body"]) if new["body"] else None, trace, key,
+                parent, self._name(span.name) if span.name else name, kind, status, start, end, given, output,
+                new[10] or model, tokens_in if new[11] is None else new[11], tokens_out if new[12] is None else new[12],
+                cost, error if new[14] is None else new[14], encode(body) if body else None, trace, key,
             ),
         )  # fmt: skip
-
-    def _row_parts(self, trace: int, span: SpanChanges, body: dict[str, Any]) -> dict[str, Any]:
-        """The columns of what a batch adds to a span, over the body that it has."""
-        old_attributes = body.get("a") or {}
-        old_scope = body.get("s") or {}
-        if span.scope or old_scope:
-            span.scope = {**old_scope, **(span.scope or {})}
-        foreign = "scope" in (span.scope or {})
-        span.settle()
-        row = self._row(trace, 0, span)
-        new_body = decode_value(row[15]) if row[15] else {}
-        attributes = {**old_attributes, **(new_body.get("a") or {})}
-        merged = {**body, **new_body}
-        if attributes:
-            merged["a"] = attributes
-        if row[8] is not None:
-            merged.pop("i", None)
-        if row[9] is not None:
-            merged.pop("o", None)
-        return {
-            "kind": row[4] if foreign else None, "input": row[8], "output": row[9], "model": row[10],
-            "input_tokens": row[11], "output_tokens": row[12], "error": row[14], "body": merged,
-        }  # fmt: skip
+        total = self._traces.touch(trace)
+        if begins and not span.parent_id:
+            total.root, total.name, total.kind, total.is_root = key, span.name or "?", kind, True
+            total.start_ns, total.scope = span.start_ns or 0, span.scope
+        return True
 
     def _name(self, text: str) -> int:
         text = text.encode("utf-8", "backslashreplace").decode()
@@ -275,7 +268,9 @@ class Batch:
     def _write_events(self, events: list[tuple[int, Event]]) -> None:
         rows = []
         for offset, event in events:
-            trace = self._traces.number(event.trace_id, None)
+            trace = self._traces.known(event.trace_id)
+            if trace is None:
+                continue
             texts = self._texts.setdefault(trace, [])
             texts.append(event.name)
             body = self._attributes(trace, event.attributes, texts) if event.attributes else None
@@ -304,3 +299,12 @@ class Batch:
                 for score in scores
             ],
         )  # fmt: skip
+
+
+def _value_after(
+    stored: int | None, new: int | None, inline: str, body: dict[str, Any], new_body: dict[str, Any]
+) -> tuple[int | None, dict[str, Any]]:
+    """Content and body of a span after its input or output was perhaps said again."""
+    if new is None and inline not in new_body:
+        return stored, body
+    return new, {key: value for key, value in body.items() if key != inline}

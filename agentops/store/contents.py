@@ -143,13 +143,15 @@ class Contents:
             form, data = found
             try:
                 value = decode_value(data)
-            except (msgspec.MsgspecError, ValueError, TypeError):
+                previous, items = value if form == LIST else (0, [])
+                if type(previous) is not int or type(items) is not list:
+                    raise ValueError("no list of ours")
+            except (msgspec.MsgspecError, ValueError, TypeError, RecursionError):
                 tail = [Missing()] if chain else Missing()
                 break
             if form != LIST:
                 tail = self.resolve(value) if form == TEMPLATE else value
                 break
-            previous, items = value
             chain.append(items)
             if not previous:
                 tail = []
@@ -157,6 +159,8 @@ class Contents:
             number = previous
         if not chain:
             return tail
+        if type(tail) is not list:
+            tail = [tail]
         for items in reversed(chain):
             tail += [self.resolve(item) for item in items]
         return tail

@@ -117,6 +117,9 @@ class Ingester:
             alive = writer_is_alive(descriptor)
             before = written() if written else 0
             self._connection.execute("BEGIN IMMEDIATE")
+            if not os.path.exists(path):  # another reader has brought it in, deleted it, and forgotten it since
+                self._connection.execute("ROLLBACK")
+                return False
             position, contents, rotated, done = self._progress(name)
             if done:  # in the store already; whoever did that was stopped before it could delete it
                 self._connection.execute("ROLLBACK")

@@ -16,9 +16,19 @@ _CACHED_TRACES = 4_096
 _LLM = KIND_NUMBER["llm"]
 _COUNTED = (_LLM, KIND_NUMBER["embedding"])
 
-#: A trace has its root's status and end.
+#: Of a trace that was there, everything is counted anew: it depends on nothing but its spans.
+_COUNTS = (
+    "UPDATE traces SET (spans, errors, open, llm_calls, input_tokens, output_tokens) = (SELECT count(*), "
+    f"ifnull(sum(status = {ERROR}), 0), ifnull(sum(status = {RUNNING}), 0), ifnull(sum(kind = {_LLM}), 0), "
+    f"ifnull(sum(iif(kind IN {_COUNTED}, input_tokens, 0)), 0), "
+    f"ifnull(sum(iif(kind IN {_COUNTED}, output_tokens, 0)), 0) "
+    "FROM spans WHERE trace = no) WHERE no = ?"
+)
+
+#: A trace has its root's name, kind, status and times.
 _ROOT_DECIDES = (
-    "UPDATE traces SET (status, end_ns, name) = (SELECT status, end_ns, names.text FROM spans "
+    "UPDATE traces SET (status, kind, start_ns, end_ns, name) = "
+    "(SELECT status, kind, start_ns, end_ns, names.text FROM spans "
     "JOIN names ON names.id = spans.name WHERE trace = no AND span_id = root) WHERE no = ? AND root IS NOT NULL"
 )
 
@@ -71,33 +81,40 @@ class Traces:
             number = self._numbers[trace_id] = int(row[0])
         return number
 
-    def count(self, trace: int, key: int, span: SpanChanges, row: tuple[Any, ...] | None) -> None:
-        """Count a span into its trace; `row` is the span's row if it was counted before."""
-        total = self._changes.get(trace)
-        if total is None:
-            total = self._changes[trace] = _Trace()
-        kind = span.kind if row is None else row[4]
-        if row is None:
-            total.spans += 1
-            total.llm_calls += kind == _LLM
-            if not total.is_root and (not span.parent_id or total.root is None):
-                total.root, total.name, total.kind = key, span.name or "?", kind or 0
-                total.start_ns, total.scope, total.is_root = span.start_ns or 0, span.scope, not span.parent_id
-                total.root_span = span
-            if span.end_ns is None:
-                total.open += 1
-        elif span.end_ns is not None and row[7] is None:
-            total.open -= row[5] == RUNNING
-        if span.end_ns is not None and (row is None or row[7] is None):
-            total.errors += span.status == ERROR
-        if kind in _COUNTED and (row is None or row[11] is None):
+    def known(self, trace_id: bytes) -> int | None:
+        """The number of a trace that is in the store or in this batch; None for one that nobody has begun."""
+        number = self._numbers.get(trace_id) or self._new.get(trace_id)
+        if number is None:
+            row = self._sql("SELECT no FROM traces WHERE trace_id = ?", (trace_id,)).fetchone()
+            number = None if row is None else int(row[0])
+        return number
+
+    def is_new(self, number: int) -> bool:
+        """Whether no span of this trace is in the store yet."""
+        change = self._changes.get(number)
+        return change is not None and change.new_id is not None
+
+    def count(self, trace: int, key: int, span: SpanChanges) -> None:
+        """A span comes into its trace."""
+        total = self.touch(trace)
+        total.spans += 1
+        total.llm_calls += span.kind == _LLM
+        if not total.is_root and (not span.parent_id or total.root is None):
+            total.root, total.name, total.kind = key, span.name or "?", span.kind or 0
+            total.start_ns, total.scope, total.is_root = span.start_ns or 0, span.scope, not span.parent_id
+            total.root_span = span
+        total.open += span.end_ns is None
+        total.errors += span.end_ns is not None and span.status == ERROR
+        if span.kind in _COUNTED:
             total.input_tokens += span.input_tokens or 0
             total.output_tokens += span.output_tokens or 0
 
-    def was_counted(self, number: int) -> None:
-        """A span that `count` took for new and open had come in, ended, before."""
-        self._changes[number].open -= 1
-        self._changes[number].spans -= 1
+    def touch(self, trace: int) -> _Trace:
+        """Something about a trace changes."""
+        total = self._changes.get(trace)
+        if total is None:
+            total = self._changes[trace] = _Trace()
+        return total
 
     def write(self) -> None:
         new: list[tuple[Any, ...]] = []
@@ -105,8 +122,8 @@ class Traces:
             scope = change.scope or {}
             metadata, tags = scope.get("metadata"), scope.get("tags")
             about = (
-                _text(scope.get("session")), _text(scope.get("user")), json.dumps(tags) if tags else None,
-                encode(metadata) if metadata else None,
+                _text(scope.get("session")), _text(scope.get("user")), _tags(tags),
+                encode(metadata) if isinstance(metadata, dict) and metadata else None,
             )  # fmt: skip
             counts = (
                 change.spans, change.errors, change.open, change.llm_calls, change.input_tokens, change.output_tokens
@@ -123,11 +140,7 @@ class Traces:
                 )  # fmt: skip
                 continue
             self._update_trace(number, change, about)
-            self._sql(
-                "UPDATE traces SET spans = spans + ?, errors = errors + ?, open = open + ?, llm_calls = llm_calls + ?, "
-                "input_tokens = input_tokens + ?, output_tokens = output_tokens + ? WHERE no = ?",
-                (*counts, number),
-            )
+            self._sql(_COUNTS, (number,))
             self._sql(_ROOT_DECIDES, (number,))
         self._many(f"INSERT INTO traces VALUES ({', '.join('?' * 19)})", new)
 
@@ -149,9 +162,14 @@ class Traces:
         """The process is dead: what it had open will not end."""
         rows = self._sql("SELECT trace, span_id FROM open_spans WHERE process = ?", (process,)).fetchall()
         self._many(f"UPDATE spans SET status = {INTERRUPTED} WHERE trace = ? AND span_id = ? AND end_ns IS NULL", rows)
-        self._many("UPDATE traces SET open = open - 1 WHERE no = ?", [(trace,) for trace, _ in rows])
         self._sql("DELETE FROM open_spans WHERE process = ?", (process,))
-        self._many(_ROOT_DECIDES, [(trace,) for trace in {trace for trace, _ in rows}])
+        touched = [(trace,) for trace in {trace for trace, _ in rows}]
+        self._many(_COUNTS, touched)
+        self._many(_ROOT_DECIDES, touched)
+
+
+def _tags(tags: object) -> str | None:
+    return json.dumps([str(tag) for tag in tags]) if isinstance(tags, list) and tags else None
 
 
 def _text(value: object) -> str | None:

@@ -234,6 +234,7 @@ def translate(problem: Exception, path: str) -> StoreError:
 
 def signed(number: int) -> int:
     """A 64-bit id as SQLite's signed integer."""
+    number &= (1 << 64) - 1  # whatever a journal from elsewhere says
     return number - (1 << 64) if number >= 1 << 63 else number
 
 

@@ -73,12 +73,12 @@ class SpanChanges:
         if record.input_reference != ABSENT:
             self.input, self.input_value = record.input_reference, record.input_value
 
-    def settle(self) -> None:
+    def settle(self, known: dict[str, Any] | None = None) -> None:
         """Kind, input and output of a span that another library made stand in its attributes."""
         attributes = self.attributes
         if not attributes or self.scope is None or "scope" not in self.scope:
             return
-        self.kind = KIND_NUMBER[conventions.kind_of(attributes)]
+        self.kind = KIND_NUMBER[conventions.kind_of({**(known or {}), **attributes})]
         for keys, which in ((conventions.INPUT_KEYS, "input"), (conventions.OUTPUT_KEYS, "output")):
             if getattr(self, which) != ABSENT:
                 continue
