@@ -16,7 +16,7 @@ import msgspec
 import xxhash
 
 from agentops.journal.format import BLOB, LIST, TEMPLATE, decode_value, reference
-from agentops.recorder.plain import Redactor, plain, simple
+from agentops.recorder.plain import DEPTH_MAX, DEPTH_SAFE, Redactor, plain, simple
 
 __all__ = ["WITHHELD", "Capture", "Lists", "New"]
 
@@ -24,6 +24,8 @@ __all__ = ["WITHHELD", "Capture", "Lists", "New"]
 INLINE_BYTES = 128
 #: A list is compared with at most this many earlier lists of its trace.
 LISTS_MAX = 4
+#: What lies deeper stays in one piece with what it stands in: requests, messages and their blocks are above.
+PARTS_DEPTH_MAX = 6
 #: ... and this many traces have theirs kept.
 TRACES_MAX = 64
 #: Shown instead of what a redactor could not check.
@@ -36,12 +38,13 @@ Lists = list[tuple[bytes, int, int]]
 class New:
     """What one record brings along. It may be referred to only once that record is written."""
 
-    __slots__ = ("contents", "fresh", "lists")
+    __slots__ = ("contents", "depth", "fresh", "lists")
 
     def __init__(self) -> None:
         self.contents: list[tuple[int, int, bytes]] = []  # number, form, data
         self.fresh: dict[bytes, int] = {}  # digest to number
         self.lists: Lists = []
+        self.depth = 0  # of taking values apart
 
 
 _SEED = int.from_bytes(os.urandom(8), "little")  # nobody can prepare two texts that we take for one
@@ -88,7 +91,7 @@ class Capture:
                 return _encode(value)
             except Exception:  # noqa: BLE001 - surrogates, cycles, large numbers: the careful road takes them
                 pass
-        return _encode(self.scrub(value))
+        return self._scrubbed(value)
 
     def record(self, record: tuple[Any, ...]) -> bytes:
         """One record as bytes: the contents in it are bytes already, all other text is redacted. Never raises."""
@@ -109,13 +112,22 @@ class Capture:
         if type(field) is tuple and field and type(field[0]) is str:  # an error
             return [_name(self.scrub(text)) for text in field]
         if type(field) is list and field and type(field[0][-1]) is dict:  # links
-            return [(trace, span, self._field(facts)) for trace, span, facts in field]
+            return [
+                (trace, span, {_name(self.scrub(key)): self.scrub(item) for key, item in facts.items()})
+                for trace, span, facts in field
+            ]
         return field
 
-    def scrub(self, value: object) -> Any:
+    def _scrubbed(self, value: object) -> bytes:
+        try:
+            return _encode(self.scrub(value))
+        except Exception:  # noqa: BLE001 - too deep for the encoder from where the program is
+            return _encode(self.scrub(value, DEPTH_SAFE))
+
+    def scrub(self, value: object, depth_max: int = DEPTH_MAX) -> Any:
         """`value` as plain data, every text in it redacted."""
         try:
-            return plain(value, self._redact)
+            return plain(value, self._redact, depth_max)
         except Exception as problem:  # noqa: BLE001 - the user's redactor
             self._on_failure("redactor", problem)
             return WITHHELD
@@ -138,11 +150,13 @@ class Capture:
             value = self.scrub(value)
         elif kind is not dict and kind is not list:
             value = self._builtin(value)
-        if self._redact is not None:
-            value = self.scrub(value)
+        given, value = value, value if self._redact is None else self.scrub(value)
         data = self._try(value)
+        if data is None and self._redact is None:
+            value = self.scrub(given)
+            data = self._try(value)
         if data is None:
-            value = self.scrub(value)
+            value = self.scrub(given, DEPTH_SAFE)
             data = _encode(value)
         if len(data) < INLINE_BYTES:
             return 0, msgspec.Raw(data)
@@ -178,8 +192,12 @@ class Capture:
         number = self.seen.get(digest) or new.fresh.get(digest)
         if number is None:
             form = BLOB
-            if type(value) is dict and (parts := self._parts(value, new, lists)) is not value:
-                form, data = TEMPLATE, _encode(parts)
+            if type(value) is dict and new.depth < PARTS_DEPTH_MAX:
+                new.depth += 1
+                parts = self._parts(value, new, lists)
+                new.depth -= 1
+                if parts is not value:
+                    form, data = TEMPLATE, _encode(parts)
             number = self._next()
             new.contents.append((number, form, data))
             new.fresh[digest] = number
@@ -220,6 +238,10 @@ class Capture:
         return value if found is None else found
 
     def _list(self, value: list[Any], data: bytes, new: New, lists: Lists) -> int:
+        if new.depth >= PARTS_DEPTH_MAX:
+            number = self._next()
+            new.contents.append((number, BLOB, data))
+            return number
         count = len(value)
         header = 1 if count < 16 else 3 if count < 65536 else 5
         previous, known = 0, 0
@@ -231,12 +253,14 @@ class Capture:
         if known == count and previous:
             return previous
         parts: list[object] = []
+        new.depth += 1
         for item in value[known:]:
             encoded = _encode(item)
             if len(encoded) < INLINE_BYTES:
                 parts.append(msgspec.Raw(encoded))
             else:
                 parts.append(reference(self._content(item, encoded, new, lists)))
+        new.depth -= 1
         number = self._next()
         new.contents.append((number, LIST, _encode((previous, parts))))
         new.lists.append((data[header:], count, number))

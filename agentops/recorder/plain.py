@@ -18,11 +18,12 @@ import msgspec
 
 from agentops.journal.format import EXT_INTEGER, EXT_TEXT, Reference, reference
 
-__all__ = ["plain", "simple"]
+__all__ = ["DEPTH_SAFE", "plain", "simple"]
 
 Redactor = Callable[[str], str]
 
-_DEPTH_MAX = 200
+#: As deep as the encoder goes where it is not called from deep within itself, and a depth that it always takes.
+DEPTH_MAX, DEPTH_SAFE = 900, 200
 _NATIVE = (datetime.datetime, datetime.date, datetime.time, datetime.timedelta, decimal.Decimal, uuid.UUID)
 
 
@@ -56,9 +57,10 @@ def _simple(value: Any) -> object:
         return {"type": _type_name(value), "message": str(value)}
     if isinstance(value, type):
         return f"<class {value.__module__}.{value.__qualname__}>"
-    if hasattr(value, "model_dump"):
+    kind = type(value)  # looked at and not the value: a stand-in such as Mock has every attribute
+    if hasattr(kind, "model_dump"):
         return value.model_dump(warnings=False)
-    if hasattr(value, "shape") and hasattr(value, "dtype"):
+    if hasattr(kind, "shape") and hasattr(kind, "dtype"):
         return _array(value)
     if isinstance(value, Mapping):
         return dict(value)
@@ -84,20 +86,52 @@ def _type_name(value: object) -> str:
     return kind.__qualname__ if kind.__module__ == "builtins" else f"{kind.__module__}.{kind.__qualname__}"
 
 
-def plain(value: object, redact: Redactor | None = None) -> Any:
-    """The whole of `value` as data that the encoder takes, cycles and all.
+def plain(value: object, redact: Redactor | None = None, depth_max: int = DEPTH_MAX) -> Any:
+    """The whole of `value` as data that the encoder takes, cycles and all; without recursion.
 
     Args:
         value: anything.
         redact: called with every text in it, keys and bytes too.
+        depth_max: what is nested deeper is replaced by a mark.
 
     Raises:
         Exception: whatever `redact` raises; nothing else.
     """
-    return _walk(value, redact, set(), 0)
+    top: list[Any] = [None]
+    todo: list[tuple[Any, Any, Any, int]] = [(value, top, 0, 0)]
+    above: set[int] = set()  # what the value at hand stands in
+    while todo:
+        item, place, at, depth = todo.pop()
+        if depth < 0:  # all that stands in `item` is done
+            above.discard(id(item))
+            continue
+        leaf = _leaf(item, redact)
+        if leaf is not _NO_LEAF:
+            place[at] = leaf
+        elif id(item) in above:
+            place[at] = f"<cycle: the {type(item).__name__} that this stands in>"
+        elif depth >= depth_max:
+            place[at] = f"<{type(item).__name__} nested deeper than {depth_max} levels>"
+        else:
+            above.add(id(item))
+            todo.append((item, None, None, -1))
+            parts = _parts(item)
+            if isinstance(parts, dict):
+                place[at] = made = {_key(key, redact): inner for key, inner in parts.items()}
+                todo.extend((inner, made, key, depth + 1) for key, inner in made.items())
+            elif isinstance(parts, list):
+                place[at] = parts
+                todo.extend((inner, parts, n, depth + 1) for n, inner in enumerate(parts))
+            else:
+                todo.append((parts, place, at, depth + 1))
+    return top[0]
 
 
-def _walk(value: Any, redact: Redactor | None, above: set[int], depth: int) -> Any:
+_NO_LEAF = object()
+
+
+def _leaf(value: Any, redact: Redactor | None) -> Any:
+    """`value` if nothing stands in it, else _NO_LEAF."""
     if value is None or value is True or value is False or type(value) is float:
         return value
     if type(value) is str:
@@ -108,31 +142,30 @@ def _walk(value: Any, redact: Redactor | None, above: set[int], depth: int) -> A
         return msgspec.msgpack.Ext(EXT_INTEGER, format(value, "x").encode())
     if type(value) in (bytes, bytearray):
         return _bytes(bytes(value), redact)
-    if isinstance(value, msgspec.Raw):
-        return _walk(_read(value), redact, above, depth + 1)
-    if isinstance(value, msgspec.msgpack.Ext):
-        return {"extension": value.code, "data": _bytes(bytes(value.data), redact)}
     if isinstance(value, _NATIVE):
         if redact is None:
             return value
-        text = value.isoformat() if hasattr(value, "isoformat") else str(value)
-        return _text(redact(text))
-    if id(value) in above:
-        return f"<cycle: the {type(value).__name__} that this stands in>"
-    if depth > _DEPTH_MAX:
-        return f"<{type(value).__name__} nested deeper than {_DEPTH_MAX} levels>"
-    above.add(id(value))
+        return _text(redact(value.isoformat() if hasattr(value, "isoformat") else str(value)))
+    return _NO_LEAF
+
+
+def _parts(value: Any) -> object:
+    """A new dict or list of what stands in `value`, or one step from it towards such."""
     try:
+        if isinstance(value, msgspec.Raw):
+            return _read(value)
+        if isinstance(value, msgspec.msgpack.Ext):
+            return {"extension": value.code, "data": bytes(value.data)}
         if isinstance(value, Mapping):
-            return {_key(key, redact): _walk(item, redact, above, depth + 1) for key, item in list(value.items())}
+            return dict(value)
         if isinstance(value, (list, tuple, set, frozenset)):
-            return [_walk(item, redact, above, depth + 1) for item in list(value)]
+            return list(value)
         fields = _fields(value)
         if fields is not None:
-            return {_key(name, redact): _walk(getattr(value, name, None), redact, above, depth + 1) for name in fields}
-        return _walk(simple(value), redact, above, depth + 1)
-    finally:
-        above.discard(id(value))
+            return {name: getattr(value, name, None) for name in fields}
+    except Exception as problem:  # noqa: BLE001 - code of the user's
+        return f"<{type(value).__qualname__}: {type(problem).__name__} while it was read>"
+    return simple(value)
 
 
 def _read(raw: msgspec.Raw) -> object:

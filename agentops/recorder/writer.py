@@ -152,9 +152,9 @@ class MappedJournal(Journal):
             end = start + len(framed)
             if end > self._size:
                 self._grow(end)
+            # The copy before the mark: an exception of a signal handler in between costs this record alone.
+            self._map[start:end] = framed
             self.written = end
-        # Should the process be killed just here, there is a hole, which a reader of a dead journal skips.
-        self._map[start:end] = framed
         if end > ROTATE_BYTES:
             self._full(self)
 

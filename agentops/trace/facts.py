@@ -29,11 +29,16 @@ def scope(
     return scope
 
 
-def taken(attributes: dict[str, Any], capture: Capture, new: New, trace: bytes) -> dict[str, Any]:
-    """Attributes with their large values as references to contents."""
+def taken(
+    attributes: dict[str, Any], capture: Capture, new: New, trace: bytes, captured: bool = False
+) -> dict[str, Any]:
+    """Attributes with their large values as references to contents.
+
+    `captured` says that what is encoded in them was encoded, and redacted, by us.
+    """
     taken: dict[str, Any] = {}
     for key, value in attributes.items():
-        number, small = (0, value) if type(value) is msgspec.Raw else capture.value(value, new, trace)
+        number, small = (0, value) if captured and type(value) is msgspec.Raw else capture.value(value, new, trace)
         taken[key] = reference(number) if number else small
     return taken
 

@@ -44,8 +44,8 @@ class _Runner:
             safety.counts["spans not shown to hooks"] += 1
 
     def flush(self, deadline: float | None) -> bool:
-        if self._thread is None:
-            return True
+        if self._thread is None or self._thread is threading.current_thread():
+            return True  # nothing waits, or a hook itself asks, which cannot wait for its own end
         mark = threading.Event()
         try:
             self._waiting.put(mark, timeout=None if deadline is None else max(0.0, deadline - time.monotonic()))
@@ -63,7 +63,7 @@ class _Runner:
                 for hook in recorder.hooks:
                     try:
                         hook(item)
-                    except Exception as problem:  # noqa: BLE001 - the user's function
+                    except BaseException as problem:  # noqa: BLE001 - the user's function; sys.exit() too ends it alone
                         safety.failed(f"hook {getattr(hook, '__name__', hook)!r}", problem)
 
 

@@ -123,7 +123,7 @@ class Span(OtelSpan):
     _above: Span | None = None  # these two only beside an SDK provider
     _event_times: set[int]
     _offset: int  # of the wall clock over the monotonic one, as it was when the trace began here
-    _epoch: object
+    _epoch: object = None
 
     def __init__(
         self,
@@ -339,6 +339,8 @@ class Span(OtelSpan):
 
     def _write_value(self, value: object, which: str) -> None:
         """Record a value that may change later: at once, since its contents are counted in this journal."""
+        if self._epoch is not recorder.epoch:
+            return
         try:
             journal = recorder.journal or recorder.open()
             new = New()
@@ -364,7 +366,7 @@ class Span(OtelSpan):
             attributes: facts about it; any values.
             timestamp: in ns since 1970; now if None.
         """
-        if self._ended or not self._started:
+        if self._ended or not self._started or self._epoch is not recorder.epoch:
             return
         try:
             if self._changed:
@@ -393,6 +395,8 @@ class Span(OtelSpan):
             self._write_update()
 
     def _write_update(self) -> None:
+        if self._epoch is not recorder.epoch:
+            return  # begun by the process that this one was forked from, and that one has the word
         try:
             self._changed = False
             journal = recorder.journal or recorder.open()
@@ -417,7 +421,7 @@ class Span(OtelSpan):
         attributes = self._attributes
         if attributes is None:
             return None
-        return taken(attributes, capture, new, self._trace) if self._large else attributes
+        return taken(attributes, capture, new, self._trace, captured=True) if self._large else attributes
 
     def update_name(self, name: str) -> None:
         """Rename the span."""
@@ -541,7 +545,7 @@ class Span(OtelSpan):
         if number == 0 and type(value) is not msgspec.Raw:  # that one is captured
             number, value = capture.value(value, new, self._trace)
         if attributes is not None and self._large:
-            attributes = taken(attributes, capture, new, self._trace)
+            attributes = taken(attributes, capture, new, self._trace, captured=True)
         links = [
             (
                 link.context.trace_id.to_bytes(16, "big"),

@@ -1,0 +1,171 @@
+"""A fork inside a span: two processes go on, each in a journal of its own, and neither speaks for the other."""
+
+from __future__ import annotations
+
+import os
+import signal
+from pathlib import Path
+from typing import Any
+
+
+def by_name(records: list[dict[str, Any]]) -> dict[str, dict[str, Any]]:
+    found = {record["name"]: record for record in records}
+    assert len(found) == len(records), "a span is there twice"
+    return found
+
+
+def test_a_child_does_not_take_back_what_its_parent_said_since(program: Any, read: Any, tmp_path: Path) -> None:
+    done = program(
+        """
+        import os
+        from agentops import span
+        with span("parent") as parent:
+            parent.set_attribute("step", 1)
+            parent.output = "so far"
+            child = os.fork()
+            if child == 0:
+                with span("child"): pass
+                os._exit(0)
+            os.waitpid(child, 0)
+            parent.set_attribute("step", 2)
+            parent.output = "in the end"
+        """
+    )
+    assert done.returncode == 0, done.stderr
+    parent = by_name(read(tmp_path / "traces.db"))["parent"]
+    assert (parent["attributes"], parent["output"]) == ({"step": 2}, "in the end")
+
+
+def test_what_a_child_sets_on_its_parents_span_is_not_its_parents_word(program: Any, read: Any, tmp_path: Path) -> None:
+    done = program(
+        """
+        import os
+        from agentops import span
+        with span("parent") as parent:
+            parent.output = ["the parent's"] * 50
+            child = os.fork()
+            if child == 0:
+                parent.output = ["the child's"] * 50
+                parent.set_attribute("who", "child")
+                parent.end()
+                os._exit(0)
+            os.waitpid(child, 0)
+        """
+    )
+    assert done.returncode == 0, done.stderr
+    parent = by_name(read(tmp_path / "traces.db"))["parent"]
+    assert (parent["output"], parent["status"]) == (["the parent's"] * 50, "ok")
+
+
+def test_a_child_with_threads_around_it_records_and_ends(program: Any, read: Any, tmp_path: Path) -> None:
+    done = program(
+        """
+        import os, threading
+        import agentops
+        from agentops import span
+        stop = threading.Event()
+        def work():
+            while not stop.is_set():
+                with span("busy", input="x" * 300) as s:
+                    s.output = {"n": 1}
+        threads = [threading.Thread(target=work) for _ in range(3)]
+        for thread in threads: thread.start()
+        children = []
+        with span("parent", kind="agent"):
+            for n in range(20):
+                child = os.fork()
+                if child == 0:
+                    with span(f"child {n}", input=["y" * 300]):
+                        pass
+                    agentops.flush()
+                    os._exit(0)
+                children.append(child)
+            codes = [os.waitpid(child, 0)[1] for child in children]
+        stop.set()
+        for thread in threads: thread.join()
+        assert codes == [0] * 20, codes
+        """
+    )
+    assert done.returncode == 0, done.stderr
+    records = [record for record in read(tmp_path / "traces.db") if record["name"] != "busy"]
+    found = by_name(records)
+    assert len(found) == 21
+    parent = found.pop("parent")
+    assert {record["parent_span_id"] for record in found.values()} == {parent["span_id"]}
+    assert {record["status"] for record in [parent, *found.values()]} == {"ok"}
+    assert {tuple(record["input"]) for record in found.values()} == {("y" * 300,)}
+
+
+def test_workers_of_multiprocessing_record_into_the_same_trace(program: Any, read: Any, tmp_path: Path) -> None:
+    done = program(
+        """
+        import multiprocessing
+        from agentops import span
+        @span("square", kind="tool")
+        def square(n): return n * n
+        if __name__ == "__main__":
+            with span("run", kind="agent"):
+                with multiprocessing.get_context("fork").Pool(2) as pool:
+                    assert pool.map(square, range(10)) == [n * n for n in range(10)]
+                    pool.close()
+                    pool.join()
+        """
+    )
+    assert done.returncode == 0, done.stderr
+    records = read(tmp_path / "traces.db")
+    squares = [record for record in records if record["name"] == "square"]
+    (run,) = (record for record in records if record["name"] == "run")
+    assert sorted((record["input"]["n"], record["output"]) for record in squares) == [(n, n * n) for n in range(10)]
+    assert {record["parent_span_id"] for record in squares} == {run["span_id"]}
+    assert {record["status"] for record in records} == {"ok"}
+
+
+def test_a_fork_beside_the_applications_provider_keeps_the_tree(program: Any, read: Any, tmp_path: Path) -> None:
+    done = program(
+        """
+        import os
+        from agentops import span
+        from opentelemetry import trace
+        from opentelemetry.sdk.trace import TracerProvider
+        trace.set_tracer_provider(TracerProvider())
+        with span("parent"):
+            child = os.fork()
+            if child == 0:
+                with span("child"): pass
+                os._exit(0)
+            os.waitpid(child, 0)
+        """
+    )
+    assert done.returncode == 0, done.stderr
+    found = by_name(read(tmp_path / "traces.db"))
+    assert found["child"]["parent_span_id"] == found["parent"]["span_id"]
+    assert {record["status"] for record in found.values()} == {"ok"}
+
+
+def test_a_grandchild_that_lives_on_does_not_keep_the_dead_running(tmp_path: Path, program: Any, read: Any) -> None:
+    done = program(
+        """
+        import os, signal, sys
+        from agentops import span
+        with span("parent"):
+            child = os.fork()
+            if child == 0:
+                with span("child"):
+                    grandchild = os.fork()
+                    if grandchild == 0:
+                        os.close(1); os.close(2)
+                        signal.pause()
+                    print(grandchild, flush=True)
+                    os.kill(os.getpid(), signal.SIGKILL)
+            os.waitpid(child, 0)
+            os.kill(os.getpid(), signal.SIGKILL)
+        """
+    )
+    try:
+        found = by_name(read(tmp_path / "traces.db"))
+        assert {name: record["status"] for name, record in found.items()} == {
+            "parent": "interrupted",
+            "child": "interrupted",
+        }
+    finally:
+        os.kill(int(done.stdout), signal.SIGKILL)
