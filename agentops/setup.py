@@ -43,6 +43,10 @@ def init(
 
         # Assigned, not set: OpenTelemetry lets a provider be set once, and that is the application's.
         otel_trace._TRACER_PROVIDER = own_provider()
+    if otel:
+        from agentops.trace.span import look_at_provider
+
+        look_at_provider()  # one that the application has set already is joined now, not at our first span
 
 
 def flush(timeout: float | None = None) -> bool:

@@ -9,7 +9,7 @@ from collections.abc import Iterator
 
 import msgspec
 
-from agentops.journal.format import FRAME, FRAME_BYTES_MAX, MAGIC, Record, checksum, decode_record
+from agentops.journal.format import FRAME, FRAME_BYTES_MAX, MAGIC, Record, checksum, decode_record, decode_value
 
 __all__ = ["end_of", "read", "writer_is_alive"]
 
@@ -17,6 +17,7 @@ _CHUNK_BYTES = 1 << 20
 _SMALL_BYTES = 64 << 10
 #: No process leaves more than this between two records; a journal of garbage is not searched for ever.
 _GARBAGE_BYTES_MAX = 4 << 20
+_UNREADABLE = (msgspec.MsgspecError, ValueError, TypeError, RecursionError, OverflowError)
 _NOT_ZERO = re.compile(rb"[^\0]")
 
 
@@ -96,8 +97,27 @@ def _decoded(payload: bytes) -> Record | None:
     try:
         record: Record = decode_record(payload)
         return record
-    except (msgspec.MsgspecError, ValueError, RecursionError, UnicodeError, OverflowError):
+    except _UNREADABLE:
+        pass
+    try:  # a part of it may be what cannot be read, such as a mapping with mappings for keys
+        parts = msgspec.msgpack.decode(payload, type=list[msgspec.Raw])
+        record = decode_record(msgspec.msgpack.encode([_readable(part) for part in parts]))
+        return record
+    except _UNREADABLE:
         return None
+
+
+def _readable(part: msgspec.Raw) -> object:
+    try:
+        decode_value(part)
+        return part
+    except _UNREADABLE:
+        pass
+    try:
+        items = msgspec.msgpack.decode(part, type=dict[str, msgspec.Raw])
+        return {key: _readable(item) for key, item in items.items()}
+    except _UNREADABLE:
+        return "<cannot be read back>"
 
 
 def _next_record(descriptor: int, offset: int) -> int | None:

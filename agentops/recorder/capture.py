@@ -50,6 +50,7 @@ class New:
 _SEED = int.from_bytes(os.urandom(8), "little")  # nobody can prepare two texts that we take for one
 _digest = xxhash.xxh3_128_digest
 _encode = msgspec.msgpack.Encoder(enc_hook=simple).encode
+_KEYS = frozenset((str, int, float, bool, bytes, type(None)))
 _OURS = (msgspec.Raw, msgspec.msgpack.Ext)
 
 
@@ -150,6 +151,8 @@ class Capture:
             value = self.scrub(value)
         elif kind is not dict and kind is not list:
             value = self._builtin(value)
+        if type(value) is dict and not _KEYS.issuperset(map(type, value)):
+            value = self.scrub(value)  # the encoder takes such keys, and nothing can read them
         given, value = value, value if self._redact is None else self.scrub(value)
         data = self._try(value)
         if data is None and self._redact is None:

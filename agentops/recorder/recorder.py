@@ -16,7 +16,7 @@ from opentelemetry import context as otel_context
 
 from agentops import safety
 from agentops.errors import AgentopsError
-from agentops.recorder.capture import Capture
+from agentops.recorder.capture import Capture, New
 from agentops.recorder.plain import Redactor
 from agentops.recorder.writer import Journal, Place, open_journal
 from agentops.settings import resolve
@@ -50,13 +50,31 @@ class suppressed:
         otel_context.detach(self._token)
 
 
+class _Nothing(dict[bytes, int]):
+    """A dict that stays empty."""
+
+    def __setitem__(self, key: bytes, value: int) -> None: ...
+
+
+class _Forgetful(Capture):
+    """Captures for nobody, and keeps nothing."""
+
+    __slots__ = ()
+
+    def __init__(self) -> None:
+        super().__init__(None, safety.failed)
+        self.seen = _Nothing()
+
+    def remember(self, new: New, trace: bytes) -> None: ...
+
+
 class Nowhere:
     """Stands in for a journal while there is none: recording is off, or no journal can be made."""
 
     written = 0
 
     def __init__(self, lost: str | None, until: float) -> None:
-        self.capture = Capture(None, safety.failed)
+        self.capture = _Forgetful()
         self.until = until
         self._lost = lost
 
@@ -143,7 +161,7 @@ class Recorder:
         values = resolve(self.given)
         if not values["enabled"].value:
             return Nowhere(None, float("inf"))
-        store = find_store(self._given_store())
+        store = self.store or find_store(self._given_store())  # found once: the working directory may change
         prepare(store)
         if self._place is None:
             self._place = Place(journal_folder(store), self.process, self.redact, self._full)
@@ -303,7 +321,6 @@ class Recorder:
             self.journal.abandon()
         self._left_behind = self._ingester  # closing an inherited SQLite connection would hurt the parent
         self.journal = None
-        self.store = None
         safety.reset_after_fork()
         self._begin()
         if self.hook_runner is not None:

@@ -21,6 +21,8 @@ def decorate(description: Span, function: F) -> F:
     Raises:
         TypeError: `function` is not callable.
     """
+    if isinstance(function, (staticmethod, classmethod)):
+        return cast(F, type(function)(decorate(description, function.__func__)))
     if not callable(function):
         raise TypeError(f"@span(...) decorates functions, not {type(function).__name__}")
     arguments = _arguments(function)
@@ -69,7 +71,7 @@ def _arguments(function: Callable[..., Any]) -> Callable[[tuple[Any, ...], dict[
             return {"args": list(args), **kwargs}
         if first in ("self", "cls"):
             values.pop(first, None)
-        if spread in values:
+        if spread in values and not values[spread].keys() & values.keys():  # one name may be both
             values.update(values.pop(spread))
         return dict(values) or None
 

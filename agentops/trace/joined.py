@@ -63,8 +63,9 @@ class Processor(SpanProcessor):
                 _write_foreign_end(span)
                 return
             for event in span.events:
-                if event.timestamp not in ours._event_times and event.name != "exception":
+                if event.timestamp not in ours._event_times:
                     _write_event(ours._trace, ours._id, event)
+            _what_others_did(ours, span)
             ours._write_end(span.end_time or _wall(), {**_plain(span.attributes), **(ours._attributes or {})})
         except Exception as problem:  # noqa: BLE001
             failed("recording another library's span", problem)
@@ -108,6 +109,7 @@ class Joined:
             kind=SpanKind.CLIENT if span.kind in _CLIENT_KINDS else SpanKind.INTERNAL,
             attributes=_outside(span),
             links=span._links,
+            start_time=_clock() + span._above._offset if span._above is not None else None,
         )
         if not span._started:  # dropped by the sampler, or nobody called our processor
             made = sdk.get_span_context()
@@ -126,7 +128,7 @@ class Joined:
 
     def set_attribute(self, span: Span, key: str, value: Any) -> None:
         """Hand an attribute of ours to the SDK's span, if it is one that OpenTelemetry takes."""
-        if span._sdk is not None and span._sdk.is_recording() and isinstance(value, (str, int, float, bool)):
+        if span._sdk is not None and span._sdk.is_recording() and _is_otels(value):
             span._sdk.set_attribute(key, value)
 
     def add_event(self, span: Span, name: str, attributes: Mapping[str, Any] | None, time_ns: int) -> None:
@@ -140,7 +142,9 @@ class Joined:
         """The application's exporter sees the exception as the SDK would have recorded it."""
         if span._sdk is not None and span._sdk.is_recording():
             if isinstance(exception, Exception):
-                span._sdk.record_exception(exception)
+                now = span._now()
+                span._event_times.add(now)
+                span._sdk.record_exception(exception, timestamp=now)
             kind, message, _ = described(exception)
             span._sdk.set_status(StatusCode.ERROR, f"{kind}: {message}")
 
@@ -188,8 +192,30 @@ def _outside(span: Span) -> dict[str, Any]:
         facts[conventions.OI_SESSION] = facts[conventions.CONVERSATION_ID] = scope["session"]
     if "user" in scope:
         facts[conventions.OI_USER] = scope["user"]
-    simple = {k: v for k, v in (span._attributes or {}).items() if isinstance(v, (str, int, float, bool))}
+    simple = {key: value for key, value in span.attributes.items() if _is_otels(value)}
     return {**facts, **simple}
+
+
+def _is_otels(value: Any) -> bool:
+    """Whether OpenTelemetry takes such a value: a scalar, or a list of scalars."""
+    if isinstance(value, (list, tuple)):
+        return all(isinstance(item, (str, int, float, bool)) for item in value)
+    return isinstance(value, (str, int, float, bool))
+
+
+def _what_others_did(ours: Span, span: ReadableSpan) -> None:
+    """The current span is the SDK's: somebody may have renamed it, failed it, or linked it."""
+    if span.name != ours.name:
+        ours.name = span.name
+        ours._renamed = ours._rich = True
+    if span.status.status_code is StatusCode.ERROR and ours._error is None:
+        ours._status, ours._rich = ERROR, True
+        ours._error = ("", span.status.description or "", "")
+    known = {(link.context.trace_id, link.context.span_id) for link in ours._links or ()}
+    more = [link for link in span.links if (link.context.trace_id, link.context.span_id) not in known]
+    if more:
+        ours._links = [*(ours._links or ()), *more]
+        ours._rich = True
 
 
 def _plain(attributes: Mapping[str, AttributeValue] | None) -> dict[str, Any]:

@@ -54,6 +54,8 @@ def score(
         about = span or trace
         assert about is not None
         trace_id = about._trace
+        if not trace_id:
+            raise UsageError("score() about a span that has not begun: it has no id yet")
     span_id = span._id if span is not None else 0
     try:
         journal = recorder.journal or recorder.open()

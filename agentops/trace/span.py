@@ -28,7 +28,7 @@ from opentelemetry.trace.propagation import _SPAN_KEY
 
 from agentops.conventions import DEFAULT_KIND, KIND_NUMBER, KINDS, Kind
 from agentops.errors import UsageError
-from agentops.journal.format import ABSENT, END, ERROR, EVENT, OK, START, UPDATE
+from agentops.journal.format import ABSENT, END, ERROR, EVENT, OK, START, UPDATE, decode_value
 from agentops.recorder.capture import _SEED, INLINE_BYTES, Capture, New
 from agentops.recorder.recorder import recorder
 from agentops.safety import failed
@@ -57,6 +57,7 @@ _put = dict.__setitem__  # Context is a dict that refuses to be changed; ours is
 _wall, _clock = time.time_ns, time.monotonic_ns
 _digest = xxhash.xxh3_128_digest
 _encode_text = msgspec.msgpack.Encoder().encode
+TIME_NS_MAX = 2**63 - 1
 _SAMPLED = TraceFlags(TraceFlags.SAMPLED)
 
 
@@ -65,6 +66,12 @@ class _Provider:
 
     seen: object = None
     joined: Joined | None = None
+
+
+def look_at_provider() -> None:
+    """Join the tracer provider that is in force now, if it is new."""
+    if otel_trace._TRACER_PROVIDER is not _Provider.seen:
+        _look_at(otel_trace._TRACER_PROVIDER)
 
 
 def _look_at(provider: object) -> None:
@@ -156,6 +163,8 @@ class Span(OtelSpan):
     def __enter__(self) -> Self:
         if otel_trace._TRACER_PROVIDER is not _Provider.seen:
             _look_at(otel_trace._TRACER_PROVIDER)
+        if self._started:
+            self._begin_again()
         try:
             context = _current()
             if _Provider.joined is not None:
@@ -183,6 +192,14 @@ class Span(OtelSpan):
         except Exception as problem:  # noqa: BLE001
             failed("starting a span", problem)
         return self
+
+    def _begin_again(self) -> None:
+        """A span that has ended is entered again: a new one of the same description."""
+        if not self._ended:
+            raise UsageError(f"the span {self.name!r} is open: make another, or decorate a function with it")
+        kept = {key: value for key, value in vars(self).items() if key in _DESCRIPTION}
+        vars(self).clear()
+        vars(self).update(kept)
 
     def _adopt(self, context: Context, current: object) -> int:
         """The parent's id where the current span is not a light one of ours; 0 for a new trace."""
@@ -289,6 +306,7 @@ class Span(OtelSpan):
         if type(key) is not str:
             key = text(key)
         kind = type(value)
+        given = value
         if kind is str:
             if len(value) >= INLINE_BYTES:
                 self._large = self._rich = True
@@ -301,7 +319,7 @@ class Span(OtelSpan):
             attributes[key] = value
         self._changed = True
         if self._sdk is not None:
-            _joined().set_attribute(self, key, value)
+            _joined().set_attribute(self, key, given)
 
     def set_attributes(self, attributes: Mapping[str, Any]) -> None:
         """Set several attributes."""
@@ -335,7 +353,11 @@ class Span(OtelSpan):
             self._output_reference = 0
             self._changed = self._rich = True
             return
-        self._write_value(value, "output")
+        if self._started:
+            self._write_value(value, "output")
+        else:  # there is no record yet that it could follow
+            self._output_value, self._output_reference = _fixed(value), 0
+            self._changed = self._rich = True
 
     def _write_value(self, value: object, which: str) -> None:
         """Record a value that may change later: at once, since its contents are counted in this journal."""
@@ -374,7 +396,7 @@ class Span(OtelSpan):
             journal = recorder.journal or recorder.open()
             new = New()
             facts = taken(texts(attributes), journal.capture, new, self._trace) if attributes else None
-            when = int(timestamp or self._now())
+            when = min(int(timestamp or self._now()), TIME_NS_MAX)
             self._append(journal, (EVENT, self._id, self._trace, when, text(name), facts, new.contents), new)
             if self._sdk is not None:
                 _joined().add_event(self, str(name), attributes, when)
@@ -507,7 +529,7 @@ class Span(OtelSpan):
             return
         self._ended = True
         if end_time is not None:
-            end_time = int(end_time)
+            end_time = min(int(end_time), TIME_NS_MAX)
         if not self._started or self._epoch is not recorder.epoch:
             return  # never begun, or begun by the process that this one was forked from
         try:
@@ -591,7 +613,10 @@ class Span(OtelSpan):
     @property
     def attributes(self) -> dict[str, Any]:
         """What was set so far."""
-        return dict(self._attributes or {})
+        return {
+            key: decode_value(value) if type(value) is msgspec.Raw else value
+            for key, value in (self._attributes or {}).items()
+        }
 
     def get_span_context(self) -> SpanContext:
         """OpenTelemetry's ids of this span."""
@@ -636,6 +661,10 @@ class Span(OtelSpan):
         if self._links is not None:
             new._links = self._links
         return new
+
+
+#: What a span is made with; the rest comes with its start.
+_DESCRIPTION = ("name", "_kind", "_input", "_scope", "_attributes", "_large", "_links")
 
 
 def current_span() -> Span | None:
