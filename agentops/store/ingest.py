@@ -24,10 +24,10 @@ from agentops.store.schema import connect, translate
 
 __all__ = ["Ingester"]
 
-BATCH_RECORDS = 2_000
+#: A transaction's worth: what it holds in memory counts as the watched program's.
+BATCH_RECORDS = 1_000
 BATCH_BYTES = 4 << 20
-#: In a busy program: small steps, and a rest after one during which the program recorded something.
-POLITE_RECORDS = 2_000
+#: In a busy program: a rest after a transaction during which the program recorded something.
 POLITE_REST_S = 0.004
 
 
@@ -127,10 +127,9 @@ class Ingester:
                 return False
             if alive and name not in ends:
                 ends[name] = end_of(descriptor, position)
-            limit = POLITE_RECORDS if written else BATCH_RECORDS
             records: list[tuple[int, Record]] = []
             start = position
-            for end, record in itertools.islice(read(descriptor, position, dead=not alive), limit):
+            for end, record in itertools.islice(read(descriptor, position, dead=not alive), BATCH_RECORDS):
                 position = end
                 if isinstance(record, Rotated):
                     rotated = True

@@ -11,8 +11,7 @@ from agentops.store.plain_text import indexable
 
 __all__ = ["index_words", "pack_and_index", "reclaim"]
 
-_ROWS = 2_000
-_ROWS_POLITE = 1_000
+_ROWS = 1_000
 #: Contents stay as they came until there are this many bytes of them.
 _WAITING_BYTES = 4 * BLOCK_BYTES
 _REMAINDER_BYTES = 16 << 10
@@ -41,7 +40,7 @@ def pack_and_index(
         if waiting < _WAITING_BYTES:
             return True
     for step in (_index_some, _pack_some):
-        while step(connection, everything, _ROWS_POLITE if written else _ROWS):
+        while step(connection, everything, _ROWS):
             if deadline is not None and time.monotonic() > deadline:
                 return False
             if written:
