@@ -17,6 +17,7 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "ls": ("ls", "list traces, newest first"),
     "show": ("show", "show one trace as a tree"),
     "search": ("search", "find a text in what was recorded"),
+    "stats": ("stats", "count calls, tokens, cost and durations"),
     "export": ("export", "write traces out, one span a line"),
     "doctor": ("doctor", "check the store and say what to do"),
     "config": ("config", "show each setting and where it came from"),

@@ -134,6 +134,26 @@ class Hit(Span):
     snippet: str
 
 
+class StatsRow(_Model):
+    """Calls of one model, name or day (local time); `key` is null where it is not known, and in the total.
+
+    `kind` is there by name; `runs` are the traces in which the calls stand; `cost_usd` is what those cost whose price
+    is known, and `unpriced` how many model calls have none; p50 and p95 (ns) are nearest-rank, of ended spans.
+    """
+
+    key: str | None
+    kind: Kind | None
+    calls: int
+    errors: int
+    runs: int
+    input_tokens: int
+    output_tokens: int
+    cost_usd: float | None
+    unpriced: int
+    p50_ns: int | None
+    p95_ns: int | None
+
+
 class Setting(_Model):
     name: str
     value: Any
@@ -171,6 +191,14 @@ class Search(_Output):
     more: bool
 
 
+class Stats(_Output):
+    """`agentops stats --json`."""
+
+    by: Literal["model", "name", "day"]
+    rows: list[StatsRow]
+    total: StatsRow
+
+
 class Config(_Output):
     """`agentops config --json`."""
 
@@ -206,6 +234,7 @@ SCHEMAS: dict[str, type[BaseModel]] = {
     "ls": Ls,
     "show": Show,
     "search": Search,
+    "stats": Stats,
     "export": ExportLine,
     "config": Config,
     "doctor": Doctor,

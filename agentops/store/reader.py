@@ -18,6 +18,7 @@ from agentops.store.schema import connect, signed, translate
 if TYPE_CHECKING:
     from agentops.store.contents import Contents
     from agentops.store.plain_text import Phrase
+    from agentops.store.stats import By, Stats
 
 __all__ = ["Reader"]
 
@@ -30,6 +31,9 @@ _SPAN = (
     "cost_usd, error"
 )
 _SPANS = "spans JOIN names ON names.id = spans.name LEFT JOIN names AS models ON models.id = spans.model"
+
+#: Keys that are the trace's in a list of spans too.
+_OF_TRACE = ("session", "user", "tag", "trace", "score")
 
 
 class Reader:
@@ -213,7 +217,7 @@ class Reader:
         from agentops.store.details import Texts
 
         found: list[tuple[TraceRow, SpanRow]] = []
-        of_trace = Filter(tuple(t for t in filter.terms if t.key in ("session", "user", "tag", "trace", "score")))
+        of_trace = Filter(tuple(t for t in filter.terms if t.key in _OF_TRACE))
         candidates = Filter((*of_trace.terms, *(t for t in filter.terms if t.key == "text" and not t.negated)))
         where, parameters = _span_conditions(filter)
         texts = [term for term in filter.terms if term.key == "text"]
@@ -247,7 +251,35 @@ class Reader:
                     return hits
         return hits
 
+    def stats(self, filter: Filter | None = None, by: By = "model") -> Stats:
+        """Calls, errors, tokens, cost and durations of the spans that `filter` selects; all keys are the span's.
+
+        Args:
+            filter: as for `find_spans`; None selects all.
+            by: what is counted together, see `agentops.store.stats`.
+        """
+        from agentops.store.stats import stats
+
+        try:
+            return stats(self._connection, by, *self._of_spans(filter or Filter()))
+        except sqlite3.Error as problem:
+            raise translate(problem, self.path) from problem
+
     # -- how filters become SQL ----------------------------------------------------------------------
+
+    def _of_spans(self, filter: Filter) -> tuple[str, list[Any]]:
+        """The condition on the table of spans that holds for what `find_spans` finds."""
+        if any(term.key == "text" for term in filter.terms):  # SQL alone cannot tell
+            self._connection.execute("DROP TABLE IF EXISTS temp.found")
+            self._connection.execute("CREATE TEMP TABLE found (trace, span_id, PRIMARY KEY (trace, span_id))")
+            keys = [(trace.no, span.span_id) for trace, span in self.find_spans(filter, None)]
+            self._connection.executemany("INSERT INTO temp.found VALUES (?, ?)", keys)
+            return "(trace, span_id) IN (SELECT trace, span_id FROM temp.found)", []
+        where, parameters = _span_conditions(filter)
+        of_trace, values = self._conditions(Filter(tuple(term for term in filter.terms if term.key in _OF_TRACE)))
+        if of_trace:
+            where = f"trace IN (SELECT no FROM traces WHERE {' AND '.join(of_trace)}) AND {where}"
+        return where, values + parameters
 
     def _conditions(self, filter: Filter) -> tuple[list[str], list[Any]]:
         where: list[str] = []
