@@ -16,6 +16,7 @@ __all__ = ["COMMANDS", "main"]
 COMMANDS: dict[str, tuple[str, str]] = {
     "ls": ("ls", "list traces, newest first"),
     "show": ("show", "show one trace as a tree"),
+    "tail": ("tail", "follow spans as they begin and end"),
     "search": ("search", "find a text in what was recorded"),
     "stats": ("stats", "count calls, tokens, cost and durations"),
     "export": ("export", "write traces out, one span a line"),

@@ -134,6 +134,15 @@ class Hit(Span):
     snippet: str
 
 
+class Tail(Span):
+    """A line of `agentops tail --json`: a span begins (`start`), ends (`end`) or was cut off (`interrupted`)."""
+
+    version: Literal[1]
+    event: Literal["start", "end", "interrupted"]
+    parent_span_id: str | None
+    depth: int
+
+
 class StatsRow(_Model):
     """Calls of one model, name or day (local time); `key` is null where it is not known, and in the total.
 
@@ -233,6 +242,7 @@ class Error(_Output):
 SCHEMAS: dict[str, type[BaseModel]] = {
     "ls": Ls,
     "show": Show,
+    "tail": Tail,
     "search": Search,
     "stats": Stats,
     "export": ExportLine,

@@ -12,7 +12,7 @@ from agentops.errors import NotFound, StoreError, UsageError
 from agentops.journal.names import journals
 from agentops.store.filters import Filter, Term
 from agentops.store.location import find_store, journal_folder
-from agentops.store.rows import STATUS, Hit, ScoreRow, SpanDetail, SpanRow, TraceRow
+from agentops.store.rows import STATUS, Changes, Hit, ScoreRow, SpanDetail, SpanRow, TraceRow
 from agentops.store.schema import connect, signed, translate
 
 if TYPE_CHECKING:
@@ -32,6 +32,8 @@ _SPAN = (
 )
 _SPANS = "spans JOIN names ON names.id = spans.name LEFT JOIN names AS models ON models.id = spans.model"
 
+#: How many of the latest traces a first look at changes has.
+_LATEST = 50
 #: Keys that are the trace's in a list of spans too.
 _OF_TRACE = ("session", "user", "tag", "trace", "score")
 
@@ -264,6 +266,40 @@ class Reader:
             return stats(self._connection, by, *self._of_spans(filter or Filter()))
         except sqlite3.Error as problem:
             raise translate(problem, self.path) from problem
+
+    def changes(self, since: Changes | None = None) -> Changes:
+        """What came into the store since an earlier look; call `refresh` before, to bring in what waits.
+
+        Nothing is left out and nothing is there twice, whoever brought it in: each batch of ingest notes the texts
+        of the spans it wrote under a new number, per trace, and takes what ended or was cut off from the open ones.
+
+        Args:
+            since: what the look before gave; None for the first, which has the traces that run and the latest ones.
+        """
+        ((version,),) = self._rows("PRAGMA data_version")
+        if since is not None and version == since.version:
+            return since._replace(traces=())
+        self._rows("BEGIN")
+        try:
+            ((mark, last),) = self._rows(
+                "SELECT (SELECT value FROM meta WHERE name = 'content'), (SELECT ifnull(max(no), 0) FROM traces)"
+            )
+            opened = frozenset(self._rows("SELECT DISTINCT trace, span_id FROM open_spans"))
+            if since is None:
+                touched = {trace for trace, _ in opened}
+                latest = self._rows(f"SELECT no FROM traces ORDER BY start_ns DESC LIMIT {_LATEST}")
+            else:
+                touched = {trace for trace, _ in since.open - opened}
+                latest = self._rows("SELECT DISTINCT trace FROM uses WHERE content > ?", (since.mark,))
+            touched.update(trace for (trace,) in latest)
+            traces = [
+                _trace(row)
+                for no in sorted(touched)
+                for row in self._rows(f"SELECT {_TRACE} FROM traces WHERE no = ?", (no,))
+            ]
+            return Changes(mark, last, version, opened, tuple((trace, self.spans(trace)) for trace in traces))
+        finally:
+            self._rows("COMMIT")
 
     # -- how filters become SQL ----------------------------------------------------------------------
 

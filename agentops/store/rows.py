@@ -6,7 +6,7 @@ from typing import Any, NamedTuple
 
 from agentops.conventions import KINDS
 
-__all__ = ["Event", "Hit", "Link", "ScoreRow", "SpanDetail", "SpanRow", "TraceRow"]
+__all__ = ["Changes", "Event", "Hit", "Link", "ScoreRow", "SpanDetail", "SpanRow", "TraceRow"]
 
 STATUS = ("running", "ok", "error", "interrupted")
 
@@ -143,3 +143,18 @@ class Hit(NamedTuple):
     span: SpanRow
     where: str
     snippet: str
+
+
+class Changes(NamedTuple):
+    """What came into the store between two looks at it, all as it was at one moment.
+
+    mark, last, version, open: how far the store was then; the next look begins there. `last` is the highest number
+    of a trace, `open` holds the spans that ran (number of the trace, id).
+    traces: those that something came into, each with all of its spans in the order of starting.
+    """
+
+    mark: int = 0
+    last: int = 0
+    version: int = -1
+    open: frozenset[tuple[int, int]] = frozenset()
+    traces: tuple[tuple[TraceRow, list[SpanRow]], ...] = ()

@@ -271,3 +271,33 @@ def test_every_line_of_an_export_is_one_line_of_json(shop: Path) -> None:
         exported = list(lines(reader, reader.iter_traces(parse("user:ada"))))
     assert [json.loads(line)["name"] for line in exported] == ["refund ticket", "ask model", "pay"]
     assert not any("\n" in line for line in exported)
+
+
+# -- what came in ------------------------------------------------------------------------------------
+
+
+def test_changes_has_the_spans_that_came_in_and_nothing_twice(record: Record) -> None:
+    store = record("with span('old'): pass")
+    with Reader(str(store)) as reading:
+        first = reading.changes()
+        assert [trace.name for trace, _ in first.traces] == ["old"]
+        assert reading.changes(first).traces == ()
+        record("with span('new'):\n  with span('inner'): pass")
+        second = reading.changes(first)
+        assert [(trace.name, [span.name for span in spans]) for trace, spans in second.traces] == [
+            ("new", ["new", "inner"])
+        ]
+        assert reading.changes(second).traces == ()
+
+
+def test_changes_has_what_is_open_and_says_when_it_is_cut_off(record: Record) -> None:
+    store = record("import os\nspan('open').__enter__()\nos._exit(0)")
+    reading = Reader(str(store))
+    with reading:
+        first = reading.changes()
+        assert [span.status for _, spans in first.traces for span in spans] == ["interrupted"]
+        assert not first.open
+        record("with span('old'): pass\nagentops.shutdown()\nspan('again').__enter__()\nimport os\nos._exit(0)")
+        reading.refresh()
+        found = {trace.name: spans[0].status for trace, spans in reading.changes(first).traces}
+        assert found == {"old": "ok", "again": "interrupted"}
