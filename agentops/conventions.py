@@ -64,6 +64,7 @@ OI_METADATA: Final = "metadata"
 OI_MODEL: Final = "llm.model_name"
 OI_INPUT_TOKENS: Final = "llm.token_count.prompt"
 OI_OUTPUT_TOKENS: Final = "llm.token_count.completion"
+OI_COST: Final = "llm.cost.total"  # US dollars; OpenTelemetry has no name for it
 
 #: Values of gen_ai.operation.name; the last four kinds have none in the conventions and use our own word.
 OPERATION: Final[dict[str, str]] = {
@@ -133,6 +134,14 @@ def kind_of(attributes: dict[str, object]) -> Kind:
     """
     kind = _KIND_OF_OPENINFERENCE.get(str(attributes.get(OI_KIND, "")).upper())
     return kind or _KIND_OF_OPERATION.get(str(attributes.get(OPERATION_NAME, "")), DEFAULT_KIND)
+
+
+def cost_usd(attributes: dict[str, object]) -> float | None:
+    """What a call cost in US dollars, where somebody said it; None for what is no amount."""
+    value = attributes.get(OI_COST)
+    if isinstance(value, bool) or not isinstance(value, (int, float)):
+        return None
+    return float(value) if 0 <= value < 1e18 else None
 
 
 def token_count(attributes: dict[str, object], *keys: str) -> int | None:

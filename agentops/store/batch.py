@@ -171,7 +171,7 @@ class Batch:
             RUNNING if span.end_ns is None else span.status, sql_time(span.start_ns or 0), sql_time(span.end_ns),
             self._arrivals.id(span.input) or None if span.input > 0 else None,
             self._arrivals.id(span.output) or None if span.output > 0 else None,
-            self._name(model) if isinstance(model, str) else None, input_tokens, output_tokens, None, error,
+            self._name(model) if isinstance(model, str) else None, input_tokens, output_tokens, span.cost_usd, error,
             encode(body) if body else None,
         )  # fmt: skip
 
@@ -237,6 +237,8 @@ class Batch:
             )
         if begins:
             parent, start = new[2], new[6]
+            if end is None:  # begun once more by another process, which has the word now
+                self._sql("INSERT OR IGNORE INTO open_spans VALUES (?, ?, ?)", (self._process, trace, key))
         if begins or "scope" in (span.scope or {}):
             kind = new[4]
         self._sql(
@@ -246,7 +248,8 @@ class Batch:
             (
                 parent, self._name(span.name) if span.name else name, kind, status, start, end, given, output,
                 new[10] or model, tokens_in if new[11] is None else new[11], tokens_out if new[12] is None else new[12],
-                cost, error if new[14] is None else new[14], encode(body) if body else None, trace, key,
+                cost if new[13] is None else new[13], error if new[14] is None else new[14],
+                encode(body) if body else None, trace, key,
             ),
         )  # fmt: skip
         total = self._traces.touch(trace)

@@ -18,10 +18,10 @@ _COUNTED = (_LLM, KIND_NUMBER["embedding"])
 
 #: Of a trace that was there, everything is counted anew: it depends on nothing but its spans.
 _COUNTS = (
-    "UPDATE traces SET (spans, errors, open, llm_calls, input_tokens, output_tokens) = (SELECT count(*), "
+    "UPDATE traces SET (spans, errors, open, llm_calls, input_tokens, output_tokens, cost_usd) = (SELECT count(*), "
     f"ifnull(sum(status = {ERROR}), 0), ifnull(sum(status = {RUNNING}), 0), ifnull(sum(kind = {_LLM}), 0), "
     f"ifnull(sum(iif(kind IN {_COUNTED}, input_tokens, 0)), 0), "
-    f"ifnull(sum(iif(kind IN {_COUNTED}, output_tokens, 0)), 0) "
+    f"ifnull(sum(iif(kind IN {_COUNTED}, output_tokens, 0)), 0), sum(iif(kind IN {_COUNTED}, cost_usd, NULL)) "
     "FROM spans WHERE trace = no) WHERE no = ?"
 )
 
@@ -37,14 +37,15 @@ class _Trace:
     """How one trace's roll-up changes."""
 
     __slots__ = (
-        "errors", "input_tokens", "is_root", "kind", "llm_calls", "name", "new_id", "open", "output_tokens", "root",
-        "root_span", "scope", "spans", "start_ns",
+        "cost_usd", "errors", "input_tokens", "is_root", "kind", "llm_calls", "name", "new_id", "open", "output_tokens",
+        "root", "root_span", "scope", "spans", "start_ns",
     )  # fmt: skip
 
     def __init__(self, new_id: bytes | None = None) -> None:
         self.new_id = new_id  # of a trace that is not in the store yet
         self.root_span: SpanChanges | None = None
         self.spans = self.errors = self.open = self.llm_calls = self.input_tokens = self.output_tokens = 0
+        self.cost_usd: float | None = None
         self.root: int | None = None
         self.name, self.kind, self.start_ns, self.is_root = "", 0, 0, False
         self.scope: dict[str, Any] | None = None
@@ -108,6 +109,8 @@ class Traces:
         if span.kind in _COUNTED:
             total.input_tokens += span.input_tokens or 0
             total.output_tokens += span.output_tokens or 0
+            if span.cost_usd is not None:
+                total.cost_usd = (total.cost_usd or 0.0) + span.cost_usd
 
     def touch(self, trace: int) -> _Trace:
         """Something about a trace changes."""
@@ -135,7 +138,7 @@ class Traces:
                     (
                         number, change.new_id, change.root, root.name or change.name or "?", root.kind or 0,
                         root.status if ended else RUNNING, sql_time(change.start_ns), sql_time(root.end_ns), *counts,
-                        None, *about,
+                        change.cost_usd, *about,
                     )
                 )  # fmt: skip
                 continue

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from agentops import conventions
-from agentops.conventions import KIND_NUMBER, KINDS, token_count
+from agentops.conventions import KIND_NUMBER, KINDS, cost_usd, token_count
 from agentops.journal.format import ABSENT, ERROR, OK, End, Reference, Start, Update
 
 __all__ = ["SpanChanges", "sql_time"]
@@ -19,8 +19,8 @@ class SpanChanges:
     """What a batch says about one span; None where it says nothing."""
 
     __slots__ = (
-        "attributes", "end_ns", "error", "input", "input_tokens", "input_value", "kind", "links", "name", "nearest",
-        "output", "output_tokens", "output_value", "parent_id", "scope", "start_ns", "status",
+        "attributes", "cost_usd", "end_ns", "error", "input", "input_tokens", "input_value", "kind", "links", "name",
+        "nearest", "output", "output_tokens", "output_value", "parent_id", "scope", "start_ns", "status",
     )  # fmt: skip
 
     def __init__(self) -> None:
@@ -34,6 +34,7 @@ class SpanChanges:
         self.links: list[Any] | None = None
         self.nearest = 0
         self.input_tokens = self.output_tokens = None  # type: int | None
+        self.cost_usd: float | None = None
 
     def set_attributes(self, attributes: dict[str, Any] | None) -> None:
         if attributes:
@@ -93,10 +94,11 @@ class SpanChanges:
                     break
 
     def count_tokens(self) -> None:
-        """Read the token counts from the attributes."""
+        """Read the token counts and the cost from the attributes."""
         if self.attributes:
             self.input_tokens = _integer(token_count(self.attributes, *_INPUT_TOKENS))
             self.output_tokens = _integer(token_count(self.attributes, *_OUTPUT_TOKENS))
+            self.cost_usd = cost_usd(self.attributes)
 
 
 def sql_time(time_ns: int | None) -> int | None:

@@ -301,3 +301,20 @@ def test_changes_has_what_is_open_and_says_when_it_is_cut_off(record: Record) ->
         reading.refresh()
         found = {trace.name: spans[0].status for trace, spans in reading.changes(first).traces}
         assert found == {"old": "ok", "again": "interrupted"}
+
+
+def test_what_calls_cost_is_added_up_and_unknown_where_nobody_said_it(reader: Callable[[str], Reader]) -> None:
+    reading = reader("""
+        for costs in ([0.25, None, 0.5], [None], [True, "1", -1, float("nan")]):
+            with span("run"):
+                for cost in costs:
+                    with span("chat", kind="llm", attributes={} if cost is None else {"llm.cost.total": cost}):
+                        pass
+        with span("late") as run:
+            agentops.flush()
+            with span("chat", kind="llm") as call:
+                agentops.flush()
+                call.set_attribute("llm.cost.total", 2)
+        """)
+    assert [trace.cost_usd for trace in reversed(reading.traces())] == [0.75, None, None, 2.0]
+    assert [trace.name for trace in reading.traces(parse("cost>0.7"))] == ["late", "run"]
