@@ -20,6 +20,7 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "search": ("search", "find a text in what was recorded"),
     "stats": ("stats", "count calls, tokens, cost and durations"),
     "export": ("export", "write traces out, one span a line"),
+    "import": ("import_", "take in what export wrote, or a log of model calls"),
     "doctor": ("doctor", "check the store and say what to do"),
     "config": ("config", "show each setting and where it came from"),
     "schema": ("schema", "print the JSON Schema of a command's --json output"),

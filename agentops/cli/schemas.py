@@ -163,6 +163,24 @@ class StatsRow(_Model):
     p95_ns: int | None
 
 
+class UnusableLine(_Model):
+    line: int
+    message: str
+
+
+class ImportedFile(_Model):
+    """What came of a file: spans that were new and the traces they stand in; those that were here already, and how
+    many of these were completed; lines that were not taken, and why for the first hundred of them."""
+
+    file: str
+    imported: int
+    traces: int
+    known: int
+    completed: int
+    skipped: int
+    problems: list[UnusableLine]
+
+
 class Setting(_Model):
     name: str
     value: Any
@@ -208,6 +226,12 @@ class Stats(_Output):
     total: StatsRow
 
 
+class Import(_Output):
+    """`agentops import --json`."""
+
+    files: list[ImportedFile]
+
+
 class Config(_Output):
     """`agentops config --json`."""
 
@@ -246,6 +270,7 @@ SCHEMAS: dict[str, type[BaseModel]] = {
     "search": Search,
     "stats": Stats,
     "export": ExportLine,
+    "import": Import,
     "config": Config,
     "doctor": Doctor,
     "error": Error,

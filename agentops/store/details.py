@@ -18,9 +18,10 @@ from agentops.store.contents import Contents, Missing, numbers, references
 from agentops.store.plain_text import Phrase, normal, strings
 from agentops.store.rows import Event, Link, SpanDetail, SpanRow, TraceRow
 
-__all__ = ["Texts", "details", "jsonable"]
+__all__ = ["USAGE", "Texts", "details", "jsonable"]
 
-_USAGE = {
+#: How much a call used, and the attributes that may say so, ours first.
+USAGE = {
     "input_tokens": (conventions.INPUT_TOKENS, conventions.OI_INPUT_TOKENS),
     "output_tokens": (conventions.OUTPUT_TOKENS, conventions.OI_OUTPUT_TOKENS),
     "cache_read_input_tokens": (conventions.CACHE_READ_TOKENS,),
@@ -61,7 +62,7 @@ def _detail(
     attributes = jsonable(contents.resolve(raw_attributes))
     error = body.get("x")
     session, user, tags, metadata = scopes.of(row[0])
-    usage = {name: count for name, keys in _USAGE.items() if (count := token_count(attributes, *keys)) is not None}
+    usage = {name: count for name, keys in USAGE.items() if (count := token_count(attributes, *keys)) is not None}
     return SpanDetail(
         row=SpanRow._make(row[:12]),
         trace_id=trace.trace_id,

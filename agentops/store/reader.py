@@ -190,6 +190,14 @@ class Reader:
             return detail
         raise NotFound(f"trace {trace.trace_id} has no span {span_id!r}")
 
+    def known_span(self, trace_id: str, span_id: str) -> SpanRow | None:
+        """A span by both its ids, in full; None if the store does not have it."""
+        rows = self._rows(
+            f"SELECT {_SPAN} FROM {_SPANS} WHERE trace = (SELECT no FROM traces WHERE trace_id = ?) AND span_id = ?",
+            (bytes.fromhex(trace_id), signed(int(span_id, 16))),
+        )
+        return SpanRow._make(rows[0]) if rows else None
+
     def details(self, trace: TraceRow) -> Iterator[SpanDetail]:
         """All spans of a trace, whole, in the order of starting."""
         return self._details(trace, "", ())
