@@ -21,6 +21,7 @@ import opentelemetry.context as _context  # noqa: F401 - what the first span nee
 
 if TYPE_CHECKING:
     from agentops.errors import AgentopsError, UsageError
+    from agentops.integrations import instrument, wrap
     from agentops.setup import flush, init, shutdown
     from agentops.trace.hooks import on_span_end
     from agentops.trace.scores import score
@@ -36,10 +37,12 @@ __all__ = [
     "current_span",
     "flush",
     "init",
+    "instrument",
     "on_span_end",
     "score",
     "shutdown",
     "span",
+    "wrap",
 ]
 
 _HOMES = {
@@ -49,9 +52,11 @@ _HOMES = {
     "current_span": "agentops.trace.span",
     "flush": "agentops.setup",
     "init": "agentops.setup",
+    "instrument": "agentops.integrations",
     "on_span_end": "agentops.trace.hooks",
     "score": "agentops.trace.scores",
     "shutdown": "agentops.setup",
+    "wrap": "agentops.integrations",
 }
 
 

@@ -5,6 +5,7 @@
         FilterError         a word of the filter language, with its place in the line
         SettingError        agentops.toml, an environment variable or init()
         NotFound            no such trace or store
+        CannotStart         the program of `agentops run` cannot be started
       StoreError            the store cannot be read or written
         StoreTooNew         written by a newer version: refused, left untouched
         StoreDamaged        SQLite says that the file is not a good database
@@ -18,6 +19,7 @@ from __future__ import annotations
 
 __all__ = [
     "AgentopsError",
+    "CannotStart",
     "FilterError",
     "NotFound",
     "SettingError",
@@ -71,6 +73,19 @@ class NotFound(UsageError):
     """There is no such trace, span or store."""
 
     exit_code = 4
+
+
+class CannotStart(UsageError):
+    """A program cannot be started; the exit code is the one that shells use, 127 if there is none, 126 else.
+
+    Args:
+        command: what was to be started.
+        problem: what the system said.
+    """
+
+    def __init__(self, command: str, problem: OSError) -> None:
+        super().__init__(f"{command} cannot be started: {problem.strerror}")
+        self.exit_code = 127 if isinstance(problem, FileNotFoundError) else 126
 
 
 class StoreError(AgentopsError):

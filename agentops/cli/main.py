@@ -14,6 +14,7 @@ __all__ = ["COMMANDS", "main"]
 
 #: Command, its module in agentops.cli, and what it does.
 COMMANDS: dict[str, tuple[str, str]] = {
+    "run": ("run", "run a program that nobody prepared, recorded"),
     "ls": ("ls", "list traces, newest first"),
     "show": ("show", "show one trace as a tree"),
     "tail": ("tail", "follow spans as they begin and end"),
@@ -126,7 +127,8 @@ def parser_of(name: str) -> argparse.ArgumentParser:
 
     parser.error = complain  # type: ignore[method-assign]
     module.arguments(parser)
-    parser.add_argument("--json", action="store_true", help="print one JSON object, see `agentops schema`")
+    if getattr(module, "SPEAKS_JSON", True):
+        parser.add_argument("--json", action="store_true", help="print one JSON object, see `agentops schema`")
     parser.set_defaults(run=module.run)
     return parser
 
@@ -143,16 +145,28 @@ def _run(words: list[str]) -> int:
     from agentops.cli.output import Output
 
     parser = parser_of(name)
+    if name == "run":
+        words = _divided(words)
     given = parser.parse_intermixed_args(_arranged(parser, words[1:]))
     for field, value in vars(given).items():
         if isinstance(value, str):
             setattr(given, field, value.removeprefix(_WORD))
         elif isinstance(value, list):
             setattr(given, field, [word.removeprefix(_WORD) for word in value])
-    output = Output(json=given.json, ascii=getattr(given, "ascii", False))
+    output = Output(json=getattr(given, "json", False), ascii=getattr(given, "ascii", False))
     code: int = given.run(given, output)
     sys.stdout.flush()
     return code
+
+
+def _divided(words: list[str]) -> list[str]:
+    """`agentops run agent.py --fast` as `agentops run -- agent.py --fast`: what a program is given is its own."""
+    for n, word in enumerate(words[1:], 1):
+        if word == "--" or word.startswith("--name"):
+            return words
+        if not word.startswith("-"):
+            return [*words[:n], "--", *words[n:]]
+    return words
 
 
 def _arranged(parser: argparse.ArgumentParser, words: list[str]) -> list[str]:
@@ -189,7 +203,7 @@ def _complain(problem: AgentopsError, as_json: bool) -> None:
 
     if not as_json:
         if isinstance(problem, FilterError):  # the mark stands below what is shown, not below what was typed
-            from agentops.cli.formats import cells
+            from agentops.formats import cells
 
             before, wrong = problem.line[: problem.start], problem.line[problem.start : problem.end]
             print(f"agentops: {block(str(problem.args[0]))}\n  {line(problem.line)}", file=sys.stderr)

@@ -106,6 +106,8 @@ class Recorder:
         self.given: dict[str, object] = {}
         self.hooks: tuple[Callable[[Any], object], ...] = ()
         self.hook_runner: Any = None
+        #: Trace and span id of the program's own span (`agentops run`): it stands above spans without a parent.
+        self.root = _of_run(os.environ.get("AGENTOPS_RUN", ""))
         self._at_exit = False
         self._begin()
 
@@ -124,7 +126,6 @@ class Recorder:
         self._stop = threading.Event()
         self._journals_opened = 0
         self._let_go_bytes = 0
-        self._closed = False
 
     def configure(self, redact: Redactor | None, **given: object) -> None:
         """What `init()` was given; what was recorded so far stays where it is."""
@@ -325,6 +326,15 @@ class Recorder:
         self._begin()
         if self.hook_runner is not None:
             self.hook_runner.after_fork_in_child()
+
+
+def _of_run(traceparent: str) -> tuple[bytes, int] | None:
+    """The program's span that `agentops run` told this process of (form: https://www.w3.org/TR/trace-context/)."""
+    try:
+        _, trace, span, _ = traceparent.split("-")
+        return (bytes.fromhex(trace), int(span, 16)) if len(trace) == 32 and int(trace, 16) else None
+    except ValueError:
+        return None
 
 
 recorder = Recorder()

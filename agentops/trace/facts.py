@@ -7,11 +7,12 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 import msgspec
+from opentelemetry.trace import Link
 
 from agentops.journal.format import reference
 from agentops.recorder.capture import Capture, New
 
-__all__ = ["described", "scope", "taken", "text", "texts"]
+__all__ = ["described", "linked", "scope", "taken", "text", "texts"]
 
 
 def scope(
@@ -41,6 +42,13 @@ def taken(
         number, small = (0, value) if captured and type(value) is msgspec.Raw else capture.value(value, new, trace)
         taken[key] = reference(number) if number else small
     return taken
+
+
+def linked(links: Sequence[Link] | None) -> list[tuple[bytes, int, dict[str, Any]]] | None:
+    """Links as records have them; None for none."""
+    if not links:
+        return None
+    return [(link.context.trace_id.to_bytes(16, "big"), link.context.span_id, texts(link.attributes)) for link in links]
 
 
 def described(exception: BaseException) -> tuple[str, str, str]:

@@ -11,11 +11,11 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
-from opentelemetry.context import _RUNTIME_CONTEXT, Context
+from opentelemetry.context import Context
 from opentelemetry.sdk.trace import ReadableSpan, SpanProcessor
 from opentelemetry.sdk.trace import Span as SdkSpan
+from opentelemetry.trace import Link, SpanKind, StatusCode, Tracer
 from opentelemetry.trace import Span as OtelSpan
-from opentelemetry.trace import SpanKind, StatusCode
 from opentelemetry.trace.propagation import _SPAN_KEY
 
 from agentops import conventions
@@ -23,23 +23,24 @@ from agentops.journal.format import ABSENT, END, ERROR, EVENT, OK, START
 from agentops.recorder.capture import New
 from agentops.recorder.recorder import recorder
 from agentops.safety import failed
-from agentops.trace.facts import described, taken
-from agentops.trace.span import OUR_KEY, Span, _clock, _wall
+from agentops.trace.facts import described, linked, taken
+from agentops.trace.span import OUR_KEY, ROOT_KEY, Span, _clock, _wall, span_context
 
 if TYPE_CHECKING:
     from opentelemetry.util.types import AttributeValue
 
-__all__ = ["Joined", "Processor", "join", "own_provider"]
+__all__ = ["Joined", "Processor", "begin", "join", "own_provider"]
 
 _CLIENT_KINDS = ("llm", "embedding", "retrieval", "rerank")
 _TRACER_NAME = "agentops"
 
 
+#: Spans of ours by id that go with an SDK's: `on_end` gets a snapshot, not the span.
+_open: dict[int, Span] = {}
+
+
 class Processor(SpanProcessor):
     """Writes both edges of every span of a provider."""
-
-    def __init__(self) -> None:
-        self.open: dict[int, Span] = {}  # spans of ours by id: on_end gets a snapshot, not the span
 
     def on_start(self, span: SdkSpan, parent_context: Context | None = None) -> None:
         try:
@@ -48,7 +49,7 @@ class Processor(SpanProcessor):
             if isinstance(ours, Span) and ours._started is False and ours._id == 0:
                 ours._sdk = span
                 ours._take_ids(context.trace_id, context.span_id)
-                self.open[context.span_id] = ours
+                _open[context.span_id] = ours
                 ours._write_start(span.parent.span_id if span.parent else 0, span.start_time or _wall())
                 return
             _write_foreign_start(span)
@@ -58,7 +59,7 @@ class Processor(SpanProcessor):
     def on_end(self, span: ReadableSpan) -> None:
         try:
             context = span.get_span_context()
-            ours = self.open.pop(context.span_id, None) if context else None
+            ours = _open.pop(context.span_id, None) if context else None
             if ours is None:
                 _write_foreign_end(span)
                 return
@@ -88,73 +89,106 @@ class Joined:
         self._provider = provider
         self._tracer = provider.get_tracer(_TRACER_NAME)
         self.processor = Processor()
-        self._attach_processor()
+        self.attach_processor()
 
-    def _attach_processor(self) -> None:
+    def attach_processor(self) -> None:
+        """Hang our processor on the provider, first and again when somebody threw it away."""
         # Not provider.add_span_processor where it can be avoided: Phoenix's throws its exporter away in it.
         inner: Any = getattr(self._provider, "_active_span_processor", None)
         target: Any = inner if hasattr(inner, "add_span_processor") else self._provider
         target.add_span_processor(self.processor)
 
-    def start(self, span: Span, context: Context) -> None:
-        """Start `span` through the provider and make both current."""
-        ours = context.get(OUR_KEY)
-        span._epoch = recorder.epoch
-        span._event_times = set()
-        inside = Context({**context, OUR_KEY: span})
-        span._above = ours if isinstance(ours, Span) else None
-        sdk = self._tracer.start_span(
-            span.name,
-            context=inside,
-            kind=SpanKind.CLIENT if span.kind in _CLIENT_KINDS else SpanKind.INTERNAL,
-            attributes=_outside(span),
-            links=span._links,
-            start_time=_clock() + span._above._offset if span._above is not None else None,
-        )
-        if not span._started:  # dropped by the sampler, or nobody called our processor
-            made = sdk.get_span_context()
-            current = context.get(_SPAN_KEY)
-            parent = current.get_span_context() if isinstance(current, OtelSpan) else None
-            if isinstance(sdk, SdkSpan):
-                span._sdk = sdk
-                self.processor.open[made.span_id] = span
-                self._attach_processor()
-            if not made.is_valid or (parent and made.span_id == parent.span_id):
-                span._take_ids(made.trace_id or recorder.random_bits(128), recorder.random_bits(64))
-            else:
-                span._take_ids(made.trace_id, made.span_id)
-            span._write_start(parent.span_id if parent and parent.is_valid else 0, _clock() + span._offset)
-        span._token = _RUNTIME_CONTEXT.attach(Context({**inside, _SPAN_KEY: sdk}))
+    def start(self, span: Span, context: Context) -> Context:
+        """Start `span` through the provider; returns the context in which both are current."""
+        kind = SpanKind.CLIENT if span.kind in _CLIENT_KINDS else SpanKind.INTERNAL
+        sdk, reached = begin(span, context, self._tracer, span.name, kind, _outside(span))
+        if not reached:
+            self.attach_processor()
+        return Context({**context, OUR_KEY: span, _SPAN_KEY: sdk})
 
-    def set_attribute(self, span: Span, key: str, value: Any) -> None:
-        """Hand an attribute of ours to the SDK's span, if it is one that OpenTelemetry takes."""
-        if span._sdk is not None and span._sdk.is_recording() and _is_otels(value):
-            span._sdk.set_attribute(key, value)
 
-    def add_event(self, span: Span, name: str, attributes: Mapping[str, Any] | None, time_ns: int) -> None:
-        """Hand an event of ours to the SDK's span."""
-        span._event_times.add(time_ns)
-        if span._sdk is not None:
-            simple = {k: v for k, v in (attributes or {}).items() if isinstance(v, (str, int, float, bool))}
-            span._sdk.add_event(name, simple, time_ns)
+def begin(
+    span: Span, context: Context, tracer: Tracer, name: str, kind: SpanKind, attributes: Mapping[str, Any]
+) -> tuple[OtelSpan, bool]:
+    """Start `span` together with one that an SDK's `tracer` makes, and take its ids.
 
-    def record_exception(self, span: Span, exception: BaseException) -> None:
-        """The application's exporter sees the exception as the SDK would have recorded it."""
-        if span._sdk is not None and span._sdk.is_recording():
-            if isinstance(exception, Exception):
-                now = span._now()
-                span._event_times.add(now)
-                span._sdk.record_exception(exception, timestamp=now)
-            kind, message, _ = described(exception)
-            span._sdk.set_status(StatusCode.ERROR, f"{kind}: {message}")
+    Args:
+        span: ours, not yet started.
+        context: the parent is the current span in it.
+        tracer: it makes the other span.
+        name: the other span's.
+        kind: the other span's.
+        attributes: the other span's.
 
-    def end(self, span: Span, time_ns: int) -> None:
-        """End the SDK's span; write our own end if our processor was not called."""
-        sdk = span._sdk
-        if sdk is not None and sdk.is_recording():
-            sdk.end(time_ns)
-        if self.processor.open.pop(span._id, None) is not None:
-            span._write_end(time_ns, span._attributes)
+    Returns:
+        The other span, and whether our processor was called for it, or the sampler dropped it.
+    """
+    ours = context.get(OUR_KEY)
+    span._epoch = recorder.epoch
+    span._event_times = set()
+    span._above = ours if isinstance(ours, Span) else None
+    links = span._links
+    current = context.get(_SPAN_KEY)
+    parent = current.get_span_context() if isinstance(current, OtelSpan) else None
+    if parent is None or not parent.is_valid:
+        above = context.get(ROOT_KEY) or recorder.root
+        if above is not None:  # a trace of its own, since the provider gives the ids; said in our journal alone
+            span._links = [*(links or ()), Link(span_context(*above))]  # type: ignore[misc]
+    sdk = tracer.start_span(
+        name,
+        context=Context({**context, OUR_KEY: span}),
+        kind=kind,
+        attributes=attributes,
+        links=links,
+        start_time=_clock() + span._above._offset if span._above is not None else None,
+    )
+    reached = True
+    if not span._started:  # dropped by the sampler, or nobody called our processor
+        made = sdk.get_span_context()
+        if isinstance(sdk, SdkSpan):
+            reached = False
+            span._sdk = sdk
+            _open[made.span_id] = span
+        if not made.is_valid or (parent and made.span_id == parent.span_id):
+            span._take_ids(made.trace_id or recorder.random_bits(128), recorder.random_bits(64))
+        else:
+            span._take_ids(made.trace_id, made.span_id)
+        span._write_start(parent.span_id if parent and parent.is_valid else 0, _clock() + span._offset)
+    return sdk, reached
+
+
+def set_attribute(span: Span, key: str, value: Any) -> None:
+    """Hand an attribute of ours to the SDK's span, if it is one that OpenTelemetry takes."""
+    if span._sdk is not None and span._sdk.is_recording() and _is_otels(value):
+        span._sdk.set_attribute(key, value)
+
+
+def add_event(span: Span, name: str, attributes: Mapping[str, Any] | None, time_ns: int) -> None:
+    """Hand an event of ours to the SDK's span."""
+    span._event_times.add(time_ns)
+    if span._sdk is not None:
+        simple = {k: v for k, v in (attributes or {}).items() if isinstance(v, (str, int, float, bool))}
+        span._sdk.add_event(name, simple, time_ns)
+
+
+def record_exception(span: Span, exception: BaseException) -> None:
+    """The application's exporter sees the exception as the SDK would have recorded it."""
+    if span._sdk is not None and span._sdk.is_recording():
+        if isinstance(exception, Exception):
+            now = span._now()
+            span._event_times.add(now)
+            span._sdk.record_exception(exception, timestamp=now)
+        kind, message, _ = described(exception)
+        span._sdk.set_status(StatusCode.ERROR, f"{kind}: {message}")
+
+
+def end(span: Span, time_ns: int) -> None:
+    """End the SDK's span; write our own end if our processor was not called."""
+    sdk = span._sdk
+    if sdk is not None and sdk.is_recording():
+        sdk.end(time_ns)
+    if _open.pop(span._id, None) is not None:
+        span._write_end(time_ns, span._attributes)
 
 
 def join(provider: object) -> Joined | None:
@@ -172,10 +206,18 @@ def own_provider() -> Any:
     """An SDK provider of ours whose spans land in the same tree as `span()`'s; made once."""
     if _Own.provider is None:
         from opentelemetry.sdk.trace import SpanLimits, TracerProvider
+        from opentelemetry.sdk.trace.id_generator import RandomIdGenerator
+
+        class _OfProgram(RandomIdGenerator):
+            """A span without a parent belongs to the trace of the program, where it has one."""
+
+            def generate_trace_id(self) -> int:
+                root = recorder.root
+                return super().generate_trace_id() if root is None else int.from_bytes(root[0], "big")
 
         # The SDK's default of 128 attributes drops flattened messages without a word.
         limits = SpanLimits(max_span_attributes=10_000)
-        provider = TracerProvider(span_limits=limits, shutdown_on_exit=False)
+        provider = TracerProvider(span_limits=limits, shutdown_on_exit=False, id_generator=_OfProgram())
         provider.add_span_processor(Processor())
         _Own.provider = provider
     return _Own.provider
@@ -205,7 +247,7 @@ def _is_otels(value: Any) -> bool:
 
 def _what_others_did(ours: Span, span: ReadableSpan) -> None:
     """The current span is the SDK's: somebody may have renamed it, failed it, or linked it."""
-    if span.name != ours.name:
+    if span.name != (ours._outside_name or ours.name):
         ours.name = span.name
         ours._renamed = ours._rich = True
     if span.status.status_code is StatusCode.ERROR and ours._error is None:
@@ -231,16 +273,18 @@ def _write_foreign_start(span: SdkSpan) -> None:
     parent = span.parent.span_id if span.parent else 0
     trace = context.trace_id.to_bytes(16, "big")
     facts = taken(attributes, journal.capture, new, trace) if attributes else None
-    links = [
-        (link.context.trace_id.to_bytes(16, "big"), link.context.span_id, dict(link.attributes or {}))
-        for link in span.links
-    ]
+    links = list(span.links)
+    if not parent and recorder.root is not None:
+        if trace == recorder.root[0]:  # our own provider began it below the program's span
+            parent = recorder.root[1]
+        else:
+            links.append(Link(span_context(*recorder.root)))
     scope = _foreign_scope(attributes)
     if span.instrumentation_scope:
         scope["scope"] = span.instrumentation_scope.name
     record = (
         START, context.span_id, trace, parent, span.start_time or _wall(),
-        span.name, kind, ABSENT, None, new.contents, facts, scope, links or None,
+        span.name, kind, ABSENT, None, new.contents, facts, scope, linked(links),
     )  # fmt: skip
     _append(record, new, journal, trace)
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Mapping, Sequence
 from contextvars import ContextVar
-from types import TracebackType
+from types import ModuleType, TracebackType
 from typing import TYPE_CHECKING, Any, Self, TypeVar
 
 import msgspec
@@ -32,19 +32,22 @@ from agentops.journal.format import ABSENT, END, ERROR, EVENT, OK, START, UPDATE
 from agentops.recorder.capture import _SEED, INLINE_BYTES, Capture, New
 from agentops.recorder.recorder import recorder
 from agentops.safety import failed
-from agentops.trace.facts import described, scope, taken, text, texts
+from agentops.trace.facts import described, linked, scope, taken, text, texts
 
 if TYPE_CHECKING:
     from agentops.recorder.recorder import Nowhere
     from agentops.recorder.writer import Journal
     from agentops.trace.joined import Joined
 
-__all__ = ["OUR_KEY", "Span", "current_span"]
+__all__ = ["OUR_KEY", "ROOT_KEY", "Span", "current_span", "span_context"]
 
 F = TypeVar("F", bound=Callable[..., Any])
 
 #: Where our object stands in OpenTelemetry's context, beside its current span.
 OUR_KEY = "agentops-span"
+#: Trace and span id of what stands above spans without a parent, where it is not the program's (`recorder.root`):
+#: a request that is served. Never current itself, since the application's samplers would follow it.
+ROOT_KEY = "agentops-root"
 
 # OpenTelemetry's context is a context variable behind two calls; where it is the usual one, go there at once.
 _variable = getattr(_RUNTIME_CONTEXT, "_current_context", None)
@@ -125,6 +128,7 @@ class Span(OtelSpan):
     _scope: dict[str, Any] | None = None
     _links: Sequence[Link] | None = None
     _renamed = False
+    _outside_name: str | None = None  # what the SDK's span that it goes with is called, if otherwise
     _trace = b""
     _id = 0
     _above: Span | None = None  # these two only beside an SDK provider
@@ -168,23 +172,9 @@ class Span(OtelSpan):
         try:
             context = _current()
             if _Provider.joined is not None:
-                _Provider.joined.start(self, context)
+                self._token = _attach(_Provider.joined.start(self, context))
                 return self
-            current = context.get(_SPAN_KEY)
-            self._id = recorder.random_bits(64) or 1
-            self._epoch = recorder.epoch
-            if type(current) is Span:
-                self._parent = current
-                self._trace = current._trace
-                self._offset = offset = current._offset
-                self._write_start(current._id, _clock() + offset)
-            else:
-                parent_id = 0 if current is None else self._adopt(context, current)
-                if not parent_id:
-                    self._trace = (recorder.random_bits(128) or 1).to_bytes(16, "big")
-                if self._parent is None:
-                    self._offset = _wall() - _clock()
-                self._write_start(parent_id, _clock() + self._offset)
+            self._begin(context)
             inside = Context(context)
             _put(inside, _SPAN_KEY, self)
             _put(inside, OUR_KEY, self)
@@ -192,6 +182,28 @@ class Span(OtelSpan):
         except Exception as problem:  # noqa: BLE001
             failed("starting a span", problem)
         return self
+
+    def _begin(self, context: Context) -> None:
+        """Start it as a light span below what is current in `context`, without making it current."""
+        current = context.get(_SPAN_KEY)
+        self._id = recorder.random_bits(64) or 1
+        self._epoch = recorder.epoch
+        if type(current) is Span:
+            self._parent = current
+            self._trace = current._trace
+            self._offset = offset = current._offset
+            self._write_start(current._id, _clock() + offset)
+            return
+        parent_id = 0 if current is None else self._adopt(context, current)
+        if not parent_id:
+            above: tuple[bytes, int] | None = context.get(ROOT_KEY) or recorder.root  # type: ignore[assignment]
+            if above is not None:
+                self._trace, parent_id = above
+            else:
+                self._trace = (recorder.random_bits(128) or 1).to_bytes(16, "big")
+        if self._parent is None:
+            self._offset = _wall() - _clock()
+        self._write_start(parent_id, _clock() + self._offset)
 
     def _begin_again(self) -> None:
         """A span that has ended is entered again: a new one of the same description."""
@@ -285,14 +297,7 @@ class Span(OtelSpan):
             record = (*record, ABSENT, None, None)
         contents = list(record[9] or ())  # type: ignore[call-overload]
         attributes = self._take_attributes(capture, new)
-        links = [
-            (
-                link.context.trace_id.to_bytes(16, "big"),
-                link.context.span_id,
-                texts(link.attributes),
-            )
-            for link in self._links or ()
-        ]
+        links = linked(self._links)
         seen = {number for number, _, _ in contents}
         contents += [content for content in new.contents if content[0] not in seen]
         return (*record[:9], contents, attributes, self._scope, links)
@@ -319,7 +324,7 @@ class Span(OtelSpan):
             attributes[key] = value
         self._changed = True
         if self._sdk is not None:
-            _joined().set_attribute(self, key, given)
+            _beside().set_attribute(self, key, given)
 
     def set_attributes(self, attributes: Mapping[str, Any]) -> None:
         """Set several attributes."""
@@ -399,7 +404,7 @@ class Span(OtelSpan):
             when = min(int(timestamp or self._now()), TIME_NS_MAX)
             self._append(journal, (EVENT, self._id, self._trace, when, text(name), facts, new.contents), new)
             if self._sdk is not None:
-                _joined().add_event(self, str(name), attributes, when)
+                _beside().add_event(self, str(name), attributes, when)
         except Exception as problem:  # noqa: BLE001
             failed("recording an event", problem)
 
@@ -423,7 +428,7 @@ class Span(OtelSpan):
             self._changed = False
             journal = recorder.journal or recorder.open()
             new = New()
-            attributes = self._take_attributes(journal.capture, new, keep=True)
+            attributes = self._take_attributes(journal.capture, new)
             number, value = self._output_reference, self._output_value
             if number == 0 and type(value) is not msgspec.Raw:  # that one is captured
                 number, value = journal.capture.value(value, new, self._trace)
@@ -439,7 +444,7 @@ class Span(OtelSpan):
         else:
             journal.capture.remember(new, self._trace)
 
-    def _take_attributes(self, capture: Capture, new: New, keep: bool = False) -> dict[str, Any] | None:
+    def _take_attributes(self, capture: Capture, new: New) -> dict[str, Any] | None:
         attributes = self._attributes
         if attributes is None:
             return None
@@ -515,7 +520,7 @@ class Span(OtelSpan):
             self._status = ERROR
             self._rich = True
             if self._sdk is not None:
-                _joined().record_exception(self, exception)
+                _beside().record_exception(self, exception)
         except Exception as problem:  # noqa: BLE001
             failed("recording an exception", problem)
 
@@ -539,7 +544,7 @@ class Span(OtelSpan):
             if self._sdk is None:
                 self._write_end(end_time or _clock() + self._offset, self._attributes)
             else:
-                _joined().end(self, end_time or _clock() + self._offset)
+                _beside().end(self, end_time or _clock() + self._offset)
         except Exception as problem:  # noqa: BLE001
             failed("ending a span", problem)
         if recorder.hooks:
@@ -568,19 +573,12 @@ class Span(OtelSpan):
             number, value = capture.value(value, new, self._trace)
         if attributes is not None and self._large:
             attributes = taken(attributes, capture, new, self._trace, captured=True)
-        links = [
-            (
-                link.context.trace_id.to_bytes(16, "big"),
-                link.context.span_id,
-                texts(link.attributes),
-            )
-            for link in self._links or ()
-        ]
+        links = linked(self._links)
         self._append(
             journal,
             (
                 END, self._id, self._trace, time_ns, status, attributes, number, value, new.contents,
-                self._error, self.name if self._renamed else None, None, links or None,
+                self._error, self.name if self._renamed else None, None, links,
             ),
             new,
         )  # fmt: skip
@@ -622,9 +620,7 @@ class Span(OtelSpan):
         """OpenTelemetry's ids of this span."""
         context = self._context
         if context is None:
-            context = self._context = SpanContext(
-                int.from_bytes(self._trace, "big"), self._id, is_remote=False, trace_flags=_SAMPLED
-            )
+            context = self._context = span_context(self._trace, self._id)
         return context
 
     def is_recording(self) -> bool:
@@ -667,6 +663,11 @@ class Span(OtelSpan):
 _DESCRIPTION = ("name", "_kind", "_input", "_scope", "_attributes", "_large", "_links")
 
 
+def span_context(trace: bytes, span_id: int) -> SpanContext:
+    """OpenTelemetry's ids of a span that is recorded."""
+    return SpanContext(int.from_bytes(trace, "big"), span_id, is_remote=False, trace_flags=_SAMPLED)
+
+
 def current_span() -> Span | None:
     """The innermost open span of ours in this context, or None.
 
@@ -692,7 +693,8 @@ def _fixed(value: object) -> object:
         return None
 
 
-def _joined() -> Joined:
-    joined = _Provider.joined
-    assert joined is not None
+def _beside() -> ModuleType:
+    """What a span does beside the SDK's span that it goes with; that it has one says that this is imported."""
+    from agentops.trace import joined
+
     return joined

@@ -1,0 +1,1 @@
+"""`agentops run`: a program that nobody prepared, recorded from outside and from inside."""

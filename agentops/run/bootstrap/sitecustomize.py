@@ -1,0 +1,84 @@
+# Python imports this before a program that runs under `agentops run`, since its folder is first on PYTHONPATH. It
+# must work in any Python, also one that has no agentops, and cost next to nothing: agentops itself is imported
+# when the program, or a library that there is an integration for, asks for it.
+import os
+import sys
+
+TYPE_CHECKING = False  # typing itself would have to be imported
+if TYPE_CHECKING:
+    from typing import Any
+
+#: The modules of our integrations; a test compares them with the entry points.
+WATCHED = ("anthropic", "uvicorn", "wsgiref.handlers")
+
+
+def _report(line: str) -> None:
+    try:
+        with open(os.environ["AGENTOPS_RUN_REPORT"], "a") as report:
+            report.write(line + "\n")
+    except (KeyError, OSError):  # the run that this belonged to is over
+        pass
+
+
+class _Watch:
+    """Waits for the first library of interest."""
+
+    def find_spec(self, name: str, path: "Any" = None, target: "Any" = None) -> "Any":
+        if name not in WATCHED:
+            return None
+        sys.meta_path.remove(self)
+        try:
+            from agentops.integrations import instrument, waiting
+
+            instrument()
+        except Exception as problem:  # noqa: BLE001
+            _report("missing " + sys.executable + ": " + repr(problem)[:200])
+            return None
+        return waiting.find_spec(name, path, target)
+
+
+def _at_exit() -> None:
+    # What ended the program; the interpreter keeps it, whatever hook the program has set to print it.
+    exception = getattr(sys, "last_exc", None) or getattr(sys, "last_value", None)
+    if exception is not None:
+        try:
+            from agentops.run.child import uncaught
+
+            uncaught(exception)
+        except Exception as problem:  # noqa: BLE001
+            _report("missing " + sys.executable + ": " + repr(problem)[:200])
+
+
+def _begin() -> None:
+    from importlib.util import find_spec
+
+    found = find_spec("agentops") if sys.version_info >= (3, 11) else None
+    if found is None or not os.path.isdir(os.path.join(os.path.dirname(found.origin or ""), "run")):
+        _report("missing " + sys.executable)
+        return
+    import atexit
+
+    _report("ok")
+    sys.meta_path.insert(0, _Watch())
+    atexit.register(_at_exit)
+
+
+def _next() -> None:
+    """The sitecustomize that this one stands before."""
+    here = os.path.dirname(os.path.abspath(__file__))
+    sys.path[:] = [folder for folder in sys.path if not folder or os.path.abspath(folder) != here]
+    ours = sys.modules.pop("sitecustomize")
+    try:
+        import sitecustomize  # type: ignore[import-not-found]  # noqa: F401
+    except ImportError as problem:
+        if problem.name != "sitecustomize":
+            raise
+    finally:
+        sys.modules.setdefault("sitecustomize", ours)
+
+
+try:
+    _begin()
+except Exception as problem:  # noqa: BLE001
+    _report("missing " + sys.executable + ": " + repr(problem)[:200])
+_next()

@@ -1,0 +1,81 @@
+"""The last line of `agentops run`: which run it was, how it ended, and how to go on."""
+
+from __future__ import annotations
+
+import shlex
+
+from agentops.errors import AgentopsError, UsageError
+from agentops.formats import cost, duration
+from agentops.inert import line
+from agentops.run.launch import Program
+from agentops.store.reader import Reader
+from agentops.store.rows import TraceRow
+
+__all__ = ["closing_line"]
+
+
+def closing_line(program: Program) -> str:
+    """One line, without its newline, that is safe on a terminal."""
+    run = program.trace.hex()
+    try:
+        with Reader(program.store) as reader:
+            return f"agentops: run {run[:8]} {_how(reader, program)}"
+    except AgentopsError as problem:
+        return (
+            f"agentops: run {run[:8]} ended with {program.end.sentence}, and cannot be read: {line(str(problem), 200)}"
+        )
+
+
+def _how(reader: Reader, program: Program) -> str:
+    trace = reader.trace(program.trace.hex())
+    short = _short(reader, trace.trace_id)
+    unreached = _unreached(program.reports)
+    if trace.status == "error" or trace.errors:
+        cause = _cause(reader, trace)
+        if trace.status == "error":
+            said = "failed" if not program.end.signal else f"was ended by {program.end.sentence}"
+        else:
+            said = f"ended well with {trace.errors} error{'s' * (trace.errors != 1)}"
+        found = f"{said} in {line(cause, 120)}" if cause else said
+        if not cause and program.end.code and not program.end.signal:
+            found += f" ({program.end.sentence})"
+        return f"{found} - agentops why {short}{unreached}"
+    facts = [
+        "ok",
+        duration(trace.duration_ns),
+        f"{trace.spans} span{'s' * (trace.spans != 1)}",
+        f"{trace.tokens} tokens" if trace.tokens else "",
+        cost(trace.cost_usd),
+    ]
+    return f"{', '.join(fact for fact in facts if fact)} - agentops show {short}{unreached}"
+
+
+def _cause(reader: Reader, trace: TraceRow) -> str:
+    failed = [span for span in reader.spans(trace) if span.status == "error" and span.parent_id is not None]
+    if not failed:
+        return ""
+    first = min(failed, key=lambda span: span.end_ns or span.start_ns)
+    return f"{first.name} ({(first.error or '').partition(':')[0]})"
+
+
+def _short(reader: Reader, trace_id: str) -> str:
+    try:
+        return reader.trace(trace_id[:4]).trace_id[:4]
+    except UsageError:  # several runs begin so
+        return trace_id[:8]
+
+
+def _unreached(reports: list[str]) -> str:
+    missing = [report.partition(" ")[2] for report in reports if report.startswith("missing ")]
+    if missing:
+        python, _, reason = missing[0].partition(": ")
+        why = f" ({line(reason, 120)})" if reason else ""
+        return (
+            f"; only its start and end were recorded, since {line(python, 200)} cannot import agentops{why}: "
+            f"install agentops-recorder there ({line(shlex.quote(python), 200)} -m pip install ...)"
+        )
+    if "ok" not in reports:
+        return (
+            "; only its start and end were recorded: no Python was reached in it (-I, -E, -S, or another PYTHONPATH?)"
+        )
+    return ""

@@ -1,0 +1,172 @@
+"""Starts the program, passes signals on, and ends as it ends. Its span is written here: this process outlives it."""
+
+from __future__ import annotations
+
+import os
+import signal
+import sys
+import tempfile
+import time
+from typing import NamedTuple, NoReturn
+
+from agentops.errors import AgentopsError, CannotStart, UsageError
+from agentops.inert import block
+from agentops.settings import resolve
+from agentops.store.location import find_store, prepare
+
+__all__ = ["End", "Program", "launch", "leave"]
+
+#: What a terminal sends to its whole foreground group; the program has it already then.
+_FROM_TERMINAL = (signal.SIGINT, signal.SIGQUIT)
+_PASSED_ON = (*_FROM_TERMINAL, signal.SIGTERM, signal.SIGHUP, signal.SIGUSR1, signal.SIGUSR2, signal.SIGALRM)
+_SI_KERNEL = 0x80  # <asm-generic/siginfo.h>
+
+
+class End(NamedTuple):
+    """How the program ended: by its exit code, or by a signal's number (then `code` is 128 more, as shells say)."""
+
+    code: int
+    signal: int
+
+    @property
+    def sentence(self) -> str:
+        if not self.signal:
+            return f"exit code {self.code}"
+        try:
+            return signal.Signals(self.signal).name
+        except ValueError:
+            return f"signal {self.signal}"
+
+
+class Program(NamedTuple):
+    """A program that has ended."""
+
+    command: list[str]
+    store: str
+    trace: bytes
+    span_id: int
+    end: End
+    reports: list[str]
+
+
+def launch(command: list[str], name: str | None = None) -> Program:
+    """Run `command` to its end, recorded. If recording is switched off, this process becomes it and does not return.
+
+    Args:
+        command: the program and its arguments.
+        name: of its span; taken from the command if None.
+
+    Raises:
+        UsageError: there is no command.
+        CannotStart: it cannot be started.
+        SettingError: a setting cannot be used.
+    """
+    if not command:
+        raise UsageError("say what to run: agentops run -- python agent.py")
+    if not resolve({})["enabled"].value:
+        _become(command)
+    store = find_store(None)
+    try:
+        prepare(store)
+    except (OSError, AgentopsError) as problem:  # what is watched runs, whatever is wrong with us
+        print(f"agentops: nothing is recorded: {block(str(problem))}", file=sys.stderr)
+        _become(command)
+    trace, span_id = os.urandom(16), int.from_bytes(os.urandom(8), "big") or 1
+    start_ns = time.time_ns()
+    handle, report = tempfile.mkstemp(prefix="agentops-run-")
+    os.close(handle)
+    try:
+        pid, before = _spawn(command, _environment(str(store), trace, span_id, report))
+        from agentops.run.root import Root  # while the program starts
+
+        root = Root(name or name_of(command), command, trace, span_id, start_ns, pid)
+        end = _wait(pid, before)
+        root.end(str(store), end.code, end.signal, end.sentence)
+        with open(report, errors="replace") as lines:
+            return Program(command, str(store), trace, span_id, end, lines.read().splitlines())
+    finally:
+        os.unlink(report)
+
+
+def _become(command: list[str]) -> NoReturn:
+    try:
+        os.execvp(command[0], command)  # noqa: S606 - what the user asked for
+    except OSError as problem:
+        raise CannotStart(command[0], problem) from problem
+
+
+def leave(end: End) -> int:
+    """End as the program did: by the same signal, or with its exit code, which is returned."""
+    if not end.signal:
+        return end.code
+    sys.stdout.flush()
+    sys.stderr.flush()
+    import resource
+
+    resource.setrlimit(resource.RLIMIT_CORE, (0, 0))  # the program's own core, if any, is the one of interest
+    if end.signal not in (signal.SIGKILL, signal.SIGSTOP):
+        signal.signal(end.signal, signal.SIG_DFL)
+        signal.pthread_sigmask(signal.SIG_UNBLOCK, [end.signal])
+    os.kill(os.getpid(), end.signal)
+    return end.code
+
+
+def name_of(command: list[str]) -> str:
+    """What a person would call the program: the script, the module, or the command."""
+    first = os.path.basename(command[0])
+    if not first.startswith("python"):
+        return first
+    words = iter(command[1:])
+    for word in words:
+        if word in ("-m", "-c"):
+            return next(words, first) if word == "-m" else f"{first} -c"
+        if word in ("-W", "-X"):
+            next(words, None)
+        elif not word.startswith("-") or word == "-":
+            return os.path.basename(word.rstrip("/")) or first
+    return first
+
+
+def _environment(store: str, trace: bytes, span_id: int, report: str) -> dict[str, str]:
+    bootstrap = os.path.join(os.path.dirname(os.path.abspath(__file__)), "bootstrap")
+    path = os.environ.get("PYTHONPATH")
+    return {
+        **os.environ,
+        "PYTHONPATH": bootstrap + (os.pathsep + path if path else ""),
+        "AGENTOPS_STORE": os.path.abspath(store),
+        "AGENTOPS_RUN": f"00-{trace.hex()}-{span_id:016x}-01",  # as a traceparent
+        "AGENTOPS_QUIET": "1",  # the last line says where
+        "AGENTOPS_RUN_REPORT": report,
+    }
+
+
+def _spawn(command: list[str], environment: dict[str, str]) -> tuple[int, set[signal.Signals]]:
+    signal.signal(signal.SIGCHLD, signal.SIG_DFL)
+    before: set[signal.Signals] = signal.pthread_sigmask(signal.SIG_BLOCK, (signal.SIGCHLD, *_PASSED_ON))  # type: ignore[assignment]
+    try:
+        # Python ignores these two for itself, and a program must not inherit it.
+        ignored = [signal.SIGPIPE, signal.SIGXFSZ]
+        pid = os.posix_spawnp(command[0], command, environment, setsigmask=before, setsigdef=ignored)
+    except OSError as problem:
+        raise CannotStart(command[0], problem) from problem
+    return pid, before
+
+
+def _wait(pid: int, before: set[signal.Signals]) -> End:
+    signals = (signal.SIGCHLD, *_PASSED_ON)
+    while True:
+        done, status = os.waitpid(pid, os.WNOHANG)
+        if done:
+            number = os.WTERMSIG(status) if os.WIFSIGNALED(status) else 0
+            return End(128 + number if number else os.WEXITSTATUS(status), number)
+        if hasattr(signal, "sigwaitinfo"):
+            told = signal.sigwaitinfo(signals)
+            number, of_terminal = told.si_signo, told.si_code == _SI_KERNEL
+        else:  # macOS does not say who sent it
+            number = signal.sigwait(signals)
+            of_terminal = number in _FROM_TERMINAL
+        if number != signal.SIGCHLD and not of_terminal:
+            try:
+                os.kill(pid, number)
+            except ProcessLookupError:
+                pass

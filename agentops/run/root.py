@@ -1,0 +1,69 @@
+"""The program's own span. It is never current: the application's samplers would follow it."""
+
+from __future__ import annotations
+
+import os
+from typing import Any
+
+from opentelemetry.trace import StatusCode
+
+from agentops.recorder.recorder import recorder
+from agentops.store.reader import Reader
+from agentops.trace.span import Span, span_context
+
+__all__ = ["Root"]
+
+
+class Root:
+    """Begins with it.
+
+    Args:
+        name: of the span.
+        command: the program and its arguments.
+        trace: id of the trace.
+        span_id: id of the span; the program has been told both.
+        start_ns: when it was started, in ns since 1970.
+        pid: of the program.
+    """
+
+    def __init__(self, name: str, command: list[str], trace: bytes, span_id: int, start_ns: int, pid: int) -> None:
+        attributes: dict[str, Any] = {
+            "process.command_args": command,
+            "process.pid": pid,
+            "process.working_directory": os.getcwd(),
+        }
+        self._trace = trace
+        self.span = Span(name, attributes=attributes)
+        self.span._epoch = recorder.epoch
+        recorder.configure(None, quiet=True)
+        above = recorder.root  # `agentops run` in a program that runs under it
+        if above is not None:
+            self.span.add_link(span_context(*above))
+        self.span._take_ids(int.from_bytes(trace, "big"), span_id)
+        self.span._write_start(0, start_ns)
+
+    def end(self, store: str, code: int, signal: int, sentence: str) -> None:
+        """The program has ended: say how, and what the program itself could still say.
+
+        Args:
+            store: where all of its processes recorded to.
+            code: exit code.
+            signal: number of the signal that ended it, or 0.
+            sentence: how it ended, in words.
+        """
+        if signal:
+            self.span.set_attribute("process.exit.signal", sentence)
+        else:
+            self.span.set_attribute("process.exit.code", code)
+        if code:
+            self.span.set_status(StatusCode.ERROR, sentence)
+            recorder.flush()
+            with Reader(store) as reader:  # the uncaught exception is in the journal of the process that had it
+                detail = reader.span(reader.trace(self._trace.hex()), self.span.span_id)
+            said = [event.attributes for event in detail.events if event.name == "exception"]
+            if (said and not signal) or (said and sentence == "SIGINT"):
+                self.span._error = tuple(  # type: ignore[assignment]
+                    str(said[-1].get(f"exception.{key}", "")) for key in ("type", "message", "stacktrace")
+                )
+        self.span.end()
+        recorder.shutdown()

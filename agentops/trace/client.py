@@ -1,0 +1,139 @@
+"""For a client library that makes OpenTelemetry spans of its own calls: each becomes one span of ours.
+
+The library is handed `ClientProvider` in place of the tracer provider that it would have used. It begins and
+ends the span, so retries, streams and errors have the bounds that it gives them. Where the provider that it would
+have used is a real one, that one's span is made too, as it would have been without us: its exporter gets the same.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
+from opentelemetry import trace as otel_trace
+from opentelemetry.context import Context, get_current
+from opentelemetry.trace import Link, Span, SpanContext, SpanKind, Tracer, TracerProvider
+from opentelemetry.util._decorator import _agnosticcontextmanager
+
+from agentops import conventions
+from agentops.safety import failed
+from agentops.trace import span as ours
+from agentops.trace.facts import text
+
+if TYPE_CHECKING:
+    from opentelemetry.util.types import Attributes
+
+__all__ = ["GLOBAL", "ClientProvider", "ClientSpan"]
+
+#: Stands for whatever tracer provider the application has when a span begins.
+GLOBAL = object()
+
+
+class ClientSpan(ours.Span):
+    """A span that a client library makes of one of its calls. Not current by itself; the library does that."""
+
+    def keep(self, key: str, value: Any) -> None:
+        """Set an attribute for our store alone: the application's exporter gets what the library gives it."""
+        sdk, self._sdk = self._sdk, None
+        try:
+            self.set_attribute(key, value)
+        finally:
+            self._sdk = sdk
+
+    def get_span_context(self) -> SpanContext:
+        """OpenTelemetry's ids; where there is the application's span too, with its flags."""
+        return super().get_span_context() if self._sdk is None else self._sdk.get_span_context()
+
+
+class ClientProvider(TracerProvider):
+    """A tracer provider for one client.
+
+    Args:
+        make: from the name and attributes with which the library begins a span, the span of ours, not started.
+        forward: the provider that the library would have used: `GLOBAL`, another one, or None for none.
+    """
+
+    def __init__(self, make: Callable[[str, Mapping[str, Any]], ClientSpan], forward: object = GLOBAL) -> None:
+        self.make = make
+        self.forward = forward
+
+    def get_tracer(
+        self,
+        instrumenting_module_name: str,
+        instrumenting_library_version: str | None = None,
+        schema_url: str | None = None,
+        attributes: Attributes | None = None,
+    ) -> Tracer:
+        """A tracer that begins spans of ours."""
+        return _Tracer(self, (instrumenting_module_name, instrumenting_library_version, schema_url, attributes))
+
+
+class _Tracer(Tracer):
+    def __init__(self, provider: ClientProvider, scope: tuple[Any, ...]) -> None:
+        self._provider = provider
+        self._scope = scope
+        self._theirs: tuple[object, Tracer] | None = None  # of the provider that was in force last
+
+    def start_span(
+        self,
+        name: str,
+        context: Context | None = None,
+        kind: SpanKind = SpanKind.INTERNAL,
+        attributes: Attributes = None,
+        links: Sequence[Link] | None = None,
+        start_time: int | None = None,
+        record_exception: bool = True,
+        set_status_on_exception: bool = True,
+    ) -> Span:
+        """Begin a span of ours, and the library's own where somebody would get it."""
+        given = dict(attributes or {})
+        span = self._provider.make(name, given)
+        try:
+            ours.look_at_provider()
+            context = get_current() if context is None else context
+            session = given.get(conventions.CONVERSATION_ID)
+            if session is not None and span._scope is None:
+                span._scope = {"session": text(session)}
+            for key, value in given.items():
+                span.keep(key, value)
+            tracer = self._tracer()
+            if tracer is None:
+                span._begin(context)
+                return span
+            from agentops.trace.joined import begin
+
+            span._outside_name = name
+            begin(span, context, tracer, name, kind, given)
+        except Exception as problem:  # noqa: BLE001
+            failed("starting the span of a client's call", problem)
+        return span
+
+    def _tracer(self) -> Tracer | None:
+        """The library's own tracer, if what it makes goes anywhere."""
+        provider = self._provider.forward
+        if provider is GLOBAL:
+            provider = otel_trace._TRACER_PROVIDER
+        if provider is None or not hasattr(provider, "add_span_processor"):
+            return None
+        if self._theirs is None or self._theirs[0] is not provider:
+            name, version, schema_url, attributes = self._scope
+            self._theirs = (provider, provider.get_tracer(name, version, schema_url, attributes))  # type: ignore[attr-defined]
+        return self._theirs[1]
+
+    @_agnosticcontextmanager
+    def start_as_current_span(
+        self,
+        name: str,
+        context: Context | None = None,
+        kind: SpanKind = SpanKind.INTERNAL,
+        attributes: Attributes = None,
+        links: Sequence[Link] | None = None,
+        start_time: int | None = None,
+        record_exception: bool = True,
+        set_status_on_exception: bool = True,
+        end_on_exit: bool = True,
+    ) -> Iterator[Span]:
+        """As `start_span`; the span is current inside, and ends with it."""
+        span = self.start_span(name, context, kind, attributes, links, start_time)
+        with otel_trace.use_span(span, end_on_exit, record_exception, set_status_on_exception):
+            yield span

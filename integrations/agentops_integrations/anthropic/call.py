@@ -1,0 +1,268 @@
+"""One call of the client as a span: what the client's own tracing leaves out is added here."""
+
+from __future__ import annotations
+
+import asyncio
+import sys
+from collections.abc import Mapping
+from typing import Any
+
+import httpx2
+from opentelemetry.trace import Status, StatusCode
+
+from agentops import conventions
+from agentops.prices import cost_usd
+from agentops.safety import failed
+from agentops.trace.client import ClientSpan
+
+from .answer import Answer, read
+
+__all__ = ["Call", "make"]
+
+#: OpenTelemetry's words for why a model stopped; what is not here stays as it is.
+_FINISH_REASONS = {"end_turn": "stop", "stop_sequence": "stop", "max_tokens": "length", "tool_use": "tool_call"}
+#: Parameters of a request that the conventions have a name for; the rest is kept under `anthropic.request.`.
+_PARAMETERS = {
+    "system": conventions.SYSTEM_INSTRUCTIONS,
+    "tools": conventions.TOOL_DEFINITIONS,
+    "max_tokens": "gen_ai.request.max_tokens",
+    "temperature": "gen_ai.request.temperature",
+    "top_p": "gen_ai.request.top_p",
+    "top_k": "gen_ai.request.top_k",
+    "stop_sequences": "gen_ai.request.stop_sequences",
+    "stream": "gen_ai.request.stream",
+}
+_MESSAGES = "anthropic.messages.create"
+
+
+def make(name: str, attributes: Mapping[str, Any]) -> ClientSpan:
+    """The span for one that the client begins under `name`."""
+    kind = conventions.kind_of(dict(attributes))
+    if name == _MESSAGES:
+        model = attributes.get(conventions.REQUEST_MODEL)
+        return Call(f"chat {model}" if isinstance(model, str) else "chat", kind="llm")
+    if kind == "tool" and attributes.get(conventions.TOOL_NAME):
+        return ClientSpan(f"execute_tool {attributes[conventions.TOOL_NAME]}", kind=kind)
+    return ClientSpan(name.removeprefix("anthropic."), kind=kind)
+
+
+class Call(ClientSpan):
+    """A call of `messages.create`, in whichever of its forms."""
+
+    _asked = False
+    _attempts = 0
+    _body: Body | None = None
+    _answer: Answer | None = None
+    _judged = False
+    _closing = False
+
+    def attempt(self, body: object) -> None:
+        """One HTTP request of this call goes out; the last one's `body` is what was asked."""
+        try:
+            self._attempts += 1
+            if self._attempts > 1:
+                self.add_event("retry", {"attempt": self._attempts})
+            self.ask(body)
+        except Exception as problem:  # noqa: BLE001
+            failed("recording a request", problem)
+
+    def ask(self, body: object) -> None:
+        """Record the request."""
+        if self._asked or not isinstance(body, Mapping):
+            return
+        self._asked = True
+        for key, value in body.items():
+            if key not in ("messages", "model"):
+                self.keep(_PARAMETERS.get(key, f"anthropic.request.{key}"), value)
+        self.input = body.get("messages")
+
+    def answered(self, response: httpx2.Response) -> None:
+        """A response came; its body is looked at when the span ends, as far as the program has read it by then."""
+        try:
+            if not response.is_success:
+                return
+            if response.is_stream_consumed or response.is_closed:
+                self._answer = _read(response.content, httpx2.Headers({"content-type": _type(response)}))
+            else:
+                self._body = Body(response.headers)
+                response.stream = self._body.watched(response.stream)
+        except Exception as problem:  # noqa: BLE001
+            failed("recording an answer", problem)
+
+    def made_up(self, message: object) -> None:
+        """The program's own middleware gave an answer that is no HTTP response, such as one from its cache."""
+        to_dict = getattr(message, "to_dict", None)
+        if callable(to_dict):
+            self._answer = Answer(to_dict(mode="json"), True)
+
+    def set_status(self, status: Status | StatusCode, description: str | None = None) -> None:
+        """As the client's tracing judges it; an error with its exception, which that tracing does not hand over."""
+        self._judged = True
+        super().set_status(status, description)
+
+    def end(self, end_time: int | None = None) -> None:
+        """End it with what came back."""
+        if self._ended or self._closing:
+            return
+        self._closing = True  # what is set now may end it again, where it is the last reference to a stream
+        end_time = end_time or self._now()
+        try:
+            self._finish()
+        except Exception as problem:  # noqa: BLE001
+            failed("recording an answer", problem)
+        super().end(end_time)
+
+    def _finish(self) -> None:
+        answer = self._answer
+        if answer is None and self._body is not None:
+            answer = _read(self._body.data, self._body.headers)
+        if answer is not None:
+            self._record(answer)
+        raised = sys.exc_info()[1]
+        cut = self.attributes.get(conventions.ERROR_TYPE) == "api_error" and answer is not None and not answer.complete
+        if self.status == "error":
+            # The client ends the span while it handles the error, but tells it the type of it alone.
+            if isinstance(raised, Exception) and not (cut and not _is_of_client(raised)):
+                self._raise(raised)
+            elif cut:
+                self._error = ("api_error", "the stream ended before its end event", "")
+        elif isinstance(raised, (asyncio.CancelledError, KeyboardInterrupt)):
+            self._raise(raised)
+
+    def _raise(self, exception: BaseException) -> None:
+        sdk, self._sdk = self._sdk, None  # the application's exporter gets what it got without us
+        self.fail(exception)
+        self._sdk = sdk
+
+    def _record(self, answer: Answer) -> None:
+        message = answer.message
+        self.output = message.get("content")
+        usage = message.get("usage") or {}
+        reason = message.get("stop_reason")
+        if isinstance(reason, str):
+            self.keep(conventions.FINISH_REASONS, [_FINISH_REASONS.get(reason, reason)])
+            self.keep("anthropic.message.stop_reason", reason)
+        if message.get("id"):
+            self.keep(conventions.RESPONSE_ID, message["id"])
+        model = message.get("model")
+        if isinstance(model, str):
+            self.keep(conventions.RESPONSE_MODEL, model)
+        read, written = _count(usage, "cache_read_input_tokens"), _count(usage, "cache_creation_input_tokens")
+        # OpenTelemetry's input tokens include what the cache read and wrote, the API's do not.
+        whole = _count(usage, "input_tokens") + read + written
+        output = _count(usage, "output_tokens")
+        if "input_tokens" in usage:
+            self.keep(conventions.INPUT_TOKENS, whole)
+            self.keep(conventions.CACHE_READ_TOKENS, read)
+            self.keep(conventions.CACHE_WRITE_TOKENS, written)
+        if "output_tokens" in usage and reason is not None:  # before it stopped, it is a placeholder
+            self.keep(conventions.OUTPUT_TOKENS, output)
+        if reason is None or not isinstance(model, str) or "input_tokens" not in usage:
+            return  # what a call cost that was not read to its end is not known
+        cost = cost_usd(
+            model,
+            provider="anthropic",
+            input_tokens=whole,
+            output_tokens=output,
+            cache_read_tokens=read,
+            cache_write_tokens=written,
+            cache_write_1h_tokens=_count(usage.get("cache_creation") or {}, "ephemeral_1h_input_tokens"),
+            web_searches=_count(usage.get("server_tool_use") or {}, "web_search_requests"),
+            batch=usage.get("service_tier") == "batch",
+            fast=usage.get("speed") == "fast",
+        )
+        if cost is not None:
+            self.keep(conventions.OI_COST, cost)
+
+
+class Body:
+    """The bytes of a response as the program reads them; none is read for us."""
+
+    #: More of one answer is not kept.
+    BYTES_MAX = 64 << 20
+
+    def __init__(self, headers: httpx2.Headers) -> None:
+        self.headers = headers
+        self._chunks: list[bytes] = []
+        self._size = 0
+
+    @property
+    def data(self) -> bytes:
+        return b"".join(self._chunks)
+
+    def add(self, chunk: bytes) -> None:
+        if self._size < self.BYTES_MAX:
+            self._size += len(chunk)
+            self._chunks.append(chunk)
+
+    def watched(self, stream: Any) -> Any:
+        """`stream`, of the same kind, with each chunk seen on its way."""
+        if not isinstance(stream, httpx2.SyncByteStream):
+            return _AsyncWatched(stream, self)
+        return _Both(stream, self) if isinstance(stream, httpx2.AsyncByteStream) else _Watched(stream, self)
+
+
+class _Watched(httpx2.SyncByteStream):
+    def __init__(self, stream: Any, body: Body) -> None:
+        self._stream = stream
+        self._body = body
+
+    @property
+    def elapsed(self) -> Any:
+        return getattr(self._stream, "elapsed", None)
+
+    def __iter__(self) -> Any:
+        for chunk in self._stream:
+            self._body.add(chunk)
+            yield chunk
+
+    def close(self) -> None:
+        self._stream.close()
+
+
+class _AsyncWatched(httpx2.AsyncByteStream):
+    def __init__(self, stream: Any, body: Body) -> None:
+        self._stream = stream
+        self._body = body
+
+    @property
+    def elapsed(self) -> Any:
+        return getattr(self._stream, "elapsed", None)
+
+    async def __aiter__(self) -> Any:
+        chunks = self._stream.__aiter__()
+        try:
+            async for chunk in chunks:
+                self._body.add(chunk)
+                yield chunk
+        finally:  # in the task that read it, not in one that the event loop makes later
+            if hasattr(chunks, "aclose"):
+                await chunks.aclose()
+
+    async def aclose(self) -> None:
+        await self._stream.aclose()
+
+
+class _Both(_Watched, _AsyncWatched):
+    """For a body that can be read either way."""
+
+
+def _read(body: bytes, headers: httpx2.Headers) -> Answer | None:
+    try:
+        return read(body, headers)
+    except Exception as problem:  # noqa: BLE001 - whatever a server may send
+        failed("reading an answer", problem)
+        return None
+
+
+def _type(response: httpx2.Response) -> str:
+    return str(response.headers.get("content-type", ""))
+
+
+def _count(usage: Mapping[str, Any], key: str) -> int:
+    value = usage.get(key)
+    return value if isinstance(value, int) and not isinstance(value, bool) else 0
+
+
+def _is_of_client(exception: BaseException) -> bool:
+    return type(exception).__module__.partition(".")[0] in ("anthropic", "httpx2", "httpcore2")
