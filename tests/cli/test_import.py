@@ -400,6 +400,27 @@ def test_hostile_lines_cost_themselves_alone(agentops: Agentops, tmp_path: Path)
     assert [problem["line"] for problem in found["problems"]] == [2, 3, 4, 5, 6, 7, 8, 9, 10, 11]
 
 
+def test_lines_of_any_depth_are_taken_or_said_to_be_too_deep(agentops: Agentops, tmp_path: Path) -> None:
+    def deep(depth: int) -> str:
+        return '{"a":' * depth + "1" + "}" * depth
+
+    base = f'"trace_id": "{"a" * 32}", "kind": "tool", "name": "x", "status": "running", "start_time_unix_nano": 1'
+    for depth in range(700, 1000, 20):
+        value, parent, child = deep(depth), f"{depth:016x}", f"{depth + 1:016x}"
+        more = f'"end_time_unix_nano": null, "metadata": {value}'
+        event = f'{{"time_unix_nano": 1, "name": "e", "attributes": {value}}}'
+        calls = [f'{{"model": "m", "prompt": "{depth}", "error": {value}, "more": {value}}}']
+        lines = [
+            f'{{{base}, "span_id": "{parent}", {more}}}',
+            f'{{{base}, "span_id": "{child}", "parent_span_id": "{parent}", {more}, "events": [{event}]}}',
+        ]
+        for _ in range(2):
+            for name, texts in (("a.jsonl", lines), ("a.log", calls)):
+                done = agentops("import", write(tmp_path / name, *texts))
+                assert done.code in (0, 1) or "nested too deeply" in done.err, done.err
+    assert len(spans(agentops)) > 20
+
+
 def test_a_line_that_is_too_long_is_refused_with_its_number(
     agentops: Agentops, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
