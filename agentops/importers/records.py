@@ -37,17 +37,24 @@ class Writer:
 
     def close(self) -> None:
         """The journal is whole, and nobody's any more."""
-        if self._journal is not None:
-            self._journal.leave(final=True)
-            self._journal.abandon()
-            self._journal = None
+        journal, self._journal = self._journal, None
+        if journal is not None:
+            try:
+                journal.leave(final=True)
+            except OSError as problem:
+                raise _cannot_be_written(journal.path, problem) from problem
+            finally:
+                journal.abandon()
 
     def _open(self) -> Journal:
         if self._journal is None:
             self._sequence += 1
-            self._journal = open_journal(self._place, self._sequence)
-            if self._goes_on:  # said first: whatever is cut off, its open spans are not
-                self._journal.append(encode((ROTATED,)))
+            try:
+                self._journal = open_journal(self._place, self._sequence)
+                if self._goes_on:  # said first: whatever is cut off, its open spans are not
+                    self._journal.append(encode((ROTATED,)))
+            except OSError as problem:
+                raise _cannot_be_written(self._place.folder, problem) from problem
         return self._journal
 
     def start(self, span: SpanLine, scope: dict[str, Any]) -> None:
@@ -111,10 +118,14 @@ class Writer:
         try:
             journal.append(journal.capture.record(record))
         except OSError as problem:
-            raise StoreError(
-                f"the journal {journal.path} cannot be written: {problem.strerror or problem}"
-            ) from problem
+            raise _cannot_be_written(journal.path, problem) from problem
         journal.capture.remember(new, bytes.fromhex(span.trace_id))
+
+
+def _cannot_be_written(path: str, problem: OSError) -> StoreError:
+    return StoreError(
+        f"{path} cannot be written: {problem.strerror or problem}. The same import again goes on from here"
+    )
 
 
 def _never_full(journal: Journal) -> None:

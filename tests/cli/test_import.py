@@ -463,3 +463,30 @@ def test_an_empty_file_is_no_error(agentops: Agentops, tmp_path: Path) -> None:
         0,
         "agentops: 0 spans of 0 traces imported from empty.jsonl, 0 were here already\n",
     )
+
+
+@pytest.mark.parametrize("room", [1_000, 66_000, 140_000, 200_000, 300_000])
+def test_a_full_disk_is_said_and_the_import_goes_on_when_there_is_room(
+    agentops: Agentops, shop: Path, tmp_path: Path, room: int
+) -> None:
+    printed = agentops("export", store=shop).out
+    (tmp_path / "run.jsonl").write_text(printed)
+    program = f"""
+import resource, signal, sys
+signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+resource.setrlimit(resource.RLIMIT_FSIZE, ({room}, resource.RLIM_INFINITY))
+from agentops.cli.main import main
+sys.exit(main(["import", "run.jsonl"]))
+"""
+    done = subprocess.run(
+        [sys.executable, "-B", "-c", program],
+        cwd=tmp_path,
+        env={**os.environ, "AGENTOPS_STORE": str(tmp_path / "traces.db")},
+        capture_output=True,
+        text=True,
+        timeout=60,
+    )
+    assert done.returncode == 3 or (done.returncode == 0 and room == 300_000), done.stderr
+    assert "Traceback" not in done.stderr
+    assert agentops("import", "run.jsonl").code == 0
+    assert agentops("export").out == printed
