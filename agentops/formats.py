@@ -37,11 +37,11 @@ def count(number: int | None) -> str:
 
 
 def cost(usd: float | None) -> str:
-    """`$0.021`, `$0.00002`; nothing where the cost is not known."""
+    """`$0.021`; nothing where the cost is not known, and never zero for what is none."""
     if usd is None:
         return ""
-    if 0 < usd < 0.00095:
-        return f"${usd:.5f}" if usd >= 0.000005 else "<$.00001"
+    if 0 < usd < 0.00005:
+        return "<$0.0001"
     return f"${usd:.2f}" if usd >= 1 else f"${usd:.4f}" if usd < 0.01 else f"${usd:.3f}"
 
 

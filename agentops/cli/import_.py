@@ -104,10 +104,10 @@ class _File:
                     return
                 found = "its JSON object is no model call"
             raise Unusable(found)
-        except Unusable as problem:
+        except (Unusable, RecursionError) as problem:
             self.skipped += 1
             if len(self.problems) < _NAMED_JSON:
-                self.problems.append((number, str(problem)))
+                self.problems.append((number, str(problem) if isinstance(problem, Unusable) else "nested too deeply"))
 
     @property
     def useless(self) -> bool:

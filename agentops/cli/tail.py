@@ -33,7 +33,7 @@ Ctrl-C ends it, with exit code 130 as it does `tail -f`; so does the end of what
 there is no store yet, it waits for one. With --json each line is an object of its own.
 
   agentops tail
-  agentops tail --json kind:llm took>5s | jq .name"""
+  agentops tail --json kind:llm 'took>5s' | jq .name"""
 
 POLL_S = 0.25
 #: Where looking takes long, it then rests this many times as long.

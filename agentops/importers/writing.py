@@ -9,24 +9,18 @@ from __future__ import annotations
 import fcntl
 import json
 import os
-import random
-import time
 from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
 
-from agentops.conventions import KIND_NUMBER
 from agentops.errors import StoreError
-from agentops.importers.spans import EventLine, SpanLine
-from agentops.journal.format import ABSENT, END, ERROR, EVENT, OK, ROTATED, START, UPDATE, encode
-from agentops.recorder.capture import New
-from agentops.recorder.writer import Journal, Place, open_journal
+from agentops.importers.records import Writer
+from agentops.importers.spans import SpanLine
 from agentops.store.ingest import Ingester
 from agentops.store.location import find_store, journal_folder, prepare
 from agentops.store.reader import Reader
 from agentops.store.rows import SpanDetail, SpanRow
-from agentops.trace.facts import taken
 
 __all__ = ["Importer"]
 
@@ -197,8 +191,8 @@ class _Open:
         self._ingester = Ingester(path)
         self.reader = Reader(path)
         # Two processes to those who read journals: one whose open spans go on elsewhere, and one that died.
-        self.goes_on = _Writer(self._folder, goes_on=True)
-        self.is_dead = _Writer(self._folder, goes_on=False)
+        self.goes_on = Writer(self._folder, goes_on=True)
+        self.is_dead = Writer(self._folder, goes_on=False)
 
     def close(self, tidy: bool) -> None:
         self.reader.close()
@@ -221,102 +215,6 @@ class _Open:
             self._ingester.run(process=writer.process, pack=True)
 
 
-class _Writer:
-    """Records of one process that never ran, a journal for each chunk."""
-
-    def __init__(self, folder: str, goes_on: bool) -> None:
-        self.process = random.SystemRandom().getrandbits(63)
-        self._place = Place(folder, (self.process, time.time_ns()), None, _never_full)
-        self._goes_on = goes_on
-        self._sequence = 0
-        self._journal: Journal | None = None
-
-    def close(self) -> None:
-        """The journal is whole, and nobody's any more."""
-        if self._journal is not None:
-            self._journal.leave(final=True)
-            self._journal.abandon()
-            self._journal = None
-
-    def _open(self) -> Journal:
-        if self._journal is None:
-            self._sequence += 1
-            self._journal = open_journal(self._place, self._sequence)
-            if self._goes_on:  # said first: whatever is cut off, its open spans are not
-                self._journal.append(encode((ROTATED,)))
-        return self._journal
-
-    def start(self, span: SpanLine, scope: dict[str, Any]) -> None:
-        new, journal, number, value, attributes = self._values(span, span.input, span.attributes)
-        links = [(bytes.fromhex(link.trace_id), int(link.span_id, 16), link.attributes) for link in span.links]
-        self._append(journal, new, span, (
-            START, int(span.span_id, 16), bytes.fromhex(span.trace_id), int(span.parent_span_id or "0", 16),
-            span.start_time_unix_nano, span.name, KIND_NUMBER[span.kind], number, value, new.contents, attributes,
-            scope or None, links or None,
-        ))  # fmt: skip
-
-    def start_again(self, span: SpanLine) -> None:
-        """A span that the store knows is this process's now."""
-        self._append(self._open(), New(), span, (
-            START, int(span.span_id, 16), bytes.fromhex(span.trace_id), int(span.parent_span_id or "0", 16),
-            span.start_time_unix_nano, span.name, KIND_NUMBER[span.kind],
-        ))  # fmt: skip
-
-    def event(self, span: SpanLine, event: EventLine) -> None:
-        new, journal, _, _, attributes = self._values(span, None, event.attributes)
-        self._append(journal, new, span, (
-            EVENT, int(span.span_id, 16), bytes.fromhex(span.trace_id), event.time_unix_nano, event.name, attributes,
-            new.contents,
-        ))  # fmt: skip
-
-    def update(self, span: SpanLine, attributes: dict[str, Any], output: Any = None, input: Any = None) -> None:
-        new, journal, number, value, facts = self._values(span, output if input is None else input, attributes)
-        said, unsaid = (number, value), (ABSENT, None)
-        of_output, of_input = (said, unsaid) if input is None else (unsaid, said)
-        self._append(journal, new, span, (
-            UPDATE, int(span.span_id, 16), bytes.fromhex(span.trace_id), facts, *of_output, new.contents, *of_input,
-        ))  # fmt: skip
-
-    def end(
-        self,
-        span: SpanLine,
-        attributes: dict[str, Any] | None = None,
-        scope: dict[str, Any] | None = None,
-        known_as: str | None = None,
-    ) -> None:
-        new, journal, number, value, facts = self._values(span, span.output, attributes or {})
-        links = None
-        if known_as is not None:
-            links = [(bytes.fromhex(link.trace_id), int(link.span_id, 16), link.attributes) for link in span.links]
-        error = span.exception and (span.exception.type, span.exception.message, span.exception.stacktrace)
-        self._append(journal, new, span, (
-            END, int(span.span_id, 16), bytes.fromhex(span.trace_id), span.end_time_unix_nano,
-            ERROR if span.status == "error" else OK, facts, number, value, new.contents, error,
-            span.name if known_as not in (None, span.name) else None, scope or None, links or None,
-        ))  # fmt: skip
-
-    def _values(
-        self, span: SpanLine, value: Any, attributes: dict[str, Any]
-    ) -> tuple[New, Journal, int, Any, dict[str, Any] | None]:
-        """What a record says of a value (None for one that is not there) and of attributes."""
-        new, journal, trace = New(), self._open(), bytes.fromhex(span.trace_id)
-        number, value = (ABSENT, None) if value is None else journal.capture.value(value, new, trace)
-        return new, journal, number, value, taken(attributes, journal.capture, new, trace) if attributes else None
-
-    def _append(self, journal: Journal, new: New, span: SpanLine, record: tuple[Any, ...]) -> None:
-        try:
-            journal.append(journal.capture.record(record))
-        except OSError as problem:
-            raise StoreError(
-                f"the journal {journal.path} cannot be written: {problem.strerror or problem}"
-            ) from problem
-        journal.capture.remember(new, bytes.fromhex(span.trace_id))
-
-
-def _never_full(journal: Journal) -> None:
-    """A chunk is a journal: two events of one moment are told apart by their place in it."""
-
-
 def _later_scope(span: SpanLine, known: SpanDetail) -> dict[str, Any]:
     names = ("session", "user", "tags", "metadata")
     return {name: value for name in names if _differ(value := getattr(span, name), getattr(known, name))}
@@ -324,8 +222,15 @@ def _later_scope(span: SpanLine, known: SpanDetail) -> dict[str, Any]:
 
 def _differ(one: object, other: object) -> bool:
     """Whether two JSON values are not the same text: 1 is not 1.0, and NaN is NaN."""
-    return one is not other and json.dumps(one) != json.dumps(other)
+    return one is not other and _text(one) != _text(other)
 
 
 def _event_key(time_ns: int, name: str, attributes: dict[str, Any]) -> tuple[int, str, str]:
-    return time_ns, name, json.dumps(attributes)
+    return time_ns, name, _text(attributes)
+
+
+def _text(value: object) -> str:
+    try:
+        return json.dumps(value)
+    except RecursionError:  # as deep as could just be read
+        return "<nested too deeply>"

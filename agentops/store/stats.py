@@ -11,7 +11,7 @@ from array import array
 from typing import Any, Literal, NamedTuple, get_args
 
 from agentops.conventions import KIND_NUMBER, KINDS
-from agentops.journal.format import ERROR
+from agentops.store.rows import STATUS
 
 __all__ = ["BY", "By", "Stats", "StatsRow", "nearest_rank", "stats"]
 
@@ -26,6 +26,7 @@ _GROUP = {
     "name": ("name", "1"),
     "day": ("date(start_ns / 1000000000, 'unixepoch', 'localtime')", f"kind IN {_CALLS}"),
 }
+_ERROR = STATUS.index("error")
 _DURATION_MAX = 2**63 - 1
 
 
@@ -115,7 +116,7 @@ def stats(connection: sqlite3.Connection, by: By, where: str, parameters: list[A
             if trace != last:
                 runs += 1
                 last = trace
-        if status == ERROR:
+        if status == _ERROR:
             found.errors += 1
         if took is not None:
             found.durations.append(max(0, min(int(took), _DURATION_MAX)))

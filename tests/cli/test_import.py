@@ -400,6 +400,27 @@ def test_hostile_lines_cost_themselves_alone(agentops: Agentops, tmp_path: Path)
     assert [problem["line"] for problem in found["problems"]] == [2, 3, 4, 5, 6, 7, 8, 9, 10, 11]
 
 
+def test_lines_of_any_depth_are_taken_or_said_to_be_too_deep(agentops: Agentops, tmp_path: Path) -> None:
+    def deep(depth: int) -> str:
+        return '{"a":' * depth + "1" + "}" * depth
+
+    base = f'"trace_id": "{"a" * 32}", "kind": "tool", "name": "x", "status": "running", "start_time_unix_nano": 1'
+    for depth in range(700, 1000, 20):
+        value, parent, child = deep(depth), f"{depth:016x}", f"{depth + 1:016x}"
+        more = f'"end_time_unix_nano": null, "metadata": {value}'
+        event = f'{{"time_unix_nano": 1, "name": "e", "attributes": {value}}}'
+        calls = [f'{{"model": "m", "prompt": "{depth}", "error": {value}, "more": {value}}}']
+        lines = [
+            f'{{{base}, "span_id": "{parent}", {more}}}',
+            f'{{{base}, "span_id": "{child}", "parent_span_id": "{parent}", {more}, "events": [{event}]}}',
+        ]
+        for _ in range(2):
+            for name, texts in (("a.jsonl", lines), ("a.log", calls)):
+                done = agentops("import", write(tmp_path / name, *texts))
+                assert done.code in (0, 1) or "nested too deeply" in done.err, done.err
+    assert len(spans(agentops)) > 20
+
+
 def test_a_line_that_is_too_long_is_refused_with_its_number(
     agentops: Agentops, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -442,3 +463,30 @@ def test_an_empty_file_is_no_error(agentops: Agentops, tmp_path: Path) -> None:
         0,
         "agentops: 0 spans of 0 traces imported from empty.jsonl, 0 were here already\n",
     )
+
+
+@pytest.mark.parametrize("room", [1_000, 66_000, 140_000, 200_000, 300_000])
+def test_a_full_disk_is_said_and_the_import_goes_on_when_there_is_room(
+    agentops: Agentops, shop: Path, tmp_path: Path, room: int
+) -> None:
+    printed = agentops("export", store=shop).out
+    (tmp_path / "run.jsonl").write_text(printed)
+    program = f"""
+import resource, signal, sys
+signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+resource.setrlimit(resource.RLIMIT_FSIZE, ({room}, resource.RLIM_INFINITY))
+from agentops.cli.main import main
+sys.exit(main(["import", "run.jsonl"]))
+"""
+    done = subprocess.run(
+        [sys.executable, "-B", "-c", program],
+        cwd=tmp_path,
+        env={**os.environ, "AGENTOPS_STORE": str(tmp_path / "traces.db")},
+        capture_output=True,
+        text=True,
+        timeout=60,
+    )
+    assert done.returncode == 3 or (done.returncode == 0 and room == 300_000), done.stderr
+    assert "Traceback" not in done.stderr
+    assert agentops("import", "run.jsonl").code == 0
+    assert agentops("export").out == printed

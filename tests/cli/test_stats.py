@@ -164,3 +164,14 @@ def test_hostile_names_and_counts_harm_nothing(agentops: Agentops, record: Any) 
     assert rows(agentops, agentops("config", "--json").object["store"])["total"]["output_tokens"] == 2**63 - 1
     for by in ("model", "name"):
         assert not {"\x1b", "\x07", "\u202e"} & set(agentops("stats", "--by", by).out)
+
+
+def test_a_small_cost_is_not_shown_as_nothing(agentops: Agentops, record: Any) -> None:
+    record("""
+        for cost in (0.00003, 0.00001):
+            with span("chat", kind="llm", attributes={"gen_ai.request.model": "m", "llm.cost.total": cost}): pass
+        with span("chat", kind="llm", attributes={"gen_ai.request.model": "free", "llm.cost.total": 0}): pass
+        """)
+    model, free, total = (line.split() for line in agentops("stats").lines[1:])
+    assert model[2] == total[2] == "<$0.0001" and free[2] == "$0.0000"
+    assert rows(agentops, agentops("config", "--json").object["store"])["m"]["cost_usd"] == pytest.approx(0.00004)

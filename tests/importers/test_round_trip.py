@@ -8,6 +8,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import pytest
 from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import strategies as st
@@ -15,9 +16,10 @@ from opentelemetry.trace import Link, SpanContext, StatusCode
 
 import agentops
 from agentops import span
+from agentops.cli.schemas import SCHEMAS
 from agentops.conventions import KINDS
 from agentops.exporters.jsonl import lines
-from agentops.importers.spans import span_of
+from agentops.importers.spans import SpanLine, span_of
 from agentops.importers.writing import Importer
 from agentops.recorder.recorder import recorder
 from agentops.store.reader import Reader
@@ -207,6 +209,11 @@ def test_a_newer_export_of_a_run_that_was_running_completes_it(
 def _open(text: str) -> Any:
     fields = json.loads(text)
     return fields["span_id"], fields["status"], len(fields["events"])
+
+
+def test_all_fields_of_an_exported_line_are_taken() -> None:
+    taken = {field.name for field in msgspec.structs.fields(SpanLine)}
+    assert taken == set(SCHEMAS["export"].model_fields)
 
 
 def test_what_is_large_or_deep_or_resent_comes_out_as_it_went_in(store: Path, other: Callable[[], Path]) -> None:
