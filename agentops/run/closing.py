@@ -75,7 +75,5 @@ def _unreached(reports: list[str]) -> str:
             f"install agentops-recorder there ({line(shlex.quote(python), 200)} -m pip install ...)"
         )
     if "ok" not in reports:
-        return (
-            "; only its start and end were recorded: no Python was reached in it (-I, -E, -S, or another PYTHONPATH?)"
-        )
+        return "; only its start and end were recorded: no Python was reached (-I, -E, -S, or another PYTHONPATH?)"
     return ""

@@ -8,6 +8,7 @@ have used is a real one, that one's span is made too, as it would have been with
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
 from opentelemetry import trace as otel_trace
@@ -34,9 +35,15 @@ class ClientSpan(ours.Span):
 
     def keep(self, key: str, value: Any) -> None:
         """Set an attribute for our store alone: the application's exporter gets what the library gives it."""
+        with self.apart():
+            self.set_attribute(key, value)
+
+    @contextmanager
+    def apart(self) -> Iterator[None]:
+        """Inside, what is said of the span does not reach the application's exporter."""
         sdk, self._sdk = self._sdk, None
         try:
-            self.set_attribute(key, value)
+            yield
         finally:
             self._sdk = sdk
 

@@ -1,1 +1,1 @@
-"""A customer-support agent that is traced by hand; start at `agent.py`."""
+"""A customer-support agent, traced; start at `agent.py`."""

@@ -26,6 +26,8 @@ def main() -> int:
     parser.add_argument("ticket", nargs="?", default=TICKET, help="the ticket's text")
     options = parser.parse_args()
 
+    agentops.instrument()  # the calls to the model: nothing else in here traces them
+
     try:
         with connect() as (client, where):
             print(where, file=sys.stderr)

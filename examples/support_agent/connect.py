@@ -17,11 +17,8 @@ DEFAULT_MODEL = "claude-haiku-5-5"
 @contextmanager
 def connect() -> Iterator[tuple[Anthropic, str]]:
     """A client, and a line for people that says what is at its other end."""
-    # The client could trace itself (`open_telemetry=False` switches that off). The
-    # demo makes its spans by hand, and two spans for one call would count its
-    # tokens twice.
     if os.environ.get("ANTHROPIC_API_KEY"):
-        with Anthropic(open_telemetry=False) as client:
+        with Anthropic() as client:
             yield client, f"model: {model_name()} on {client.base_url}"
         return
 
@@ -32,7 +29,6 @@ def connect() -> Iterator[tuple[Anthropic, str]]:
         Anthropic(
             base_url=server.url,
             api_key="stand-in",
-            open_telemetry=False,
             # Past any proxy in the environment: the server is on this machine. (The
             # SDK's own DefaultHttpxClient takes the proxy even if told not to.)
             http_client=httpx2.Client(trust_env=False),

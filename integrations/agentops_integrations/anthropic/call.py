@@ -61,7 +61,8 @@ class Call(ClientSpan):
         try:
             self._attempts += 1
             if self._attempts > 1:
-                self.add_event("retry", {"attempt": self._attempts})
+                with self.apart():
+                    self.add_event("retry", {"attempt": self._attempts})
             self.ask(body)
         except Exception as problem:  # noqa: BLE001
             failed("recording a request", problem)
@@ -123,16 +124,13 @@ class Call(ClientSpan):
         if self.status == "error":
             # The client ends the span while it handles the error, but tells it the type of it alone.
             if isinstance(raised, Exception) and not (cut and not _is_of_client(raised)):
-                self._raise(raised)
+                with self.apart():
+                    self.fail(raised)
             elif cut:
                 self._error = ("api_error", "the stream ended before its end event", "")
         elif isinstance(raised, (asyncio.CancelledError, KeyboardInterrupt)):
-            self._raise(raised)
-
-    def _raise(self, exception: BaseException) -> None:
-        sdk, self._sdk = self._sdk, None  # the application's exporter gets what it got without us
-        self.fail(exception)
-        self._sdk = sdk
+            with self.apart():
+                self.fail(raised)
 
     def _record(self, answer: Answer) -> None:
         message = answer.message
