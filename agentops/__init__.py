@@ -12,12 +12,12 @@ thousand traces before the rest of it would be imported.
 from __future__ import annotations
 
 import importlib
-import logging
 import os
 import sys
 from typing import TYPE_CHECKING
 
-import opentelemetry.context as _context  # noqa: F401 - what the first span needs anyway
+if os.path.basename(getattr(sys, "argv", [""])[0]) != "agentops":  # the command does without, and starts twice as fast
+    import opentelemetry.context as _context  # noqa: F401 - what the first span needs anyway
 
 if TYPE_CHECKING:
     from agentops.errors import AgentopsError, UsageError
@@ -69,6 +69,8 @@ def _warn_of_the_other() -> None:
             except OSError:
                 continue
             if any(name.startswith("agentops-") and name.endswith((".dist-info", ".egg-info")) for name in names):
+                import logging
+
                 logging.getLogger("agentops").warning(
                     "the distribution `agentops` of another project is installed in this environment too, and the two "
                     "overwrite each other: pip uninstall agentops, then install agentops-recorder again"

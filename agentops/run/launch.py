@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import signal
 import sys
-import tempfile
 import time
 from typing import NamedTuple, NoReturn
 
@@ -73,8 +72,8 @@ def launch(command: list[str], name: str | None = None) -> Program:
         _become(command)
     trace, span_id = os.urandom(16), int.from_bytes(os.urandom(8), "big") or 1
     start_ns = time.time_ns()
-    handle, report = tempfile.mkstemp(prefix="agentops-run-")
-    os.close(handle)
+    report = os.path.join(os.path.dirname(os.path.abspath(store)), f"run-{trace.hex()}")
+    os.close(os.open(report, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o600))
     try:
         pid, before = _spawn(command, _environment(str(store), trace, span_id, report))
         from agentops.run.root import Root  # while the program starts

@@ -7,6 +7,7 @@ have used is a real one, that one's span is made too, as it would have been with
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
@@ -64,6 +65,14 @@ class ClientProvider(TracerProvider):
         self.make = make
         self.forward = forward
 
+    def theirs(self) -> Any:
+        """The provider of somebody else that the library's own spans would go to; None if they would go nowhere."""
+        provider: Any = otel_trace._TRACER_PROVIDER if self.forward is GLOBAL else self.forward
+        joined: Any = sys.modules.get("agentops.trace.joined")
+        if joined is not None and provider is joined.made_provider():
+            return None
+        return provider if hasattr(provider, "add_span_processor") else None
+
     def get_tracer(
         self,
         instrumenting_module_name: str,
@@ -117,14 +126,11 @@ class _Tracer(Tracer):
 
     def _tracer(self) -> Tracer | None:
         """The library's own tracer, if what it makes goes anywhere."""
-        provider = self._provider.forward
-        if provider is GLOBAL:
-            provider = otel_trace._TRACER_PROVIDER
-        if provider is None or not hasattr(provider, "add_span_processor"):
+        provider = self._provider.theirs()
+        if provider is None:
             return None
         if self._theirs is None or self._theirs[0] is not provider:
-            name, version, schema_url, attributes = self._scope
-            self._theirs = (provider, provider.get_tracer(name, version, schema_url, attributes))  # type: ignore[attr-defined]
+            self._theirs = (provider, provider.get_tracer(*self._scope))
         return self._theirs[1]
 
     @_agnosticcontextmanager

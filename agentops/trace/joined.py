@@ -29,7 +29,7 @@ from agentops.trace.span import OUR_KEY, ROOT_KEY, Span, _clock, _wall, span_con
 if TYPE_CHECKING:
     from opentelemetry.util.types import AttributeValue
 
-__all__ = ["Joined", "Processor", "begin", "join", "own_provider"]
+__all__ = ["Joined", "Processor", "begin", "join", "made_provider", "own_provider"]
 
 _CLIENT_KINDS = ("llm", "embedding", "retrieval", "rerank")
 _TRACER_NAME = "agentops"
@@ -200,6 +200,11 @@ def join(provider: object) -> Joined | None:
 
 class _Own:
     provider: object = None
+
+
+def made_provider() -> Any:
+    """Our own provider, if it has been made."""
+    return _Own.provider
 
 
 def own_provider() -> Any:

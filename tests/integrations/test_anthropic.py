@@ -36,6 +36,11 @@ def answering(*replies: Reply | Fault) -> Callable[[Request], Reply | Fault]:
     return lambda request: next(left, replies[-1])
 
 
+@pytest.fixture(autouse=True)
+def _no_provider(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(otel, "_TRACER_PROVIDER", None)
+
+
 @contextmanager
 def server(*replies: Reply | Fault) -> Iterator[StandIn]:
     with StandIn(answering(*(replies or (ANSWER,)))) as made:
@@ -288,6 +293,19 @@ def test_no_trace_header_is_sent_that_would_not_have_been_without_us(store: Any)
     with server() as at:
         call(create, at)
         assert "traceparent" not in at.requests[0].headers
+
+
+@pytest.mark.parametrize("how", [create, stream], ids=lambda how: how.__name__)
+def test_a_call_is_one_span_beside_our_own_provider_too(how: Any, spans: Spans, monkeypatch: Any) -> None:
+    monkeypatch.setattr(otel, "_TRACER_PROVIDER", None)
+    agentops.init(otel=True)
+    with server() as at:
+        with otel.get_tracer("another.library").start_as_current_span("outer"):
+            call(how, at)
+        assert "traceparent" not in at.requests[0].headers
+    [outer, chat] = spans()
+    assert (outer["name"], chat["parent_span_id"]) == ("outer", outer["span_id"])
+    assert chat["input"] == ASKED
 
 
 @pytest.fixture

@@ -50,9 +50,9 @@ def _at_exit() -> None:
 
 
 def _begin() -> None:
-    from importlib.util import find_spec
-
-    found = find_spec("agentops") if sys.version_info >= (3, 11) else None
+    # What importlib.util.find_spec does; that module would have to be imported.
+    specs = (finder.find_spec("agentops", None) for finder in sys.meta_path if hasattr(finder, "find_spec"))
+    found = next(filter(None, specs), None) if sys.version_info >= (3, 11) else None
     if found is None or not os.path.isdir(os.path.join(os.path.dirname(found.origin or ""), "run")):
         _report("missing " + sys.executable)
         return

@@ -108,10 +108,9 @@ def _tracing(option: Any) -> dict[str, Any]:
     if isinstance(theirs, ClientProvider):
         return options
     traces: Any = options["traces"]
-    forward = theirs if traces["enabled"] else None
-    options["tracer_provider"] = ClientProvider(make, forward)
+    provider = ClientProvider(make, theirs if traces["enabled"] else None)
+    options["tracer_provider"] = provider
     options["traces"] = {**traces, "enabled": True}
-    # Without a provider the client would send no traceparent to the API.
-    if forward is None or (forward is GLOBAL and not hasattr(trace._TRACER_PROVIDER, "add_span_processor")):
+    if provider.theirs() is None:  # then the client would send no traceparent to the API
         options["propagation"] = False
     return options
