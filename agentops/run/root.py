@@ -27,6 +27,7 @@ class Root:
     """
 
     def __init__(self, name: str, command: list[str], trace: bytes, span_id: int, start_ns: int, pid: int) -> None:
+        recorder.configure(None, quiet=True)  # the last line says enough
         attributes: dict[str, Any] = {
             "process.command_args": command,
             "process.pid": pid,
@@ -35,7 +36,6 @@ class Root:
         self._trace = trace
         self.span = Span(name, attributes=attributes)
         self.span._epoch = recorder.epoch
-        recorder.configure(None, quiet=True)
         above = recorder.root  # `agentops run` in a program that runs under it
         if above is not None:
             self.span.add_link(span_context(*above))

@@ -98,6 +98,29 @@ def test_a_program_is_what_it_is_without_us(write: Any, run: Run, tmp_path: Path
     assert done.returncode == alone.returncode == 7
 
 
+def test_on_a_terminal_it_adds_its_last_line_and_nothing_else(write: Any, environment: Any, tmp_path: Path) -> None:
+    import pty
+
+    script = write(
+        "import sys\nfrom agentops import span\nwith span('x'): print(sys.stdin.isatty(), sys.stderr.isatty())"
+    )
+    pid, terminal = pty.fork()
+    if pid == 0:
+        os.chdir(tmp_path)
+        os.execvpe("agentops", ["agentops", "run", "python", script], environment)
+    seen = b""
+    try:
+        while piece := os.read(terminal, 4096):
+            seen += piece
+    except OSError:  # how Linux says that the other end is closed
+        pass
+    assert os.waitpid(pid, 0)[1] == 0
+    lines = seen.decode().splitlines()
+    assert lines[0] == "True True"
+    assert len(lines) == 2
+    assert lines[1].startswith("agentops: run ")
+
+
 def test_the_program_is_a_span_and_what_it_opens_hangs_under_it(write: Any, run: Run, spans: Any) -> None:
     script = write(
         "from agentops import span\nwith span('plan', kind='plan'):\n    with span('chat', kind='llm'): pass"
