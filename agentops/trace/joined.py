@@ -8,6 +8,7 @@ away, our object writes for itself. This module is imported only where there is 
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
@@ -24,7 +25,7 @@ from agentops.recorder.capture import New
 from agentops.recorder.recorder import recorder
 from agentops.safety import failed
 from agentops.trace.facts import described, linked, taken
-from agentops.trace.span import OUR_KEY, ROOT_KEY, Span, _clock, _wall, span_context
+from agentops.trace.span import OUR_KEY, ROOT_KEY, Span, _clock, _Provider, _wall, span_context
 
 if TYPE_CHECKING:
     from opentelemetry.util.types import AttributeValue
@@ -353,3 +354,6 @@ def _foreign_scope(attributes: dict[str, Any]) -> dict[str, Any]:
     if isinstance(tags, (list, tuple)):
         scope["tags"] = [str(tag) for tag in tags]
     return scope
+
+
+_Provider.beside = sys.modules[__name__]

@@ -9,7 +9,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Mapping, Sequence
 from contextvars import ContextVar
-from types import ModuleType, TracebackType
+from types import TracebackType
 from typing import TYPE_CHECKING, Any, Self, TypeVar
 
 import msgspec
@@ -69,6 +69,7 @@ class _Provider:
 
     seen: object = None
     joined: Joined | None = None
+    beside: Any = None  # agentops.trace.joined, where a span of ours goes with one of an SDK's
 
 
 def look_at_provider() -> None:
@@ -324,7 +325,7 @@ class Span(OtelSpan):
             attributes[key] = value
         self._changed = True
         if self._sdk is not None:
-            _beside().set_attribute(self, key, given)
+            _Provider.beside.set_attribute(self, key, given)
 
     def set_attributes(self, attributes: Mapping[str, Any]) -> None:
         """Set several attributes."""
@@ -404,7 +405,7 @@ class Span(OtelSpan):
             when = min(int(timestamp or self._now()), TIME_NS_MAX)
             self._append(journal, (EVENT, self._id, self._trace, when, text(name), facts, new.contents), new)
             if self._sdk is not None:
-                _beside().add_event(self, str(name), attributes, when)
+                _Provider.beside.add_event(self, str(name), attributes, when)
         except Exception as problem:  # noqa: BLE001
             failed("recording an event", problem)
 
@@ -520,7 +521,7 @@ class Span(OtelSpan):
             self._status = ERROR
             self._rich = True
             if self._sdk is not None:
-                _beside().record_exception(self, exception)
+                _Provider.beside.record_exception(self, exception)
         except Exception as problem:  # noqa: BLE001
             failed("recording an exception", problem)
 
@@ -544,7 +545,7 @@ class Span(OtelSpan):
             if self._sdk is None:
                 self._write_end(end_time or _clock() + self._offset, self._attributes)
             else:
-                _beside().end(self, end_time or _clock() + self._offset)
+                _Provider.beside.end(self, end_time or _clock() + self._offset)
         except Exception as problem:  # noqa: BLE001
             failed("ending a span", problem)
         if recorder.hooks:
@@ -691,10 +692,3 @@ def _fixed(value: object) -> object:
     except Exception as problem:  # noqa: BLE001
         failed("recording an attribute", problem)
         return None
-
-
-def _beside() -> ModuleType:
-    """What a span does beside the SDK's span that it goes with; that it has one says that this is imported."""
-    from agentops.trace import joined
-
-    return joined
