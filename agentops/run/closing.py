@@ -51,10 +51,10 @@ def _how(reader: Reader, program: Program) -> str:
 
 
 def _cause(reader: Reader, trace: TraceRow) -> str:
-    failed = [span for span in reader.spans(trace) if span.status == "error" and span.parent_id is not None]
+    failed = [span for span in reader.spans(trace) if span.status == "error" and ": " in (span.error or "")]
     if not failed:
         return ""
-    first = min(failed, key=lambda span: span.end_ns or span.start_ns)
+    first = min(failed, key=lambda span: (span.parent_id is None, span.end_ns or span.start_ns))
     return f"{first.name} ({(first.error or '').partition(':')[0]})"
 
 

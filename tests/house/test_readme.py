@@ -15,6 +15,8 @@ from pathlib import Path
 
 import pytest
 
+from examples.stand_in import Reply, Request, StandIn, Text, Usage
+
 README = Path(__file__).parents[2] / "README.md"
 SECONDS_MAX = 120
 WILDCARD = "…"
@@ -78,8 +80,20 @@ def _until_closed(lines: object, fence: re.Match[str]) -> list[str]:
     return inner
 
 
+def _model(request: Request) -> Reply:
+    return Reply((Text("Five working days."),), usage=Usage(14, 7))
+
+
 def run_section(section: Section, folder: Path) -> None:
-    """Run a section's blocks in their order; fails with the line of README where something else happened."""
+    """Run a section's blocks in their order; fails with the line of README where something else happened.
+
+    The provider that its programs find is a stand-in that speaks the Messages API over HTTP.
+    """
+    with StandIn(_model) as provider:
+        _run_blocks(section, folder, {"ANTHROPIC_BASE_URL": provider.url, "ANTHROPIC_API_KEY": "any"})
+
+
+def _run_blocks(section: Section, folder: Path, more: dict[str, str]) -> None:
     environment = {
         **{k: v for k, v in os.environ.items() if not k.startswith(("AGENTOPS_", "ANTHROPIC_", "OTEL_"))},
         "AGENTOPS_STORE": str(folder / ".agentops" / "traces.db"),
@@ -87,7 +101,9 @@ def run_section(section: Section, folder: Path) -> None:
         "HOME": str(folder),
         "NO_COLOR": "1",
         "PATH": os.path.dirname(sys.executable) + os.pathsep + os.environ["PATH"],
+        "NO_PROXY": "127.0.0.1",
         "PYTHONUNBUFFERED": "1",  # what goes to both outputs comes in its order
+        **more,
     }
     commands = "\n".join(block.text for block in section.to_run if block.language == "console")
     for block in section.to_run:
