@@ -20,7 +20,7 @@ HELP = """List traces, newest first. In front: a cross for a run that failed, ! 
 it (errors>0 finds both), a circle for one that was cut off, a dot for one that runs.
 
   agentops ls status:error since:1h
-  agentops ls --spans kind:tool took>5s"""
+  agentops ls --spans kind:tool 'took>5s'"""
 
 #: What stands in the place of a duration that is not known.
 SHORT = {"running": "running", "interrupted": "cut off", "ok": "", "error": ""}

@@ -28,7 +28,7 @@ COMMANDS: dict[str, tuple[str, str]] = {
 }
 
 _FOOT = """
-A filter is words: status:error kind:tool name:refund -model:haiku took>5s tokens>1000 since:1h "free text"
+A filter is words: status:error kind:tool name:refund -model:haiku 'took>5s' since:1h "free text"
 Keys: status kind name model session user tag trace score since until, and cost took tokens spans errors with
 > or <. A minus in front negates.
 

@@ -10,6 +10,7 @@ from typing import NamedTuple, NoReturn
 
 from agentops.errors import AgentopsError, CannotStart, UsageError
 from agentops.inert import block
+from agentops.safety import failed
 from agentops.settings import resolve
 from agentops.store.location import find_store, prepare
 
@@ -75,12 +76,20 @@ def launch(command: list[str], name: str | None = None) -> Program:
     report = os.path.join(os.path.dirname(os.path.abspath(store)), f"run-{trace.hex()}")
     os.close(os.open(report, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o600))
     try:
-        pid, before = _spawn(command, _environment(str(store), trace, span_id, report))
-        from agentops.run.root import Root  # while the program starts
+        pid = _spawn(command, _environment(str(store), trace, span_id, report))
+        root = None
+        try:
+            from agentops.run.root import Root  # while the program starts
 
-        root = Root(name or name_of(command), command, trace, span_id, start_ns, pid)
-        end = _wait(pid, before)
-        root.end(str(store), end.code, end.signal, end.sentence)
+            root = Root(name or name_of(command), command, trace, span_id, start_ns, pid)
+        except Exception as problem:  # noqa: BLE001 - the program runs already
+            failed("recording the program's start", problem)
+        end = _wait(pid)
+        try:
+            if root is not None:
+                root.end(str(store), end.code, end.signal, end.sentence)
+        except Exception as problem:  # noqa: BLE001 - its exit code must come through
+            failed("recording the program's end", problem)
         with open(report, errors="replace") as lines:
             return Program(command, str(store), trace, span_id, end, lines.read().splitlines())
     finally:
@@ -139,19 +148,18 @@ def _environment(store: str, trace: bytes, span_id: int, report: str) -> dict[st
     }
 
 
-def _spawn(command: list[str], environment: dict[str, str]) -> tuple[int, set[signal.Signals]]:
+def _spawn(command: list[str], environment: dict[str, str]) -> int:
     signal.signal(signal.SIGCHLD, signal.SIG_DFL)
     before: set[signal.Signals] = signal.pthread_sigmask(signal.SIG_BLOCK, (signal.SIGCHLD, *_PASSED_ON))  # type: ignore[assignment]
     try:
         # Python ignores these two for itself, and a program must not inherit it.
         ignored = [signal.SIGPIPE, signal.SIGXFSZ]
-        pid = os.posix_spawnp(command[0], command, environment, setsigmask=before, setsigdef=ignored)
+        return os.posix_spawnp(command[0], command, environment, setsigmask=before, setsigdef=ignored)
     except OSError as problem:
         raise CannotStart(command[0], problem) from problem
-    return pid, before
 
 
-def _wait(pid: int, before: set[signal.Signals]) -> End:
+def _wait(pid: int) -> End:
     signals = (signal.SIGCHLD, *_PASSED_ON)
     while True:
         done, status = os.waitpid(pid, os.WNOHANG)

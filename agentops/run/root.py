@@ -7,7 +7,9 @@ from typing import Any
 
 from opentelemetry.trace import StatusCode
 
+from agentops.errors import AgentopsError
 from agentops.recorder.recorder import recorder
+from agentops.safety import failed
 from agentops.store.reader import Reader
 from agentops.trace.span import Span, span_context
 
@@ -57,13 +59,21 @@ class Root:
             self.span.set_attribute("process.exit.code", code)
         if code:
             self.span.set_status(StatusCode.ERROR, sentence)
-            recorder.flush()
-            with Reader(store) as reader:  # the uncaught exception is in the journal of the process that had it
-                detail = reader.span(reader.trace(self._trace.hex()), self.span.span_id)
-            said = [event.attributes for event in detail.events if event.name == "exception"]
-            if (said and not signal) or (said and sentence == "SIGINT"):
-                self.span._error = tuple(  # type: ignore[assignment]
-                    str(said[-1].get(f"exception.{key}", "")) for key in ("type", "message", "stacktrace")
-                )
+            try:
+                self._take_exception(store, sentence if signal else "")
+            except AgentopsError as problem:
+                failed("reading what ended the program", problem)
         self.span.end()
         recorder.shutdown()
+
+    def _take_exception(self, store: str, signal: str) -> None:
+        """The uncaught exception, if there was one: it is in the journal of the process that had it."""
+        recorder.flush()
+        with Reader(store) as reader:
+            detail = reader.span(reader.trace(self._trace.hex()), self.span.span_id)
+        said = [event.attributes for event in detail.events if event.name == "exception"]
+        if said and signal in ("", "SIGINT"):
+            kind, message, stack = (
+                str(said[-1].get(f"exception.{key}", "")) for key in ("type", "message", "stacktrace")
+            )
+            self.span._error = (kind, message, stack)

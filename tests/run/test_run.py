@@ -517,6 +517,13 @@ def test_switched_off_or_without_a_place_the_program_runs(run: Run, tmp_path: Pa
     assert "nothing is recorded" in nowhere.stderr
 
 
+def test_whatever_is_wrong_with_the_store_the_programs_end_comes_through(run: Run, tmp_path: Path) -> None:
+    (tmp_path / "traces.db").write_text("this is no database, but long enough to be taken for one" * 10)
+    done = run("python", "-c", "import sys; print('ran'); sys.exit(5)")
+    assert (done.stdout, done.returncode) == ("ran\n", 5)
+    assert "cannot be read" in last(done)
+
+
 def test_a_notebooks_kernel_is_recorded(write: Any, run: Run, spans: Any) -> None:
     pytest.importorskip("ipykernel")
     write("print('imported')", "helper.py")

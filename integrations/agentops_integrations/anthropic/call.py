@@ -157,6 +157,8 @@ class Call(ClientSpan):
             self.keep(conventions.OUTPUT_TOKENS, output)
         if reason is None or not isinstance(model, str) or "input_tokens" not in usage:
             return  # what a call cost that was not read to its end is not known
+        if self.attributes.get(conventions.PROVIDER_NAME) != "anthropic":
+            return  # other houses have other prices
         cost = cost_usd(
             model,
             provider="anthropic",
