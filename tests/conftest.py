@@ -86,3 +86,31 @@ def program(tmp_path: Path) -> Callable[..., subprocess.CompletedProcess[str]]:
         )
 
     return run
+
+
+def run_recording(program: str, store: Path) -> Path:
+    """Runs `program`, to its end, so that it records into `store`."""
+    kept = {name: value for name, value in os.environ.items() if not name.startswith(("AGENTOPS_", "OTEL_"))}
+    source = "import agentops\nfrom agentops import score, span\n" + textwrap.dedent(program)
+    done = subprocess.run(
+        [sys.executable, "-c", source],
+        cwd=store.parent,
+        env={**kept, "AGENTOPS_STORE": str(store), "AGENTOPS_RAISE": "1", "PYTHONWARNINGS": "error"},
+        capture_output=True,
+        text=True,
+        timeout=60,
+    )
+    assert done.returncode == 0, done.stderr
+    return store
+
+
+@pytest.fixture(scope="session")
+def recording() -> Callable[[str, Path], Path]:
+    """As `record`, into a store that is named: for stores that several tests read."""
+    return run_recording
+
+
+@pytest.fixture
+def record(tmp_path: Path) -> Callable[[str], Path]:
+    """Runs a program that records into this test's store; gives the store."""
+    return lambda program: run_recording(program, tmp_path / "traces.db")

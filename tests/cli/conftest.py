@@ -6,7 +6,6 @@ import json
 import os
 import subprocess
 import sys
-import textwrap
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -30,34 +29,6 @@ class Done(NamedTuple):
     @property
     def lines(self) -> list[str]:
         return self.out.splitlines()
-
-
-def run_recording(program: str, store: Path) -> Path:
-    """Runs `program`, to its end, so that it records into `store`."""
-    kept = {name: value for name, value in os.environ.items() if not name.startswith(("AGENTOPS_", "OTEL_"))}
-    source = "import agentops\nfrom agentops import score, span\n" + textwrap.dedent(program)
-    done = subprocess.run(
-        [sys.executable, "-c", source],
-        cwd=store.parent,
-        env={**kept, "AGENTOPS_STORE": str(store), "AGENTOPS_RAISE": "1", "PYTHONWARNINGS": "error"},
-        capture_output=True,
-        text=True,
-        timeout=60,
-    )
-    assert done.returncode == 0, done.stderr
-    return store
-
-
-@pytest.fixture(scope="session")
-def recording() -> Callable[[str, Path], Path]:
-    """As `record`, into a store that is named: for stores that several tests read."""
-    return run_recording
-
-
-@pytest.fixture
-def record(tmp_path: Path) -> Callable[[str], Path]:
-    """Runs a program that records into this test's store; gives the store."""
-    return lambda program: run_recording(program, tmp_path / "traces.db")
 
 
 @pytest.fixture
@@ -122,9 +93,9 @@ for n in range(3):
 
 
 @pytest.fixture(scope="session")
-def shop(tmp_path_factory: pytest.TempPathFactory) -> Path:
+def shop(recording: Callable[[str, Path], Path], tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A store with four runs, the oldest of them rich; only to be read."""
-    return run_recording(_SHOP, tmp_path_factory.mktemp("shop") / "traces.db")
+    return recording(_SHOP, tmp_path_factory.mktemp("shop") / "traces.db")
 
 
 @pytest.fixture

@@ -2,47 +2,12 @@
 
 from __future__ import annotations
 
-from pathlib import Path
+from collections.abc import Callable
 from typing import Any
 
-APPLICATION = """
-import time
-real_time, shift = time.time_ns, [0]
-time.time_ns = lambda: real_time() + shift[0]       # the wall clock that everything in the program sees
-import agentops
-from agentops import span
-from opentelemetry import trace
-from opentelemetry.sdk.trace import TracerProvider
-from opentelemetry.sdk.trace.export import SimpleSpanProcessor
-from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
-from opentelemetry.sdk.trace.sampling import ALWAYS_OFF, ALWAYS_ON, Decision, Sampler, SamplingResult
-exporter = InMemorySpanExporter()
-def application(sampler=ALWAYS_ON):
-    provider = TracerProvider(sampler=sampler)
-    provider.add_span_processor(SimpleSpanProcessor(exporter))
-    trace.set_tracer_provider(provider)
-    return provider
-def other(name):
-    return trace.get_tracer("other").start_as_current_span(name)
-def exported():
-    return {s.name: s for s in exporter.get_finished_spans()}
-"""
 
-
-def run(program: Any, read: Any, tmp_path: Path, body: str) -> dict[str, dict[str, Any]]:
-    done = program(APPLICATION + body + "\nagentops.shutdown()\n")
-    assert done.returncode == 0, done.stderr
-    records = read(tmp_path / "traces.db")
-    found = {record["name"]: record for record in records}
-    assert len(found) == len(records), "a span is there twice"
-    return found
-
-
-def test_what_others_do_to_our_current_span_is_on_record_here_too(program: Any, read: Any, tmp_path: Path) -> None:
-    found = run(
-        program,
-        read,
-        tmp_path,
+def test_what_others_do_to_our_current_span_is_on_record_here_too(recorded: Recorded) -> None:
+    found = recorded(
         """
 application()
 with span("ours"):
@@ -62,11 +27,11 @@ with span("ours"):
     assert (record["status"], record["exception"]["message"]) == ("error", "gave up")
 
 
-def test_the_same_without_a_provider(program: Any, read: Any, tmp_path: Path) -> None:
-    found = run(
-        program,
-        read,
-        tmp_path,
+Recorded = Callable[[str], dict[str, dict[str, Any]]]
+
+
+def test_the_same_without_a_provider(recorded: Recorded) -> None:
+    found = recorded(
         """
 with span("ours"):
     current = trace.get_current_span()
@@ -82,13 +47,8 @@ with span("ours"):
     assert (record["status"], record["exception"]["message"]) == ("error", "gave up")
 
 
-def test_a_list_that_opentelemetry_takes_reaches_the_applications_exporter(
-    program: Any, read: Any, tmp_path: Path
-) -> None:
-    run(
-        program,
-        read,
-        tmp_path,
+def test_a_list_that_opentelemetry_takes_reaches_the_applications_exporter(recorded: Recorded) -> None:
+    recorded(
         """
 application()
 with span("ours", attributes={"early": ["a", "b"]}) as s:
@@ -101,11 +61,8 @@ assert attributes["early"] == ("a", "b"), dict(attributes)
     )
 
 
-def test_a_wall_clock_that_jumps_makes_no_negative_duration(program: Any, read: Any, tmp_path: Path) -> None:
-    found = run(
-        program,
-        read,
-        tmp_path,
+def test_a_wall_clock_that_jumps_makes_no_negative_duration(recorded: Recorded) -> None:
+    found = recorded(
         """
 application()
 with span("outer"):
@@ -119,11 +76,8 @@ with span("outer"):
         assert 0 <= record["end_time_unix_nano"] - record["start_time_unix_nano"] < 60 * 10**9, record["name"]
 
 
-def test_init_with_otel_joins_the_provider_that_is_there(program: Any, read: Any, tmp_path: Path) -> None:
-    found = run(
-        program,
-        read,
-        tmp_path,
+def test_init_with_otel_joins_the_provider_that_is_there(recorded: Recorded) -> None:
+    found = recorded(
         """
 application()
 agentops.init(otel=True)
@@ -143,13 +97,8 @@ application(Drops())
 """
 
 
-def test_a_span_that_was_sampled_out_stands_in_the_tree_between_those_that_were_not(
-    program: Any, read: Any, tmp_path: Path
-) -> None:
-    found = run(
-        program,
-        read,
-        tmp_path,
+def test_a_span_that_was_sampled_out_stands_in_the_tree_between_those_that_were_not(recorded: Recorded) -> None:
+    found = recorded(
         DROPS
         + """
 with span("root"):
@@ -167,11 +116,8 @@ assert set(exported()) == {"root", "foreign", "leaf"}
     assert {record["status"] for record in found.values()} == {"ok"}
 
 
-def test_a_provider_that_loses_its_processors_is_joined_again(program: Any, read: Any, tmp_path: Path) -> None:
-    found = run(
-        program,
-        read,
-        tmp_path,
+def test_a_provider_that_loses_its_processors_is_joined_again(recorded: Recorded) -> None:
+    found = recorded(
         """
 from opentelemetry.sdk.trace import SynchronousMultiSpanProcessor
 provider = application()
@@ -185,13 +131,8 @@ with span("later"): pass
     assert (found["after"]["input"], found["after"]["output"], found["after"]["status"]) == ("q", "a", "ok")
 
 
-def test_the_applications_own_idea_of_the_current_span_gives_no_wrong_session(
-    program: Any, read: Any, tmp_path: Path
-) -> None:
-    found = run(
-        program,
-        read,
-        tmp_path,
+def test_the_applications_own_idea_of_the_current_span_gives_no_wrong_session(recorded: Recorded) -> None:
+    found = recorded(
         """
 application()
 from opentelemetry import context

@@ -5,45 +5,14 @@ Each in a process of its own, since a provider can be set once.
 
 from __future__ import annotations
 
-from pathlib import Path
+from collections.abc import Callable
 from typing import Any
 
 import pytest
 
-APPLICATION = """
-import agentops
-from agentops import span
-from opentelemetry import trace
-from opentelemetry.sdk.trace import TracerProvider
-from opentelemetry.sdk.trace.export import SimpleSpanProcessor
-from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
-from opentelemetry.sdk.trace.sampling import ALWAYS_OFF, ALWAYS_ON
-exporter = InMemorySpanExporter()
-def application(sampler=ALWAYS_ON):
-    provider = TracerProvider(sampler=sampler)
-    provider.add_span_processor(SimpleSpanProcessor(exporter))
-    trace.set_tracer_provider(provider)
-    return provider
-def other(name):
-    return trace.get_tracer("other").start_as_current_span(name)
-"""
 
-
-def run(program: Any, read: Any, tmp_path: Path, body: str) -> dict[str, dict[str, Any]]:
-    done = program(APPLICATION + body + "\nagentops.shutdown()\n")
-    assert done.returncode == 0, done.stderr
-    assert "agentops" not in done.stderr
-    records = read(tmp_path / "traces.db")
-    found = {record["name"]: record for record in records}
-    assert len(found) == len(records), "a span is there twice"
-    return found
-
-
-def test_without_a_provider_the_global_one_stays_free(program: Any, read: Any, tmp_path: Path) -> None:
-    found = run(
-        program,
-        read,
-        tmp_path,
+def test_without_a_provider_the_global_one_stays_free(recorded: Recorded) -> None:
+    found = recorded(
         """
 with span("ours"):
     with other("not recorded"):
@@ -57,11 +26,11 @@ with other("late") as s: assert s.is_recording()
     assert "not recorded" not in found
 
 
-def test_with_ours_other_libraries_spans_stand_in_the_same_tree(program: Any, read: Any, tmp_path: Path) -> None:
-    found = run(
-        program,
-        read,
-        tmp_path,
+Recorded = Callable[[str], dict[str, dict[str, Any]]]
+
+
+def test_with_ours_other_libraries_spans_stand_in_the_same_tree(recorded: Recorded) -> None:
+    found = recorded(
         """
 agentops.init(otel=True)
 with span("root", kind="agent", session="s-1"):
@@ -88,11 +57,8 @@ with span("root", kind="agent", session="s-1"):
     assert (found["fails"]["status"], found["fails"]["exception"]["type"]) == ("error", "TimeoutError")
 
 
-def test_the_application_can_set_its_provider_over_ours_without_a_word(program: Any, read: Any, tmp_path: Path) -> None:
-    found = run(
-        program,
-        read,
-        tmp_path,
+def test_the_application_can_set_its_provider_over_ours_without_a_word(recorded: Recorded) -> None:
+    found = recorded(
         """
 import logging, io
 log = io.StringIO(); logging.basicConfig(stream=log, level=logging.WARNING)
@@ -107,13 +73,8 @@ assert [s.name for s in exporter.get_finished_spans()] == ["after"]
     assert set(found) == {"before", "after"}
 
 
-def test_with_the_applications_provider_each_span_is_in_both_places_once(
-    program: Any, read: Any, tmp_path: Path
-) -> None:
-    found = run(
-        program,
-        read,
-        tmp_path,
+def test_with_the_applications_provider_each_span_is_in_both_places_once(recorded: Recorded) -> None:
+    found = recorded(
         """
 application()
 with span("root", kind="agent", session="s-1", input="secret question") as root:
@@ -149,11 +110,8 @@ assert "secret" not in "".join(s.to_json() for s in seen.values())
     assert found["fails"]["events"] == []
 
 
-def test_what_the_application_samples_out_is_still_in_the_local_store(program: Any, read: Any, tmp_path: Path) -> None:
-    found = run(
-        program,
-        read,
-        tmp_path,
+def test_what_the_application_samples_out_is_still_in_the_local_store(recorded: Recorded) -> None:
+    found = recorded(
         """
 application(ALWAYS_OFF)
 with span("root", input="q"), span("below"): pass
@@ -164,13 +122,8 @@ assert exporter.get_finished_spans() == ()
     assert found["root"]["input"] == "q"
 
 
-def test_shutting_the_applications_provider_down_does_not_end_the_recorder(
-    program: Any, read: Any, tmp_path: Path
-) -> None:
-    found = run(
-        program,
-        read,
-        tmp_path,
+def test_shutting_the_applications_provider_down_does_not_end_the_recorder(recorded: Recorded) -> None:
+    found = recorded(
         """
 provider = application()
 with span("before"): pass
@@ -181,11 +134,8 @@ with span("after"): pass
     assert {name: record["status"] for name, record in found.items()} == {"before": "ok", "after": "ok"}
 
 
-def test_a_span_inside_of_suppressed_tracing_stays_in_its_tree(program: Any, read: Any, tmp_path: Path) -> None:
-    found = run(
-        program,
-        read,
-        tmp_path,
+def test_a_span_inside_of_suppressed_tracing_stays_in_its_tree(recorded: Recorded) -> None:
+    found = recorded(
         """
 with span("root"):
     with trace.use_span(trace.INVALID_SPAN):
@@ -195,11 +145,8 @@ with span("root"):
     assert found["below"]["parent_span_id"] == found["root"]["span_id"]
 
 
-def test_a_traceparent_from_elsewhere_is_the_parent(program: Any, read: Any, tmp_path: Path) -> None:
-    found = run(
-        program,
-        read,
-        tmp_path,
+def test_a_traceparent_from_elsewhere_is_the_parent(recorded: Recorded) -> None:
+    found = recorded(
         """
 from opentelemetry import context, propagate
 carrier = {"traceparent": "00-" + "ab" * 16 + "-" + "cd" * 8 + "-01"}
@@ -213,11 +160,8 @@ assert out["traceparent"].startswith("00-" + "ab" * 16)
     assert (found["served"]["trace_id"], found["served"]["parent_span_id"]) == ("ab" * 16, "cd" * 8)
 
 
-def test_what_the_recorder_itself_does_is_never_traced(program: Any, read: Any, tmp_path: Path) -> None:
-    found = run(
-        program,
-        read,
-        tmp_path,
+def test_what_the_recorder_itself_does_is_never_traced(recorded: Recorded) -> None:
+    found = recorded(
         """
 import sqlite3, logging
 class Traced(sqlite3.Connection): pass
@@ -235,15 +179,10 @@ agentops.flush()
 
 
 @pytest.mark.proof
-def test_with_real_instrumentation_an_idle_program_records_nothing_of_ours(
-    program: Any, read: Any, tmp_path: Path
-) -> None:
+def test_with_real_instrumentation_an_idle_program_records_nothing_of_ours(recorded: Recorded) -> None:
     for library in ("sqlite3", "urllib3", "logging"):
         pytest.importorskip(f"opentelemetry.instrumentation.{library}", reason="the instrumentation is not installed")
-    found = run(
-        program,
-        read,
-        tmp_path,
+    found = recorded(
         """
 import sqlite3, time
 from opentelemetry.instrumentation.logging import LoggingInstrumentor
