@@ -16,6 +16,7 @@ __all__ = ["COMMANDS", "main"]
 COMMANDS: dict[str, tuple[str, str]] = {
     "ls": ("ls", "list traces, newest first"),
     "show": ("show", "show one trace as a tree"),
+    "why": ("why", "say what went wrong in one trace"),
     "search": ("search", "find a text in what was recorded"),
     "export": ("export", "write traces out, one span a line"),
     "doctor": ("doctor", "check the store and say what to do"),

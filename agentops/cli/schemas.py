@@ -134,6 +134,16 @@ class Hit(Span):
     snippet: str
 
 
+class Finding(_Model):
+    """Something worth knowing about a run; `suspect` is what may have made it go wrong. Most important first."""
+
+    kind: str
+    severity: Literal["suspect", "background"]
+    span_id: str | None
+    path: list[str]
+    text: str
+
+
 class Setting(_Model):
     name: str
     value: Any
@@ -162,6 +172,16 @@ class Show(_Output):
     trace: Trace
     spans: list[TreeSpan]
     scores: list[Score]
+
+
+class Why(_Output):
+    """`agentops why --json`; `cause` is the span to look at first, null where nothing was found."""
+
+    trace: Trace
+    failed: bool
+    headline: str
+    cause: str | None
+    findings: list[Finding]
 
 
 class Search(_Output):
@@ -205,6 +225,7 @@ class Error(_Output):
 SCHEMAS: dict[str, type[BaseModel]] = {
     "ls": Ls,
     "show": Show,
+    "why": Why,
     "search": Search,
     "export": ExportLine,
     "config": Config,
