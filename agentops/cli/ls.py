@@ -20,7 +20,8 @@ HELP = """List traces, newest first. In front: a cross for a run that failed, ! 
 it (errors>0 finds both), a circle for one that was cut off, a dot for one that runs.
 
   agentops ls status:error since:1h
-  agentops ls --spans kind:tool 'took>5s'"""
+  agentops ls --spans kind:tool 'took>5s'
+  agentops ls --alike latest since:7d"""
 
 #: What stands in the place of a duration that is not known.
 SHORT = {"running": "running", "interrupted": "cut off", "ok": "", "error": ""}
@@ -32,12 +33,15 @@ def arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("filter", nargs="*", help="words of a filter, see `agentops --help`")
     parser.add_argument("--limit", type=int, default=20, metavar="N", help="at most N lines (20); 0 for all")
     parser.add_argument("--spans", action="store_true", help="list spans; all keys of the filter are then the span's")
+    parser.add_argument("--alike", metavar="ID", help="the traces that failed like this one, itself among them")
     parser.add_argument("--ascii", action="store_true", help="no glyphs beyond ASCII")
 
 
 def run(given: argparse.Namespace, out: Output) -> int:
     if given.limit < 0:
         raise UsageError("--limit takes a number of lines, or 0 for all")
+    if given.spans and given.alike is not None:
+        raise UsageError("--alike lists traces: leave out --spans")
     filter = parse(given.filter)
     limit = given.limit if given.limit > 0 else None
     ask = None if limit is None else limit + 1
@@ -50,7 +54,12 @@ def run(given: argparse.Namespace, out: Output) -> int:
                 return 0
             _print_spans(shown, out)
         else:
-            traces = reader.traces(filter, ask)
+            if given.alike is not None:
+                from agentops.analysis.alike import alike
+
+                traces = alike(reader, reader.trace(given.alike), filter, ask)
+            else:
+                traces = reader.traces(filter, ask)
             shown_traces = traces[:limit]
             if out.json:
                 out.object({"traces": list(map(trace_fields, shown_traces)), "more": len(traces) > len(shown_traces)})

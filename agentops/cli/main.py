@@ -17,6 +17,7 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "run": ("run", "run a program that nobody prepared, recorded"),
     "ls": ("ls", "list traces, newest first"),
     "show": ("show", "show one trace as a tree"),
+    "why": ("why", "say what went wrong in one trace"),
     "tail": ("tail", "follow spans as they begin and end"),
     "search": ("search", "find a text in what was recorded"),
     "stats": ("stats", "count calls, tokens, cost and durations"),

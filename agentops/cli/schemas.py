@@ -134,6 +134,16 @@ class Hit(Span):
     snippet: str
 
 
+class Finding(_Model):
+    """Something worth knowing about a run; `suspect` is what may have made it go wrong. Most important first."""
+
+    kind: str
+    severity: Literal["suspect", "background"]
+    span_id: str | None
+    path: list[str]
+    text: str
+
+
 class Tail(Span):
     """A line of `agentops tail --json`: a span begins (`start`), ends (`end`) or was cut off (`interrupted`)."""
 
@@ -211,6 +221,16 @@ class Show(_Output):
     scores: list[Score]
 
 
+class Why(_Output):
+    """`agentops why --json`; `cause` is the span to look at first, null where nothing was found."""
+
+    trace: Trace
+    failed: bool
+    headline: str
+    cause: str | None
+    findings: list[Finding]
+
+
 class Search(_Output):
     """`agentops search --json`."""
 
@@ -266,6 +286,7 @@ class Error(_Output):
 SCHEMAS: dict[str, type[BaseModel]] = {
     "ls": Ls,
     "show": Show,
+    "why": Why,
     "tail": Tail,
     "search": Search,
     "stats": Stats,

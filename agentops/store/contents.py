@@ -100,12 +100,15 @@ class Contents:
         ).fetchone()
         if row is None or number > row[1]:
             return None
-        block = self._blocks.get(row[0])
+        return self.block(row[0]).get(number)
+
+    def block(self, first: int) -> dict[int, tuple[int, bytes]]:
+        """Form and bytes of the contents of the block that begins with content `first`; none if it is damaged."""
+        block = self._blocks.get(first)
         if block is None:
-            block = self._open(row[0])
-        else:
-            self._blocks.move_to_end(row[0])
-        return block.get(number)
+            return self._open(first)
+        self._blocks.move_to_end(first)
+        return block
 
     def _open(self, first: int) -> dict[int, tuple[int, bytes]]:
         (data,) = self._connection.execute("SELECT data FROM blocks WHERE first = ?", (first,)).fetchone()

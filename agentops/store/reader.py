@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import re
 import sqlite3
-from collections.abc import Iterator
-from typing import TYPE_CHECKING, Any
+from collections.abc import Callable, Iterator
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from agentops.conventions import KIND_NUMBER
 from agentops.errors import NotFound, StoreError, UsageError
@@ -17,8 +17,11 @@ from agentops.store.schema import connect, signed, translate
 
 if TYPE_CHECKING:
     from agentops.store.contents import Contents
+    from agentops.store.flow import Exchange, Key
     from agentops.store.plain_text import Phrase
     from agentops.store.stats import By, Stats
+
+_T = TypeVar("_T")
 
 __all__ = ["Reader"]
 
@@ -207,6 +210,80 @@ class Reader:
 
         try:
             yield from details(self._connection, self._contents, trace, where, parameters)
+        except sqlite3.Error as problem:
+            raise translate(problem, self.path) from problem
+
+    # -- all of a trace at once ----------------------------------------------------------------------
+
+    def exchanges(self, trace: TraceRow) -> dict[int, Exchange]:
+        """What went in and out of each span, undecoded; by the span's id. See `agentops.store.flow`."""
+        from agentops.store.flow import exchanges
+
+        return self._guarded(exchanges, self._connection, trace.no)
+
+    def raws(self, keys: list[Key]) -> dict[Key, tuple[int, bytes]]:
+        """Form and encoded bytes of what stands in `keys` themselves, not in what they refer to."""
+        from agentops.store.flow import raws
+
+        return self._guarded(raws, self._connection, self._contents, keys)
+
+    def value(self, key: Key) -> Any:
+        """The whole value that an exchange's key means."""
+        from agentops.store.flow import value
+
+        return self._guarded(value, self._contents, key)
+
+    def attributes(self, exchange: Exchange) -> dict[str, Any]:
+        """The attributes of the span that an exchange is of."""
+        from agentops.store.flow import attributes
+
+        return self._guarded(attributes, self._contents, exchange.body)
+
+    def event_names(self, trace: TraceRow, limit: int = 1000) -> list[tuple[int, str, int]]:
+        """Span, name and number of the events of a trace, the first `limit` kinds of them."""
+        return self._rows(
+            "SELECT span_id, name, count(*) FROM events WHERE trace = ? GROUP BY span_id, name LIMIT ?",
+            (trace.no, limit),
+        )
+
+    # -- the same in many traces ---------------------------------------------------------------------
+
+    def failures(self, status: str, span_status: int, begins: str) -> list[tuple[int, int, int | None, str | None]]:
+        """Trace's number, span, parent and error of spans that went badly, in traces that ended with `status`.
+
+        Args:
+            status: of the traces.
+            span_status: of the spans, a number.
+            begins: what their errors begin with.
+        """
+        return self._rows(
+            "SELECT trace, span_id, parent_id, error FROM traces JOIN spans ON spans.trace = traces.no "
+            "WHERE traces.status = ? AND (traces.errors > 0 OR traces.status != 1) AND spans.status = ? "
+            "AND substr(ifnull(error, ''), 1, ?) = ?",
+            (STATUS.index(status), span_status, len(begins), begins),
+        )
+
+    def path_names(self, trace: int, span_id: int) -> list[str]:
+        """Names of the spans above one of trace number `trace`, the outermost first, and its own."""
+        found: list[str] = []
+        seen: set[int] = set()
+        at: int | None = span_id
+        while at is not None and at not in seen:
+            seen.add(at)
+            rows = self._rows(
+                "SELECT parent_id, names.text FROM spans JOIN names ON names.id = spans.name "
+                "WHERE trace = ? AND span_id = ?",
+                (trace, at),
+            )
+            if not rows:
+                break
+            at = rows[0][0]
+            found.append(rows[0][1])
+        return found[::-1]
+
+    def _guarded(self, ask: Callable[..., _T], *arguments: Any) -> _T:
+        try:
+            return ask(*arguments)
         except sqlite3.Error as problem:
             raise translate(problem, self.path) from problem
 

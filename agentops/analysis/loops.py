@@ -1,0 +1,119 @@
+"""Calls that are made again and again: with the same input, or with one that differs in ids and times only."""
+
+from __future__ import annotations
+
+import itertools
+import re
+from typing import Any, NamedTuple
+
+from agentops.analysis.judging import text_of
+from agentops.analysis.normal import without_ids
+from agentops.analysis.run import AGENT, LLM, LOOP, PLAN, RETRIEVAL, TOOL, Run
+from agentops.store.rows import SpanRow
+
+__all__ = ["Repeated", "repeated"]
+
+#: So many calls alike are a loop.
+LOOP_CALLS = 4
+#: Only so many calls of a name, the last, have their inputs read.
+_READ = 48
+_NAMES = 6
+#: What changes with every call, whatever it is about: values, and names of arguments.
+_VOLATILE = re.compile(
+    r"(?i)[0-9a-f]{8}-(?:[0-9a-f]{4}-){3}[0-9a-f]{12}|\d{4}-\d\d-\d\d[T ]\d\d:[\d:.]*(?:Z|[+-]\d\d:?\d\d)?"
+    r"|\d\d:\d\d:\d\d[.\d]*|\d{9,}|\b(?:[a-z]{1,8}[_-])?(?=[a-z]*\d)[0-9a-z]{12,}\b"
+)
+_VOLATILE_NAME = re.compile(
+    r"(?i)^(?:ts|at|now|when|try|seq|salt|uuid|guid)$|time|request|nonce|attempt|trace|correlation|idempot|stamp"
+    r"|(?:call|run|span|message|event)_?id$"
+)
+
+
+class Repeated(NamedTuple):
+    """Calls of one name that are alike; `exact` if their inputs are the same to the byte."""
+
+    spans: list[SpanRow]
+    exact: bool
+    with_name: str | None  # another call that alternates with it
+
+
+def repeated(run: Run) -> list[Repeated]:
+    """What was called more than once alike, most calls first."""
+    groups: dict[tuple[str, int, object], list[SpanRow]] = {}
+    names: dict[tuple[str, int], list[SpanRow]] = {}
+    for span in run.spans:
+        kind = span.kind_number
+        if kind in (AGENT, LOOP, PLAN):
+            continue
+        given = run.exchange(span).input
+        if given is None and (kind not in (TOOL, RETRIEVAL)):
+            continue
+        key = given if given is not None else (None, run.exchange(span).output)
+        groups.setdefault((span.name, kind, key), []).append(span)
+        if kind != LLM:
+            names.setdefault((span.name, kind), []).append(span)
+    found = [Repeated(spans, True, None) for spans in groups.values() if len(spans) > 1]
+    exact = {spans[0].name: len(spans) for spans, _, _ in found}
+    most = sorted(names.values(), key=len, reverse=True)[:_NAMES]
+    for spans in most:
+        if len(spans) >= LOOP_CALLS and len(spans) > exact.get(spans[0].name, 0):
+            alike = _alike(run, spans)
+            if len(alike) >= LOOP_CALLS and len(alike) > exact.get(spans[0].name, 0):
+                found.append(Repeated(alike, False, None))
+    found.sort(key=lambda group: (-len(group.spans), not group.exact))
+    return [group._replace(with_name=_partner(group, found)) for group in found[:20]]
+
+
+def _alike(run: Run, spans: list[SpanRow]) -> list[SpanRow]:
+    """The largest group of calls whose inputs are the same but for ids and times, and whose answers are the same.
+
+    To call one tool for each of many things is no loop: what differs has to be of the kind that always does, or a
+    model must have decided for each of many calls.
+    """
+    spans = spans[-_READ:]
+    run.load(key for span in spans for key in run.exchange(span)[:2] if key is not None)
+    groups: dict[tuple[str, str], list[tuple[SpanRow, Any]]] = {}
+    for span in spans:
+        given, output, _ = run.exchange(span)
+        if given is None:
+            continue
+        value = run.own(given)
+        answer = _steady(run.own(output)) if output is not None else span.error or ""
+        groups.setdefault((without_ids(text_of(value, 2_000)), answer), []).append((span, value))
+    if not groups:
+        return []
+    best = max(groups.values(), key=len)
+    alike = [span for span, _ in best]
+    if _only_volatile([value for _, value in best]):
+        return alike
+    between = sum(s.kind_number == LLM and alike[0].start_ns < s.start_ns < alike[-1].start_ns for s in run.spans)
+    return alike if between >= len(alike) - 1 >= LOOP_CALLS + 1 else []
+
+
+def _steady(value: Any) -> str:
+    return _VOLATILE.sub("…", text_of(value, 2_000))
+
+
+def _only_volatile(values: list[Any]) -> bool:
+    """Whether all that differs among inputs is what differs in every call."""
+    if not all(isinstance(value, dict) for value in values):
+        return len({_steady(value) for value in values}) == 1
+    keys = {key for value in values for key in value}
+    differing = [key for key in keys if len({text_of(value.get(key), 500) for value in values}) > 1]
+    return all(
+        _VOLATILE_NAME.search(key) or len({_steady(value.get(key)) for value in values}) == 1 for key in differing
+    )
+
+
+def _partner(group: Repeated, groups: list[Repeated]) -> str | None:
+    """The name of another repeated call of which one follows each of these."""
+    for other in groups:
+        if other.spans[0] is group.spans[0] or abs(len(other.spans) - len(group.spans)) > 1:
+            continue
+        if other.spans[0].kind_number == LLM or other.spans[0].name == group.spans[0].name:
+            continue
+        both = sorted([(s.start_ns, 0) for s in group.spans] + [(s.start_ns, 1) for s in other.spans])
+        changes = sum(a[1] != b[1] for a, b in itertools.pairwise(both))
+        if changes >= len(both) - 2:
+            return other.spans[0].name
+    return None

@@ -1,0 +1,184 @@
+"""One run, read once: its skeleton, what went in and out as far as that is cheap, and values within a budget."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Any
+
+from agentops.conventions import KIND_NUMBER
+from agentops.journal.format import ERROR, INTERRUPTED, RUNNING
+from agentops.store.flow import Exchange, Key, own
+from agentops.store.reader import Reader
+from agentops.store.rows import SpanRow, TraceRow
+
+__all__ = ["AGENT", "LLM", "LOOP", "PLAN", "RETRIEVAL", "TOOL", "Run", "called"]
+
+AGENT, LLM, TOOL, RETRIEVAL, LOOP, PLAN = (
+    KIND_NUMBER[kind] for kind in ("agent", "llm", "tool", "retrieval", "loop", "plan")
+)
+_NOTHING = Exchange(None, None, b"")
+#: Whole values that one question may cost; what stands in contents themselves is cheaper and not counted.
+_VALUES_MAX = 50
+#: Contents that are looked at in one trace; beyond it, the first and the last.
+CONTENTS_MAX = 1_200
+
+
+class Run:
+    """A trace with its spans in the order of starting.
+
+    Args:
+        reader: the store.
+        trace: one of its traces.
+        skeleton_only: without inputs, outputs and attributes.
+    """
+
+    def __init__(self, reader: Reader, trace: TraceRow, skeleton_only: bool = False) -> None:
+        self._reader = reader
+        self.trace = trace
+        self.spans = reader.spans(trace)
+        self.by_id = {span.span_id: span for span in self.spans}
+        self.exchanges = {} if skeleton_only else reader.exchanges(trace)
+        self.parents = {span.parent_id for span in self.spans}
+        self.has_tools = any(span.kind_number == TOOL for span in self.spans)
+        self._children: dict[int | None, list[SpanRow]] | None = None
+        self._raws: dict[Key, tuple[int, bytes]] = {}
+        self._values: dict[Key, Any] = {}
+        self._left = _VALUES_MAX
+
+    @property
+    def root(self) -> SpanRow | None:
+        """The first span without a parent in the store."""
+        for span in self.spans:
+            if span.parent_id is None:
+                return span
+        return self.spans[0] if self.spans else None
+
+    @property
+    def children(self) -> dict[int | None, list[SpanRow]]:
+        """By the parent's id, in the order of starting."""
+        if self._children is None:
+            self._children = {}
+            for span in self.spans:
+                self._children.setdefault(span.parent_id, []).append(span)
+        return self._children
+
+    def path(self, span: SpanRow) -> list[SpanRow]:
+        """From the root to `span`."""
+        found = [span]
+        seen = {span.span_id}
+        while found[-1].parent_id in self.by_id and found[-1].parent_id not in seen:
+            found.append(self.by_id[found[-1].parent_id])
+            seen.add(found[-1].span_id)
+        return found[::-1]
+
+    def contains(self, span: SpanRow) -> bool:
+        """Whether it has spans below it."""
+        return span.span_id in self.parents
+
+    def events(self) -> list[tuple[int, str, int]]:
+        """Span, name and number of what happened."""
+        return self._reader.event_names(self.trace)
+
+    # -- values --------------------------------------------------------------------------------------
+
+    def exchange(self, span: SpanRow) -> Exchange:
+        return self.exchanges.get(span.span_id, _NOTHING)
+
+    def load(self, keys: Iterable[Key]) -> None:
+        """Fetch what stands in contents, many at once; of too many, the first and the last."""
+        wanted: list[Key] = [key for key in dict.fromkeys(keys) if isinstance(key, int) and key not in self._raws]
+        room = max(0, CONTENTS_MAX - len(self._raws))
+        if len(wanted) > room:
+            wanted = wanted[: room // 2] + wanted[len(wanted) - (room - room // 2) :]
+        self._raws.update(self._reader.raws(wanted))
+
+    def raw(self, key: Key | None) -> bytes:
+        """The encoded bytes of what stands in a value itself; nothing if it was not loaded."""
+        if key is None:
+            return b""
+        if isinstance(key, bytes):
+            return key
+        found = self._raws.get(key)
+        return b"" if found is None else found[1]
+
+    def own(self, key: Key) -> Any:
+        """What stands in a loaded value itself: of a list, what it adds to the one before."""
+        form, data = self._raws.get(key, (0, key if isinstance(key, bytes) else b""))
+        return own(form, data) if data else None
+
+    def value(self, key: Key | None) -> Any:
+        """A whole value, or what stands in it itself where the budget is used up."""
+        if key is None:
+            return None
+        if key not in self._values:
+            if self._left <= 0:
+                return self.own(key)
+            self._left -= isinstance(key, int)
+            self._values[key] = self._reader.value(key)
+        return self._values[key]
+
+    def input(self, span: SpanRow) -> Any:
+        return self.value(self.exchange(span).input)
+
+    def output(self, span: SpanRow) -> Any:
+        return self.value(self.exchange(span).output)
+
+    def attributes(self, span: SpanRow) -> dict[str, Any]:
+        return self._reader.attributes(self.exchange(span))
+
+    # -- failures ------------------------------------------------------------------------------------
+
+    def failed(self) -> list[SpanRow]:
+        return [span for span in self.spans if span.status_number == ERROR]
+
+    def open(self) -> list[SpanRow]:
+        """Spans that did not end, without those that merely waited for one of these."""
+        found = [span for span in self.spans if span.status_number in (RUNNING, INTERRUPTED) and span.end_ns is None]
+        waiting = {span.parent_id for span in found}
+        return [span for span in found if span.span_id not in waiting]
+
+    def origin(self, span: SpanRow) -> SpanRow:
+        """Where the error that `span` ended with was raised: the deepest failed span that it came up from."""
+        seen: set[int] = set()
+        while span.span_id not in seen:
+            seen.add(span.span_id)
+            below = self.children.get(span.span_id, [])
+            failed = [child for child in below if child.status_number == ERROR]
+            if not failed:
+                return span
+            same = [child for child in failed if child.error == span.error or not span.error]
+            last = max(same or failed, key=lambda child: child.end_ns or 0)
+            # Another error may be what was made of it, if nothing was begun in between.
+            if not same and any(child.start_ns > (last.end_ns or 0) for child in below):
+                return span
+            span = last
+        return span
+
+    def before(self, span: SpanRow) -> list[SpanRow]:
+        """Spans that had ended when `span` began (of one with spans in it: when it ended), the latest to end last."""
+        until = span.end_ns or span.start_ns if self.contains(span) else span.start_ns
+        found = [s for s in self.spans if s.end_ns is not None and s.end_ns <= until and s is not span]
+        found.sort(key=lambda s: (s.end_ns, s.start_ns))
+        return found
+
+    def worked_later(self, span: SpanRow, good: Any) -> tuple[bool, bool]:
+        """Whether a later span of its name went well, and whether one of these had the same input.
+
+        Args:
+            span: one that went badly.
+            good: says of a span whether it went well.
+        """
+        given = self.exchange(span).input
+        later = again = False
+        for other in self.spans:
+            if other.name == span.name and other.start_ns > span.start_ns and other is not span and good(other):
+                later = True
+                if self.exchange(other).input == given:
+                    again = True
+                    break
+        return later, again
+
+
+def called(span: SpanRow) -> str:
+    """A span in a sentence: `refund (tool)`."""
+    return f"{span.name} ({span.kind})"

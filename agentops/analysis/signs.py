@@ -1,0 +1,204 @@
+"""Signs of trouble that stand in single spans, whatever their status: the whole run is looked through once."""
+
+from __future__ import annotations
+
+import itertools
+import re
+from collections.abc import Iterator
+
+from agentops.analysis.causes import is_overflow
+from agentops.analysis.findings import Finding, Kind
+from agentops.analysis.judging import SUSPICIOUS, emptiness, finish, reasons, said_error
+from agentops.analysis.run import AGENT, LLM, LOOP, PLAN, RETRIEVAL, TOOL, Run, called
+from agentops.conventions import KIND_NUMBER
+from agentops.journal.format import ERROR
+from agentops.store.flow import Key
+from agentops.store.rows import SpanRow
+
+__all__ = ["growth", "limits", "signs"]
+
+_RERANK = KIND_NUMBER["rerank"]
+#: Names of steps that are asked for something and give it.
+_SEARCHES = re.compile(
+    r"(?i)search|retriev|lookup|look_up|find|query|fetch|recall|knowledge|document|rag|vector|index|select|list"
+)
+_LIMIT = re.compile(
+    r"(?i)limit|stopped|exceed|exhaust|\bmax|_max|budget|throttl|g(?:i|a)ve[ _]?n?[ _]?up|abort|truncat|cancel|circuit"
+)
+_FINISH = re.compile(
+    rb"(?i)refus|filter|safety|length|max_|limit|context|block|recitation|incomplete|error|malform|spii|sensitive|truncat|fail"
+)
+_RESULT = re.compile(rb"(?i)is_error|tool_result|function_call_output|\xa4tool")
+_PREFIX = re.compile(r"(?i)^error:\s+")
+_RETRY = re.compile(r"(?i)retry|retries|retrying|attempt|backoff|reconnect")
+#: An output that says nothing was found is short, unless it says so at length under many keys.
+_EMPTY_BYTES = 400
+
+
+def signs(run: Run, shown: int = 12) -> list[Finding]:
+    """Refusals, answers cut off, errors that were handed back as values, searches that found nothing."""
+    outputs: list[Key] = []
+    looked: list[SpanRow] = []
+    models: list[SpanRow] = []
+    for span in run.spans:
+        if span.status_number == ERROR:
+            continue
+        kind = span.kind_number
+        output = run.exchanges[span.span_id].output
+        if kind == LLM:
+            models.append(span)
+            continue
+        if output is None or kind in (AGENT, LOOP, PLAN):
+            continue
+        if kind in (TOOL, RETRIEVAL) or span.span_id not in run.parents:
+            looked.append(span)
+            if type(output) is int:
+                outputs.append(output)
+    for span in models:
+        exchange = run.exchanges[span.span_id]
+        outputs += [k for k in (exchange.output, None if run.has_tools else exchange.input) if type(k) is int]
+    run.load(outputs)
+    found = [finding for span in models for finding in _of_model(run, span)]
+    judged: dict[Key, tuple[str | None, str | None]] = {}
+    for span in looked:
+        finding = _of_step(run, span, judged)
+        if finding is not None:
+            found.append(finding)
+    found.sort(key=lambda finding: -finding.score)
+    return [_softened(run, finding, judged) if n < shown else finding for n, finding in enumerate(found)]
+
+
+def _of_model(run: Run, span: SpanRow) -> Iterator[Finding]:
+    exchange = run.exchanges[span.span_id]
+    raw = run.raw(exchange.output)
+    if not (_FINISH.search(exchange.body) or (raw and _FINISH.search(raw))):
+        yield from _results_given(run, span)
+        return
+    stopped = reasons(run.attributes(span))
+    if exchange.output is not None and (b"eason" in raw or b"refus" in raw):
+        stopped += reasons(run.own(exchange.output))
+    word = finish(stopped)
+    why = ", ".join(dict.fromkeys(stopped))
+    if word == "refused":
+        yield _finding(run, "refused", 88, span, f"{called(span)} refused to answer (finish reason {why})")
+    elif word == "cut off":
+        yield _finding(run, "cut off", 84, span, f"{called(span)} was cut off (finish reason {why})")
+    elif word == "context full":
+        yield _finding(run, "context", 89, span, f"{called(span)} had its context full (finish reason {why})")
+    elif word == "failed":
+        yield _finding(run, "error", 83, span, f"{called(span)} ended badly (finish reason {why})")
+    elif exchange.output is not None:
+        answer = run.own(exchange.output)
+        said = said_error(answer, texts=False) if isinstance(answer, dict) else None
+        if isinstance(answer, str) and len(answer) < 600 and answer.startswith(("Error:", "Error code:")):
+            said = answer
+        if said is not None:
+            kind: Kind = "context" if is_overflow(said) else "error"
+            yield _finding(run, kind, 82, span, f"{called(span)} gave an error as its answer: {said[:160]}")
+    yield from _results_given(run, span)
+
+
+def _results_given(run: Run, span: SpanRow) -> Iterator[Finding]:
+    """Tools that have no span of their own: their errors stand in what the next model call was given."""
+    given = run.exchanges[span.span_id].input
+    if given is None or run.has_tools or not _RESULT.search(run.raw(given)):
+        return
+    messages = run.own(given)
+    said = next(filter(None, map(said_error, _results(messages))), None)
+    if said is not None:
+        yield _finding(run, "error", 60, span, f"{called(span)} was given a tool's error: {said[:160]}")
+
+
+def _results(messages: object) -> Iterator[object]:
+    """Results of tools among messages."""
+    for item in messages if isinstance(messages, list) else [messages]:
+        if isinstance(item, dict):
+            inner = item.get("content") or item.get("messages")
+            if item.get("role") in ("tool", "function") or item.get("type") in ("tool_result", "function_call_output"):
+                yield item
+            elif isinstance(inner, list):
+                yield from _results(inner)
+
+
+def _of_step(run: Run, span: SpanRow, judged: dict[Key, tuple[str | None, str | None]]) -> Finding | None:
+    output = run.exchanges[span.span_id].output
+    assert output is not None
+    if output not in judged:
+        raw = run.raw(output)
+        value = run.own(output) if raw and (len(raw) <= _EMPTY_BYTES or SUSPICIOUS.search(raw)) else None
+        if value is None:
+            judged[output] = (None, "None" if raw == b"\xc0" else None)
+        else:
+            said = said_error(value)
+            judged[output] = said, emptiness(value) if said is None and len(raw) <= _EMPTY_BYTES else None
+    said, empty = judged[output]
+    if said is not None:
+        kind: Kind = "context" if is_overflow(said) else "error"
+        text = f"{called(span)} answered with an error: {_PREFIX.sub('', said[:160])}"
+        return _finding(run, kind, 78 if span.kind_number in (TOOL, RETRIEVAL) else 70, span, text)
+    if empty is None:
+        return None
+    kind_number = span.kind_number
+    if kind_number in (RETRIEVAL, _RERANK):
+        score = 76
+    elif kind_number == TOOL and empty not in ("None", "an empty text"):
+        score = 66 if _SEARCHES.search(span.name) else 56
+    elif _SEARCHES.search(span.name):
+        score = 62 if empty != "None" else 52
+    else:
+        return None
+    return _finding(run, "empty", score, span, f"{called(span)} found nothing: {empty}")
+
+
+def _softened(run: Run, finding: Finding, judged: dict[Key, tuple[str | None, str | None]]) -> Finding:
+    """With what is known of later calls: what worked when it was tried again is no cause."""
+    span = finding.span
+    if span is None or finding.kind not in ("error", "empty") or span.kind_number == LLM:
+        return finding
+
+    def good(other: SpanRow) -> bool:
+        output = run.exchange(other).output
+        return other.status_number != ERROR and output is not None and judged.get(output) == (None, None)
+
+    later, again = run.worked_later(span, good)
+    if again:
+        return finding._replace(score=45, text=finding.text + "; the same call worked later")
+    return finding._replace(score=finding.score - 4) if later else finding
+
+
+def _finding(run: Run, kind: Kind, score: int, span: SpanRow, text: str) -> Finding:
+    return Finding(kind, score, span, tuple(s.name for s in run.path(span)), text)
+
+
+def limits(run: Run) -> list[Finding]:
+    """Limits that the run says it reached, and what it tried again."""
+    found: list[Finding] = []
+    for span_id, name, times in run.events():
+        span = run.by_id.get(span_id)
+        if span is None:
+            continue
+        often = f", {times} times" if times > 1 else ""
+        if _LIMIT.search(name):
+            found.append(_finding(run, "limit", 40, span, f"{called(span)} says: {name}{often}"))
+        elif _RETRY.search(name):
+            found.append(_finding(run, "limit", 30, span, f"{called(span)} tried again: {name}{often}"))
+    return found[:3]
+
+
+def growth(run: Run) -> tuple[int, int, SpanRow, SpanRow | None] | None:
+    """Where the context grew most: tokens before and after, the model call, and the step with the largest output
+    since the call before; None where no call says its tokens or it hardly grew."""
+    calls = [span for span in run.spans if span.kind_number == LLM and span.input_tokens]
+    best: tuple[int, SpanRow, SpanRow] | None = None
+    for earlier, later in itertools.pairwise(calls):
+        grown = (later.input_tokens or 0) - (earlier.input_tokens or 0)
+        if best is None or grown > best[0]:
+            best = grown, earlier, later
+    if best is None or best[0] < 200 or best[0] * 5 < (best[2].input_tokens or 0):
+        return None
+    _, earlier, later = best
+    between = [s for s in run.spans if earlier.start_ns <= s.start_ns < later.start_ns and not run.contains(s)]
+    between = [s for s in between[:200] if run.exchange(s).output is not None]
+    run.load([key for s in between if (key := run.exchange(s).output) is not None])
+    source = max(between, key=lambda s: len(run.raw(run.exchange(s).output)), default=None)
+    return earlier.input_tokens or 0, later.input_tokens or 0, later, source

@@ -1,0 +1,307 @@
+"""What went wrong in a run: the first error, where it came from, and what else is out of the ordinary."""
+
+from __future__ import annotations
+
+import re
+from typing import Any
+
+from agentops.analysis.causes import caller, causes, is_overflow, largest
+from agentops.analysis.findings import Finding, Findings, Kind
+from agentops.analysis.judging import tail
+from agentops.analysis.loops import LOOP_CALLS, repeated
+from agentops.analysis.run import LLM, Run, called
+from agentops.analysis.signs import growth, limits, signs
+from agentops.journal.format import ERROR, INTERRUPTED, OK, RUNNING
+from agentops.store.reader import Reader
+from agentops.store.rows import SpanRow, TraceRow
+
+__all__ = ["headline", "why"]
+
+_CAUSES = 4
+#: Characters of a finding beside its kind and its span's id in 100 cells.
+_ROOM = 76
+
+
+def why(reader: Reader, trace: TraceRow) -> Findings:
+    """Say what went wrong in a run, also in one that ended well by its status.
+
+    Args:
+        reader: the store.
+        trace: one of its traces.
+
+    Raises:
+        StoreError: the store cannot be read.
+    """
+    return _Why(Run(reader, trace)).findings()
+
+
+def headline(reader: Reader, trace: TraceRow) -> tuple[str, str] | None:
+    """Name of the span in which a run failed, and the type of its error (or how it was stopped); None if it did not.
+
+    Cheap: it reads the skeleton alone.
+    """
+    if trace.status_number == OK or trace.status_number == RUNNING:
+        return None
+    run = Run(reader, trace, skeleton_only=True)
+    root = run.root
+    if root is None:
+        return None
+    if root.status_number == ERROR:
+        failed = run.origin(root)
+        return failed.name, error_type(failed.error or root.error)
+    open_spans = run.open()
+    return (open_spans[-1].name if open_spans else root.name), "interrupted"
+
+
+def error_type(error: str | None) -> str:
+    """`TimeoutError` of `TimeoutError: payment service did not answer`; `error` where it says no type."""
+    kind, colon, _ = (error or "").partition(": ")
+    return kind if (colon or " " not in kind) and kind and len(kind) <= 80 and " " not in kind else "error"
+
+
+class _Why:
+    """The findings of one run, as they are put together."""
+
+    def __init__(self, run: Run) -> None:
+        self.run = run
+        self.root = run.root
+        self.suspects: list[Finding] = []
+        self.background: list[Finding] = []
+        self.first: SpanRow | None = None  # the error that the run failed with, or the first that it got over
+
+    def findings(self) -> Findings:
+        run, trace = self.run, self.run.trace
+        if self.root is None:
+            return Findings(trace, False, f"{trace.name} has no spans", None, [])
+        self._errors()
+        self.suspects += signs(run)
+        self._of_handled()
+        self._open()
+        self._exit()
+        self._repeated()
+        self._context()
+        self.suspects.sort(key=_score, reverse=True)
+        suspects = _each_span_once([f for f in self.suspects if f.score >= 50])
+        self.background += [f for f in self.suspects if f.score < 50]
+        failed = self.root.status_number in (ERROR, INTERRUPTED)
+        words, cause = self._headline(suspects)
+        around = self._around(suspects)
+        self.background += limits(run)
+        self._slowest()
+        self.background.sort(key=_score, reverse=True)
+        keep = {id(f): f for f in (*suspects[:_CAUSES], *around, *suspects[_CAUSES:8], *self.background)}
+        return Findings(trace, failed, words, cause, _without_repeats(list(keep.values())))
+
+    def add(self, kind: Kind, score: int, span: SpanRow | None, text: str) -> None:
+        finding = Finding(kind, score, span, () if span is None else self._path(span), text)
+        (self.suspects if kind in _SUSPECT_KINDS else self.background).append(finding)
+
+    # -- errors --------------------------------------------------------------------------------------
+
+    def _errors(self) -> None:
+        run = self.run
+        failed = run.failed()
+        if not failed:
+            return
+        assert self.root is not None
+        fatal = run.origin(self.root) if self.root.status_number == ERROR else None
+        origins = list(dict.fromkeys(run.origin(span) for span in failed[:200]))
+        origins.sort(key=lambda span: (span.end_ns or 0, span.start_ns))
+        handled = [span for span in origins if span is not fatal]
+        on_the_way = set() if fatal is None else {span.span_id for span in run.path(fatal)}
+        for span in handled:
+            if span.span_id in on_the_way:
+                continue  # what the error was turned into on its way up
+            said = _raised(span)
+            later, again = run.worked_later(span, lambda other: other.status_number == OK)
+            if again:
+                self.add("error", 46, span, f"{said}; it worked when it was tried again")
+            elif later:
+                self.add("error", 74, span, f"{said}; a later {span.name} worked")
+            else:
+                self.add("error", 79, span, f"{said}; the run went on")
+        self.first = fatal or next((span for span in handled), None)
+        if fatal is not None:
+            self._causes(fatal, fatal.error or "", 0)
+            if self.root.error and fatal.error and self.root.error != fatal.error and fatal is not self.root:
+                self.add("ended with", 48, self.root, f"{called(self.root)} ended with {_error(self.root)}")
+
+    def _causes(self, failed: SpanRow, error: str, less: int) -> None:
+        for cause in causes(self.run, failed, error):
+            if cause.span is not failed and cause.score - less >= 50:
+                self.add("cause", cause.score - less, cause.span, cause.text)
+
+    def _of_handled(self) -> None:
+        """Where the worst of what the run got over came from."""
+        assert self.root is not None
+        if self.root.status_number == ERROR:
+            return
+        worst = max((f for f in self.suspects if f.kind == "error" and f.score >= 50), key=_score, default=None)
+        if worst is not None and worst.span is not None:
+            said = worst.span.error or worst.text.partition("answered with an error: ")[2]
+            self._causes(worst.span, said, max(0, 78 - worst.score) + 15)
+
+    def _open(self) -> None:
+        run = self.run
+        end = max((span.end_ns or span.start_ns for span in run.spans), default=0)
+        for n, span in enumerate(sorted(run.open(), key=lambda s: -s.start_ns)[:3]):
+            if span is self.root and run.contains(span):
+                text = f"{called(span)} was open at the end; all steps in it had ended"
+            elif span.status_number == RUNNING:
+                text = f"{called(span)} is open"
+            else:
+                waited = (end - span.start_ns) / 1e9
+                text = f"{called(span)} was open at the end" + (
+                    f", for {waited:.1f} s at least" if waited > 0.5 else ""
+                )
+            self.add("open", 90 - n if span.status_number == INTERRUPTED else 50 - n, span, text)
+
+    def _exit(self) -> None:
+        """How a program that `agentops run` started came to its end."""
+        assert self.root is not None
+        attributes = self.run.attributes(self.root)
+        signal, code = attributes.get("agentops.run.signal"), attributes.get("process.exit.code")
+        if signal:
+            self.add("ended with", 60, self.root, f"{called(self.root)} was ended by signal {signal}")
+        elif type(code) is int and code:
+            self.add("ended with", 49, self.root, f"{called(self.root)} ended with exit code {code}")
+
+    # -- the whole run -------------------------------------------------------------------------------
+
+    def _repeated(self) -> None:
+        for n, group in enumerate(repeated(self.run)[:3]):
+            first, times = group.spans[0], len(group.spans)
+            alike = "the same input" if group.exact else "inputs that differ in ids and times only"
+            text = f"{called(first)} was called {times} times with {alike}"
+            text += f", in turn with {group.with_name}" if group.with_name else ""
+            given = tail(self.run.input(first), 60) if self.run.exchange(first).input is not None else ""
+            text += f": {given}" if given and given != "{}" else ""
+            loop = times >= (2 if first.kind_number == LLM else 1) * LOOP_CALLS
+            if loop:
+                self.add("loop", min(72 + times if group.exact else 70, 87) - n, first, text)
+            elif n == 0:
+                self.add("repeated", 20, first, text)
+
+    def _context(self) -> None:
+        full = next((f for f in self.suspects if f.kind == "context"), None)
+        grown = growth(self.run)
+        overflow = self.first is not None and is_overflow(self.first.error)
+        if grown is not None:
+            before, after, span, source = grown
+            text = f"the context grew most at {called(span)}, from {before:,} to {after:,} tokens"
+            if source is not None and source is not span:
+                text = f"{called(source)} came before the most growth of the context, {before:,} to {after:,} tokens"
+                span = source
+            self.add("growth", 77 if full or overflow else 15, span, text)
+        elif full is not None and full.span is not None:
+            self.suspects += [
+                Finding("growth", 76, c.span, self._path(c.span), c.text)
+                for c in largest(self.run, self.run.before(full.span))
+            ]
+
+    def _slowest(self) -> None:
+        steps = [span for span in self.run.spans if span.duration_ns and not self.run.contains(span)]
+        slow = max(steps, key=lambda span: span.duration_ns or 0, default=None)
+        if slow is None or len(steps) < 2 or (slow.duration_ns or 0) < 10**6:
+            return
+        whole = self.run.trace.duration_ns
+        share = f", {(slow.duration_ns or 0) / whole:.0%} of the run" if whole else ""
+        self.add("slowest", 10, slow, f"{called(slow)} took the longest, {_seconds(slow.duration_ns or 0)}{share}")
+
+    # -- what is shown -------------------------------------------------------------------------------
+
+    def _headline(self, suspects: list[Finding]) -> tuple[str, SpanRow | None]:
+        root, trace = self.root, self.run.trace
+        assert root is not None
+        cause = suspects[0].span if suspects else None
+        name = trace.name if len(trace.name) <= 40 else trace.name[:39] + "…"
+        if root.status_number == ERROR and self.first is not None:
+            if self.first is root:
+                return f"{name} failed: {_error(root) or 'it says no error'}", cause or root
+            return f"{name} failed: {_raised(self.first)}", cause or self.first
+        if root.status_number == INTERRUPTED:
+            open_span = next((f for f in suspects if f.kind == "open"), None)
+            return f"{name} was cut off: {open_span.text if open_span else 'its program died'}", cause or root
+        state = "still runs" if root.status_number == RUNNING else "ended ok"
+        if suspects:
+            return f"{name} {state}, but {suspects[0].text}", cause
+        if self.first is not None:
+            return f"{name} {state}; {_raised(self.first)} and worked when it was tried again", None
+        return f"{name} {state}: nothing failed", None
+
+    def _around(self, suspects: list[Finding]) -> list[Finding]:
+        """The path to the first error (or the first suspect), what it was given and gave, and the call before it."""
+        run = self.run
+        assert self.root is not None
+        at = self.first if self.root.status_number == ERROR or not suspects else suspects[0].span
+        if at is None:
+            return []
+        path = self._path(at)
+        found = [Finding("path", 40, at, path, " > ".join(path))]
+        if run.exchange(at).input is not None:
+            found.append(Finding("input", 39, at, path, _ending(f"{called(at)} was given", run.input(at))))
+        told = at.status_number == ERROR or any(f.kind == "empty" and f.span is at for f in suspects)
+        if run.exchange(at).output is not None and not told:
+            found.append(Finding("output", 39, at, path, _ending(f"{called(at)} gave", run.output(at))))
+        before = [span for span in run.before(at) if not run.contains(span)][-1:]
+        asked = caller(run, at) if at.kind_number != LLM else None
+        if asked is not None and asked not in before:
+            found += self._call(asked, "the model call before")
+        return [*found, *(f for span in before for f in self._call(span, "the call before"))]
+
+    def _call(self, span: SpanRow, word: str) -> list[Finding]:
+        """What a call was given and what it gave."""
+        run, path = self.run, self._path(span)
+        found: list[Finding] = []
+        if run.exchange(span).input is not None:
+            text = _ending(f"{called(span)}, {word}, was given", run.input(span))
+            found.append(Finding("before", 38, span, path, text))
+        if run.exchange(span).output is not None:
+            text = _ending(f"{span.name} gave" if found else f"{called(span)}, {word}, gave", run.output(span))
+            found.append(Finding("before", 37, span, path, text))
+        return found or [Finding("before", 37, span, path, f"{called(span)} was {word}")]
+
+    def _path(self, span: SpanRow) -> tuple[str, ...]:
+        return tuple(above.name for above in self.run.path(span))
+
+
+def _ending(begins: str, value: Any) -> str:
+    """A sentence with the end of a value, as much as a line of 100 cells has room for."""
+    return f"{begins} {tail(value, max(24, _ROOM - len(begins)))}"
+
+
+_SUSPECT_KINDS = ("cause", "error", "refused", "cut off", "context", "empty", "loop", "open", "growth", "ended with")
+
+
+def _score(finding: Finding) -> int:
+    return finding.score
+
+
+def _error(span: SpanRow) -> str:
+    """An error without the modules of its type."""
+    return re.sub(r"^(?:\w+\.)+(?=[A-Z]\w*(?::|$))", "", span.error or "")
+
+
+def _raised(span: SpanRow) -> str:
+    return f"{called(span)} raised {_error(span)}" if span.error else f"{called(span)} failed without a word"
+
+
+def _seconds(ns: int) -> str:
+    return f"{ns / 1e9:.1f} s" if ns >= 10**9 else f"{ns / 1e6:.0f} ms"
+
+
+def _each_span_once(findings: list[Finding]) -> list[Finding]:
+    """Of several findings about one span (or calls of one name that say the same), the first."""
+    seen: set[object] = set()
+    kept: list[Finding] = []
+    for finding in findings:
+        key = finding.span.span_id if finding.span else finding.text
+        if key not in seen and (finding.kind, finding.text) not in seen:
+            kept.append(finding)
+        seen |= {key, (finding.kind, finding.text)}
+    return kept
+
+
+def _without_repeats(findings: list[Finding]) -> list[Finding]:
+    seen: set[str] = set()
+    return [f for f in findings if not (f.text in seen or seen.add(f.text))]  # type: ignore[func-returns-value]

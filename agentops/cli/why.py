@@ -1,0 +1,70 @@
+"""`agentops why`."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from agentops import formats
+from agentops.analysis.findings import Finding
+from agentops.analysis.why import why
+from agentops.cli.ls import trace_fields
+from agentops.inert import line
+from agentops.store.reader import Reader
+
+if TYPE_CHECKING:
+    import argparse
+
+    from agentops.cli.output import Output
+
+HELP = """Say in a few lines what went wrong in a trace: the most likely cause first, then what else is out of the
+ordinary. It also looks for what no status tells: errors handed back as values, empty searches, loops, refusals,
+answers cut off.
+
+  agentops why latest
+  agentops why 7f3a"""
+
+_LINES, _CELLS = 20, 100
+
+
+def arguments(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("trace", nargs="?", default="latest", help="id of a trace, the beginning of one, or `latest`")
+    parser.add_argument("--ascii", action="store_true", help="no glyphs beyond ASCII")
+
+
+def run(given: argparse.Namespace, out: Output) -> int:
+    with Reader() as reader:
+        trace = reader.trace(given.trace)
+        found = why(reader, trace)
+    if out.json:
+        out.object(
+            {
+                "trace": trace_fields(trace),
+                "failed": found.failed,
+                "headline": found.headline,
+                "cause": found.cause.hex_id if found.cause else None,
+                "findings": list(map(_fields, found.rows)),
+            }
+        )
+        return 0
+    width = out.width or _CELLS
+    role = "error" if found.failed else "bold"
+    out.line(out.paint(_fitted(f"{trace.trace_id[:8]} {line(found.headline, 400)}", width, out), role))
+    for finding in found.rows[: _LINES - 1]:
+        span = finding.span.hex_id[:8] if finding.span else ""
+        text = f"  {finding.kind:<10} {span:<8} {line(finding.text, 400)}"
+        out.line(out.paint(_fitted(text, width, out), "" if finding.severity == "suspect" else "dim"))
+    return 0
+
+
+def _fitted(text: str, width: int, out: Output) -> str:
+    return formats.fit(text, width, out.ascii).rstrip()
+
+
+def _fields(finding: Finding) -> dict[str, Any]:
+    return {
+        "kind": finding.kind,
+        "severity": finding.severity,
+        "span_id": finding.span.hex_id if finding.span else None,
+        "path": list(finding.path),
+        "text": finding.text,
+    }

@@ -1,0 +1,122 @@
+"""`agentops why` and `agentops ls --alike`."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from agentops.cli.schemas import SCHEMAS
+
+_FAILED = """
+try:
+    with span("answer ticket", kind="agent", input="Where is my money?"):
+        with span("lookup", kind="tool", input={"name": "Ann"}) as s:
+            s.output = {"order": "ORD-7781"}
+        with span("chat", kind="llm", input="What next?") as s:
+            s.output = "refund it"
+        with span("refund", kind="tool", input={"order": "ORD-7781"}):
+            raise TimeoutError("payment service did not answer")
+except TimeoutError:
+    pass
+"""
+_FINE = """
+with span("answer ticket", kind="agent"):
+    with span("chat", kind="llm", input="hello") as s:
+        s.output = "Good morning"
+"""
+
+
+def test_the_first_line_says_what_happened_and_others_where_to_look(
+    record: Callable[[str], Path], agentops: Callable[..., Any]
+) -> None:
+    record(_FAILED)
+    said = agentops("why")
+    assert said.code == 0
+    first, *others = said.lines
+    words = "answer ticket failed: refund (tool) raised TimeoutError: payment service did not answer"
+    assert first.split(" ", 1)[1][:80] == words[:80]
+    assert any("answer ticket > refund" in line for line in others)
+    assert any('"ORD-7781"' in line for line in others)
+    assert len(said.lines) <= 20
+
+
+def test_a_run_that_went_well_is_said_to_have(record: Callable[[str], Path], agentops: Callable[..., Any]) -> None:
+    record(_FINE)
+    assert "answer ticket ended ok: nothing failed" in agentops("why", "latest").lines[0]
+
+
+def test_json_has_the_spans_to_jump_to(record: Callable[[str], Path], agentops: Callable[..., Any]) -> None:
+    record(_FAILED)
+    found = agentops("why", "--json").object
+    SCHEMAS["why"].model_validate(found)
+    shown = agentops("show", "--json").object
+    by_id = {span["span_id"]: span["name"] for span in shown["spans"]}
+    path = next(f for f in found["findings"] if f["kind"] == "path")
+    assert found["failed"] is True and by_id[path["span_id"]] == "refund"
+    assert path["path"] == ["answer ticket", "refund"]
+
+
+def test_what_was_open_when_a_program_died_is_named(
+    program: Callable[..., Any], agentops: Callable[..., object], tmp_path: Path
+) -> None:
+    program(
+        """
+        import os, signal
+        from agentops import span
+        with span("nightly", kind="agent"), span("step 2"), span("download", kind="tool", input="big.zip"):
+            os.kill(os.getpid(), signal.SIGKILL)
+        """
+    )
+    said = agentops("why")
+    assert "nightly was cut off: download (tool) was open at the end" in said.lines[0]
+    assert any("nightly > step 2 > download" in line for line in said.lines)
+
+
+def test_stored_text_cannot_act_on_a_terminal(record: Callable[[str], Path], agentops: Callable[..., Any]) -> None:
+    record(
+        """
+        try:
+            with span("a\\x1b]0;owned\\x07", kind="agent"):
+                with span("b\\n\\x1b[2J", kind="tool", input="\\x1b[31m"):
+                    raise ValueError("c\\u202e\\x1b[8m")
+        except ValueError:
+            pass
+        """
+    )
+    said = agentops("why")
+    assert said.code == 0 and "\x1b" not in said.out and "\u202e" not in said.out
+    assert all(line.isprintable() for line in said.lines)
+
+
+def test_no_such_trace(record: Callable[[str], Path], agentops: Callable[..., Any]) -> None:
+    record(_FINE)
+    assert agentops("why", "ffffffff").code == 4
+
+
+def test_alike_lists_the_runs_that_failed_in_the_same_way(
+    record: Callable[[str], Path], agentops: Callable[..., Any]
+) -> None:
+    record(_FAILED)
+    record(_FAILED.replace("7781", "9"))
+    record(_FAILED.replace("TimeoutError", "OSError"))
+    record(_FINE)
+    ids = [trace["trace_id"] for trace in agentops("ls", "--json").object["traces"]]
+    found = agentops("ls", "--alike", ids[3], "--json").object
+    SCHEMAS["ls"].model_validate(found)
+    assert [trace["trace_id"] for trace in found["traces"]] == [ids[2], ids[3]]
+    assert agentops("ls", "--alike", ids[3], "--limit", "1", "--json").object["more"] is True
+    assert agentops("ls", "--alike", ids[3], "name:nobody").lines == ["nothing matches"]
+
+
+@pytest.mark.parametrize(
+    ("words", "code"), [(("--alike", "latest"), 4), (("--alike", "latest", "--spans"), 2), (("--alike", "ffff"), 4)]
+)
+def test_alike_says_why_it_cannot(
+    words: tuple[str, ...], code: int, record: Callable[[str], Path], agentops: Callable[..., Any]
+) -> None:
+    record(_FINE)
+    done = agentops("ls", *words)
+    assert done.code == code and done.err.startswith("agentops: ")
