@@ -9,7 +9,6 @@ from agentops.formats import cost, duration
 from agentops.inert import line
 from agentops.run.launch import Program
 from agentops.store.reader import Reader
-from agentops.store.rows import TraceRow
 
 __all__ = ["closing_line"]
 
@@ -27,19 +26,21 @@ def closing_line(program: Program) -> str:
 
 
 def _how(reader: Reader, program: Program) -> str:
+    from agentops.analysis.why import headline
+
     trace = reader.trace(program.trace.hex())
     short = _short(reader, trace.trace_id)
     unreached = _unreached(program.reports)
     if trace.status == "error" or trace.errors:
-        cause = _cause(reader, trace)
+        said = f"ended well with {trace.errors} error{'s' * (trace.errors != 1)}"
         if trace.status == "error":
-            said = "failed" if not program.end.signal else f"was ended by {program.end.sentence}"
-        else:
-            said = f"ended well with {trace.errors} error{'s' * (trace.errors != 1)}"
-        found = f"{said} in {line(cause, 120)}" if cause else said
-        if not cause and program.end.code and not program.end.signal:
-            found += f" ({program.end.sentence})"
-        return f"{found} - agentops why {short}{unreached}"
+            said = f"was ended by {program.end.sentence}" if program.end.signal else "failed"
+            name, kind = headline(reader, trace) or (trace.name, "error")
+            # Of a program that only ended badly, its exit code says most.
+            plain = name == trace.name and kind == "error"
+            said += f" ({program.end.sentence})" * (plain and not program.end.signal)
+            said += "" if plain else f" in {line(name, 80)} ({line(kind, 80)})"
+        return f"{said} - agentops why {short}{unreached}"
     facts = [
         "ok",
         duration(trace.duration_ns),
@@ -48,14 +49,6 @@ def _how(reader: Reader, program: Program) -> str:
         cost(trace.cost_usd),
     ]
     return f"{', '.join(fact for fact in facts if fact)} - agentops show {short}{unreached}"
-
-
-def _cause(reader: Reader, trace: TraceRow) -> str:
-    failed = [span for span in reader.spans(trace) if span.status == "error" and ": " in (span.error or "")]
-    if not failed:
-        return ""
-    first = min(failed, key=lambda span: (span.parent_id is None, span.end_ns or span.start_ns))
-    return f"{first.name} ({(first.error or '').partition(':')[0]})"
 
 
 def _short(reader: Reader, trace_id: str) -> str:
