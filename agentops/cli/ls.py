@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from agentops.cli import formats
+from agentops import formats
 from agentops.errors import UsageError
 from agentops.inert import line
 from agentops.store.filters import parse

@@ -189,7 +189,7 @@ def _complain(problem: AgentopsError, as_json: bool) -> None:
 
     if not as_json:
         if isinstance(problem, FilterError):  # the mark stands below what is shown, not below what was typed
-            from agentops.cli.formats import cells
+            from agentops.formats import cells
 
             before, wrong = problem.line[: problem.start], problem.line[problem.start : problem.end]
             print(f"agentops: {block(str(problem.args[0]))}\n  {line(problem.line)}", file=sys.stderr)

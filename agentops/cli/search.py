@@ -5,7 +5,7 @@ from __future__ import annotations
 import sys
 from typing import TYPE_CHECKING
 
-from agentops.cli import formats
+from agentops import formats
 from agentops.cli.ls import span_fields
 from agentops.errors import UsageError
 from agentops.inert import line

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING, Any
 
-from agentops.cli import formats
+from agentops import formats
 from agentops.cli.ls import SHORT, span_fields, trace_fields
 from agentops.inert import block, line
 from agentops.store.reader import Reader

@@ -8,7 +8,7 @@ import sys
 import time
 from typing import TYPE_CHECKING, NamedTuple
 
-from agentops.cli import formats
+from agentops import formats
 from agentops.cli.ls import span_fields
 from agentops.errors import NotFound, UsageError
 from agentops.inert import line

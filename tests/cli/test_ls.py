@@ -31,7 +31,7 @@ def test_columns_stand_below_their_heads_whatever_the_names(agentops: Agentops, 
         with span("x" * 300): pass
         """
     )
-    from agentops.cli.formats import cells
+    from agentops.formats import cells
 
     head, *rows = agentops("ls").lines
     end = head.index(" spans") + len(" spans")

@@ -15,7 +15,7 @@ from typing import Any
 
 import pytest
 
-from agentops.cli import formats
+from agentops import formats
 
 Agentops = Callable[..., Any]
 COMMAND = [sys.executable, "-m", "agentops.cli.main"]
