@@ -190,11 +190,14 @@ def _arranged(parser: argparse.ArgumentParser, words: list[str]) -> list[str]:
 
 
 def _alone() -> int:
-    """Without a command: the explorer, where one is installed."""
-    from importlib.metadata import entry_points
+    """Without a command: the explorer, on a terminal that can show it."""
+    import os
 
-    for entry in entry_points(group="agentops.ui"):
-        return int(entry.load()() or 0)
+    if sys.stdin is not None and sys.stdin.isatty() and sys.stdout.isatty() and os.environ.get("TERM") != "dumb":
+        from importlib.metadata import entry_points
+
+        for entry in entry_points(group="agentops.ui"):
+            return int(entry.load()() or 0)
     print(usage(), file=sys.stderr)
     return 2
 

@@ -49,7 +49,7 @@ def details(
     ):
         facts = jsonable(contents.resolve(_decoded(body)))
         events.setdefault(span_id, []).append(Event(time_ns, name, facts))
-    scopes = _Scopes(connection, trace)
+    scopes = _Scopes(connection, trace, every=not where)
     for row in rows:
         yield _detail(row, contents, trace, events.get(row[0], []), scopes)
 
@@ -87,20 +87,29 @@ def _detail(
 
 
 class _Scopes:
-    """Session, user, tags and metadata of spans: their own, else those of the nearest span above."""
+    """Session, user, tags and metadata of spans: their own, else those of the nearest span above.
 
-    def __init__(self, connection: sqlite3.Connection, trace: TraceRow) -> None:
+    Args:
+        connection: the store.
+        trace: whose spans.
+        every: all spans are asked for: they are read at once. Else a span's are, and then those above it.
+    """
+
+    def __init__(self, connection: sqlite3.Connection, trace: TraceRow, every: bool) -> None:
+        self._connection = connection
         self._trace = trace
-        self._parents: dict[int, int | None] = {}
-        self._own: dict[int, dict[str, Any]] = {}
+        self._known: dict[int, tuple[int | None, dict[str, Any]]] = {}
         self._whole: dict[int, dict[str, Any]] = {}  # with what is inherited
-        for span_id, parent, body in connection.execute(
-            "SELECT span_id, parent_id, body FROM spans WHERE trace = ?", (trace.no,)
+        self._every = every
+        if every:
+            self._read("")
+
+    def _read(self, where: str, *parameters: int) -> None:
+        for span_id, parent, body in self._connection.execute(
+            f"SELECT span_id, parent_id, body FROM spans WHERE trace = ? {where}", (self._trace.no, *parameters)
         ):
-            self._parents[span_id] = parent
             scope = _decoded(body).get("s") if body else None
-            if isinstance(scope, dict):
-                self._own[span_id] = scope
+            self._known[span_id] = parent, scope if isinstance(scope, dict) else {}
 
     def of(self, span_id: int) -> tuple[str | None, str | None, list[str], dict[str, Any] | None]:
         path: list[int] = []
@@ -108,10 +117,12 @@ class _Scopes:
         while at is not None and at not in self._whole:
             self._whole[at] = {}  # parents may run in a circle
             path.append(at)
-            at = self._parents.get(at)
+            if not self._every:
+                self._read("AND span_id = ?", at)
+            at, _ = self._known.get(at, (None, {}))
         found = {} if at is None else self._whole[at]
         for at in reversed(path):
-            own = self._own.get(at)
+            _, own = self._known.get(at, (None, {}))
             found = self._whole[at] = {**found, **own} if own else found
         session, user, tags = found.get("session"), found.get("user"), found.get("tags")
         return (

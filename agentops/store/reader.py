@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 import sqlite3
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Container, Iterator
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from agentops.conventions import KIND_NUMBER
@@ -46,13 +46,14 @@ class Reader:
 
     Args:
         store: path of the database file; the nearest store if None.
+        ingest: False shows what the store holds at once and leaves journals to `refresh`.
 
     Raises:
         NotFound: there is no store, and no journal that could become one.
         StoreError: it cannot be read.
     """
 
-    def __init__(self, store: str | None = None) -> None:
+    def __init__(self, store: str | None = None, ingest: bool = True) -> None:
         import os
 
         self.path = str(find_store(store))
@@ -63,7 +64,8 @@ class Reader:
                 "project, or say with AGENTOPS_STORE where the store is"
             )
         self._ingester: Any = None
-        self.refresh(opening=True)
+        if ingest:
+            self.refresh(opening=True)
         self._connection = connect(self.path)
         self._contents_: Contents | None = None
 
@@ -108,7 +110,7 @@ class Reader:
     # -- traces --------------------------------------------------------------------------------------
 
     def traces(
-        self, filter: Filter | None = None, limit: int | None = 100, before: TraceRow | None = None
+        self, filter: Filter | None = None, limit: int | None = 100, before: TraceRow | None = None, skip: int = 0
     ) -> list[TraceRow]:
         """Traces that `filter` selects, newest first.
 
@@ -116,9 +118,10 @@ class Reader:
             filter: see `agentops.store.filters`; None selects all.
             limit: at most this many; None for all of them.
             before: only those that come after this one in the list.
+            skip: leave out so many first; each of them takes time, so go on with `before` where you can.
         """
         found: list[TraceRow] = []
-        for row in self._traces(filter or Filter(), before, limit):
+        for row in self._traces(filter or Filter(), before, limit, skip):
             if limit is not None and len(found) >= limit:
                 break
             found.append(row)
@@ -128,7 +131,7 @@ class Reader:
         """As `traces`, one at a time."""
         return self._traces(filter or Filter(), before, None)
 
-    def _traces(self, filter: Filter, before: TraceRow | None, limit: int | None) -> Iterator[TraceRow]:
+    def _traces(self, filter: Filter, before: TraceRow | None, limit: int | None, skip: int = 0) -> Iterator[TraceRow]:
         where, parameters = self._conditions(filter)
         if before is not None:
             where.append("(start_ns, no) < (?, ?)")
@@ -136,12 +139,16 @@ class Reader:
         condition = f" WHERE {' AND '.join(where)}" if where else ""
         sql = f"SELECT {_TRACE} FROM traces{condition} ORDER BY start_ns DESC, no DESC"
         check = self._span_check(filter)
-        if limit is not None and check is None:  # without it SQLite may sort the whole table first
-            sql += f" LIMIT {int(limit)}"
+        if check is None and (limit is not None or skip):  # without it SQLite may sort the whole table first
+            sql += f" LIMIT {-1 if limit is None else int(limit)} OFFSET {int(skip)}"
+            skip = 0
         try:
             for row in self._connection.execute(sql, parameters):
                 trace = _trace(row)
                 if check is None or check(trace):
+                    if skip:
+                        skip -= 1
+                        continue
                     yield trace
         except sqlite3.Error as problem:
             raise translate(problem, self.path) from problem
@@ -173,11 +180,18 @@ class Reader:
 
     # -- spans ---------------------------------------------------------------------------------------
 
-    def spans(self, trace: TraceRow) -> list[SpanRow]:
-        """The skeleton of a trace, in the order of starting."""
-        rows = self._rows(f"SELECT {_SPAN} FROM {_SPANS} WHERE trace = ?", (trace.no,))
+    def spans(self, trace: TraceRow, status: str | None = None) -> list[SpanRow]:
+        """The skeleton of a trace, in the order of starting; `status` leaves only the spans that have it."""
+        condition, parameters = ("", ()) if status is None else (" AND status = ?", (STATUS.index(status),))
+        rows = self._rows(f"SELECT {_SPAN} FROM {_SPANS} WHERE trace = ?{condition}", (trace.no, *parameters))
         rows.sort(key=_start_of)
         return list(map(SpanRow._make, rows))
+
+    def root(self, trace: TraceRow) -> SpanRow | None:
+        """The span that a trace began with; None if it was not recorded here."""
+        where = "WHERE trace = ? AND span_id = (SELECT root FROM traces WHERE no = ?)"
+        rows = self._rows(f"SELECT {_SPAN} FROM {_SPANS} {where}", (trace.no, trace.no))
+        return SpanRow._make(rows[0]) if rows else None
 
     def span(self, trace: TraceRow, span_id: int | str) -> SpanDetail:
         """One span, whole.
@@ -352,7 +366,7 @@ class Reader:
         except sqlite3.Error as problem:
             raise translate(problem, self.path) from problem
 
-    def changes(self, since: Changes | None = None) -> Changes:
+    def changes(self, since: Changes | None = None, of: Container[int] | None = None) -> Changes:
         """What came into the store since an earlier look; call `refresh` before, to bring in what waits.
 
         Nothing is left out and nothing is there twice, whoever brought it in: each batch of ingest notes the texts
@@ -360,6 +374,7 @@ class Reader:
 
         Args:
             since: what the look before gave; None for the first, which has the traces that run and the latest ones.
+            of: numbers of the traces whose spans are wanted too, the others come without; None for all.
         """
         ((version,),) = self._rows("PRAGMA data_version")
         if since is not None and version == since.version:
@@ -382,7 +397,8 @@ class Reader:
                 for no in sorted(touched)
                 for row in self._rows(f"SELECT {_TRACE} FROM traces WHERE no = ?", (no,))
             ]
-            return Changes(mark, last, version, opened, tuple((trace, self.spans(trace)) for trace in traces))
+            spans = (self.spans(trace) if of is None or trace.no in of else [] for trace in traces)
+            return Changes(mark, last, version, opened, tuple(zip(traces, spans, strict=True)))
         finally:
             self._rows("COMMIT")
 

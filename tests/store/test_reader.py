@@ -318,3 +318,56 @@ def test_what_calls_cost_is_added_up_and_unknown_where_nobody_said_it(reader: Ca
         """)
     assert [trace.cost_usd for trace in reversed(reading.traces())] == [0.75, None, None, 2.0]
     assert [trace.name for trace in reading.traces(parse("cost>0.7"))] == ["late", "run"]
+
+
+# -- what the explorer asks --------------------------------------------------------------------------
+
+
+def test_a_list_can_be_entered_anywhere(record: Record) -> None:
+    store = record("for n in range(9):\n    with span(f'r{n}', input='word two'): pass")
+    with Reader(str(store)) as reader:
+        whole = reader.traces()
+        assert reader.traces(skip=4, limit=3) == whole[4:7]
+        assert reader.traces(skip=7) == whole[7:]
+        assert reader.traces(parse('"word two"'), skip=4, limit=3) == whole[4:7]
+
+
+def test_spans_of_one_status_and_the_root_of_a_run(shop: Path) -> None:
+    with Reader(str(shop)) as reader:
+        refund = reader.traces()[2]
+        assert [span.name for span in reader.spans(refund, "error")] == ["pay"]
+        assert reader.spans(refund, "running") == []
+        root = reader.root(refund)
+    assert root is not None and root.name == "refund ticket" and root.parent_id is None
+
+
+def test_changes_gives_the_spans_of_those_runs_alone_that_are_asked_for(shop: Path) -> None:
+    with Reader(str(shop)) as reader:
+        newest = reader.traces()[0]
+        found = {trace.name: len(spans) for trace, spans in reader.changes(of={newest.no}).traces}
+    assert found == {"nightly": 3, "greet": 0, "refund ticket": 0}
+
+
+def test_a_store_can_be_seen_before_its_journals_are_brought_in(record: Record) -> None:
+    store = record("import os, threading\nwith span('first'): pass\nassert agentops.flush()")
+    record("import os\nwith span('second'): pass\nos._exit(0)")
+    with Reader(str(store), ingest=False) as reader:
+        assert [trace.name for trace in reader.traces()] == ["first"]
+        assert reader.refresh()
+        assert [trace.name for trace in reader.traces()] == ["second", "first"]
+
+
+def test_one_span_inherits_session_and_tags_as_it_does_among_all(record: Record) -> None:
+    store = record(
+        """
+        with span("run", session="s-9", tags=["a"]):
+            with span("turn", user="eve"):
+                with span("call"):
+                    pass
+        """
+    )
+    with Reader(str(store)) as reader:
+        (trace,) = reader.traces()
+        for whole in reader.details(trace):
+            assert reader.span(trace, whole.row.span_id) == whole
+        assert (whole.session, whole.user, whole.tags) == ("s-9", "eve", ["a"])
