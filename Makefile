@@ -10,7 +10,7 @@ ARGS ?=
 .PHONY: help demo test lint proof bench clean
 
 help:
-	@echo 'make demo    records a run of the example agent and shows its trace'
+	@echo 'make demo    records a run of the example agent and opens it in the explorer'
 	@echo 'make test    lint, types and tests: what has to pass'
 	@echo 'make lint    ruff, mypy and import-linter alone'
 	@echo 'make proof   the slow tests; adds a dated table to docs/proofs/'
@@ -31,8 +31,9 @@ $(STAMP): pyproject.toml constraints.txt
 
 demo: $(STAMP)
 	@$(BIN)/python -m examples.support_agent
-	@$(BIN)/agentops show latest
-	@echo 'next: . $(BIN)/activate; agentops ls; agentops show --content; agentops search refund'
+	@if [ -t 0 ] && [ -t 1 ]; then $(BIN)/python -m agentops_tui latest; \
+	else $(BIN)/agentops show latest && $(BIN)/agentops why latest; fi
+	@echo 'next: . $(BIN)/activate; agentops; agentops why; agentops show --content; agentops search refund'
 
 # Tests run even if lint fails: one run then tells everything.
 test: $(STAMP)
