@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 from opentelemetry import trace as otel_trace
 from opentelemetry.context import Context, get_current
 from opentelemetry.trace import Link, Span, SpanContext, SpanKind, Tracer, TracerProvider
+from opentelemetry.trace.propagation import _SPAN_KEY
 from opentelemetry.util._decorator import _agnosticcontextmanager
 
 from agentops import conventions
@@ -32,7 +33,35 @@ GLOBAL = object()
 
 
 class ClientSpan(ours.Span):
-    """A span that a client library makes of one of its calls. Not current by itself; the library does that."""
+    """A span that a client library makes of one of its calls. Not current by itself; the library does that.
+
+    Directly inside of a span that the program made for one call of a model, it is that span: a call counts once.
+    """
+
+    _same: ours.Span | None = None
+
+    def is_same_as(self, span: ours.Span) -> None:
+        """Begin as the program's own `span`: what this one has to say is said of that one."""
+        self._same, span._of_client = span, True
+        self._epoch, self._offset, self._started = span._epoch, span._offset, True
+        self._trace, self._id = span._trace, span._id
+
+    def end(self, end_time: int | None = None) -> None:
+        """End it, where the program itself has not made it."""
+        same = self._same
+        if same is None:
+            super().end(end_time)
+        elif not self._ended:
+            self._ended = True
+            same._attributes = {**(self._attributes or {}), **(same._attributes or {})}
+            same._large = same._large or self._large
+            same._rich = same._rich or self._large
+            same._changed = True
+            if same._output is None and self._output_reference == 0:
+                same._output_value, same._output_reference, same._rich = self._output_value, 0, True
+            if self._error is not None and self._error[0]:  # the program may go on in the same span
+                names = ("exception.type", "exception.message", "exception.stacktrace")
+                same.add_event("exception", dict(zip(names, self._error, strict=True)))
 
     def keep(self, key: str, value: Any) -> None:
         """Set an attribute for our store alone: the application's exporter gets what the library gives it."""
@@ -113,13 +142,17 @@ class _Tracer(Tracer):
             for key, value in given.items():
                 span.keep(key, value)
             tracer = self._tracer()
-            if tracer is None:
-                span._begin(context)
-                return span
-            from agentops.trace.joined import begin
+            if tracer is not None:
+                from agentops.trace.joined import begin
 
-            span._outside_name = name
-            begin(span, context, tracer, name, kind, given)
+                span._outside_name = name
+                begin(span, context, tracer, name, kind, given)
+                return span
+            above = context.get(ours.OUR_KEY)
+            if isinstance(above, ours.Span) and span.kind == "llm" and _is_for_one_call(above, context):
+                span.is_same_as(above)
+            else:
+                span._begin(context)
         except Exception as problem:  # noqa: BLE001
             failed("starting the span of a client's call", problem)
         return span
@@ -150,3 +183,8 @@ class _Tracer(Tracer):
         span = self.start_span(name, context, kind, attributes, links, start_time)
         with otel_trace.use_span(span, end_on_exit, record_exception, set_status_on_exception):
             yield span
+
+
+def _is_for_one_call(span: ours.Span, context: Context) -> bool:
+    """Whether the program has made `span` for the call that begins now."""
+    return span.kind == "llm" and context.get(_SPAN_KEY) is span and span.is_recording() and not span._of_client

@@ -129,6 +129,7 @@ class Span(OtelSpan):
     _scope: dict[str, Any] | None = None
     _links: Sequence[Link] | None = None
     _renamed = False
+    _of_client = False  # a client library has said what it knows of this call
     _outside_name: str | None = None  # what the SDK's span that it goes with is called, if otherwise
     _trace = b""
     _id = 0

@@ -283,6 +283,48 @@ def test_the_conversation_of_a_client_is_the_session(spans: Spans) -> None:
     assert chat["session"] == "c-9"
 
 
+def test_a_call_that_the_program_has_a_span_for_counts_once(spans: Spans) -> None:
+    with server(overloaded(0), ANSWER) as at, client_of(at) as client:
+        wrapped = agentops.wrap(client)
+        with span("ask", kind="llm", input="the question") as bare:
+            create(wrapped)
+        with span("ask twice", kind="llm") as said:
+            create(wrapped)
+            said.set_attribute("gen_ai.usage.output_tokens", 7)
+            said.output = "the words alone"
+            create(wrapped)
+    found = {s["name"]: s for s in spans()}
+    twice, second, ask = found.pop("ask twice"), found.pop(f"chat {MODEL}"), found.pop("ask")
+    assert not found
+    assert (ask["name"], ask["input"], ask["usage"]["input_tokens"]) == ("ask", "the question", 180)
+    assert ask["attributes"]["gen_ai.input.messages"] == ASKED
+    assert ask["output"][0]["text"] == "Within five days."
+    assert [event["name"] for event in ask["events"]] == ["retry"]
+    assert ask["cost_usd"] > 0
+    assert (twice["input"], twice["output"]) == (ASKED, "the words alone")
+    assert (twice["usage"]["input_tokens"], twice["usage"]["output_tokens"]) == (180, 7)
+    assert (second["name"], second["parent_span_id"]) == (f"chat {MODEL}", twice["span_id"])
+    assert bare.attributes["gen_ai.response.finish_reasons"] == ["tool_call"]
+
+
+@pytest.mark.parametrize("caught", [False, True])
+def test_an_error_of_a_call_that_the_program_has_a_span_for_is_there(caught: bool, spans: Spans) -> None:
+    with server(Fault(400, "invalid_request_error", "no")) as at, client_of(at) as client:
+        try:
+            with span("ask", kind="llm"):
+                try:
+                    create(agentops.wrap(client))
+                except anthropic.BadRequestError:
+                    if not caught:
+                        raise
+        except anthropic.BadRequestError:
+            pass
+    [ask] = spans()
+    assert ask["status"] == ("ok" if caught else "error")
+    assert ask["attributes"]["error.type"] == "invalid_request_error"
+    assert [e["attributes"]["exception.type"] for e in ask["events"]] == ["anthropic.BadRequestError"]
+
+
 def test_a_client_that_does_not_trace_itself_is_recorded_too(spans: Spans) -> None:
     with server() as at, client_of(at, open_telemetry=False) as client:
         create(agentops.wrap(client))

@@ -75,7 +75,10 @@ class Call(ClientSpan):
         for key, value in body.items():
             if key not in ("messages", "model"):
                 self.keep(_PARAMETERS.get(key, f"anthropic.request.{key}"), value)
-        self.input = body.get("messages")
+        if self._same is None or self._same.input is None:
+            self.input = body.get("messages")
+        else:  # the program has said what it takes for the input
+            self.keep(conventions.INPUT_MESSAGES, body.get("messages"))
 
     def answered(self, response: httpx2.Response) -> None:
         """A response came; its body is looked at when the span ends, as far as the program has read it by then."""
