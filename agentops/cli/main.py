@@ -15,9 +15,9 @@ __all__ = ["COMMANDS", "main"]
 #: Command, its module in agentops.cli, and what it does.
 COMMANDS: dict[str, tuple[str, str]] = {
     "run": ("run", "run a program that nobody prepared, recorded"),
+    "why": ("why", "say what went wrong in one trace"),
     "ls": ("ls", "list traces, newest first"),
     "show": ("show", "show one trace as a tree"),
-    "why": ("why", "say what went wrong in one trace"),
     "tail": ("tail", "follow spans as they begin and end"),
     "search": ("search", "find a text in what was recorded"),
     "stats": ("stats", "count calls, tokens, cost and durations"),
