@@ -57,12 +57,10 @@ def repeated(run: Run) -> list[Repeated]:
                 groups[span.name, None, output].append(span)
     found = [Repeated(spans, True, None) for spans in groups.values() if len(spans) > 1]
     exact = {spans[0].name: len(spans) for spans, _, _ in found}
-    names = Counter([span.name for span in run.spans])
-    for name, times in names.most_common(_NAMES):
-        spans = [span for span in run.spans if span.name == name]
-        if times < LOOP_CALLS or times <= exact.get(name, 0) or spans[0].kind_number in _NOT_COMPARED:
-            continue
-        alike = _alike(run, spans)
+    names = Counter([span.name for span in run.spans if span.kind_number not in _NOT_COMPARED])
+    many = [(n, name) for name, n in names.items() if n >= LOOP_CALLS and n > exact.get(name, 0)]
+    for _, name in sorted(many, reverse=True)[:_NAMES]:
+        alike = _alike(run, [span for span in run.spans if span.name == name])
         if len(alike) >= LOOP_CALLS and len(alike) > exact.get(name, 0):
             found.append(Repeated(alike, False, None))
     found.sort(key=lambda group: (-len(group.spans), not group.exact))

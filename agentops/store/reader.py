@@ -207,9 +207,10 @@ class Reader:
         from agentops.store.flow import exchanges
 
         rows = self._rows(
-            f"SELECT {_SPAN}, input, output, ifnull(body, x'') FROM {_SPANS} WHERE trace = ?", (trace.no,)
+            f"SELECT {_SPAN}, input, output, ifnull(body, x'') FROM {_SPANS} WHERE trace = ? ORDER BY span_id",
+            (trace.no,),
         )
-        rows.sort(key=_start_of)
+        rows.sort(key=itemgetter(5))  # the order of ids, which is that of the table, stays among those of one moment
         spans = [_tuple(SpanRow, row[:12]) for row in rows]
         return spans, exchanges(map(itemgetter(0, 12, 13, 14), rows))
 
