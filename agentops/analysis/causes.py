@@ -56,7 +56,8 @@ _COMMON = {
     "None", "null", "get", "HTTP", "JSON", "API", "URL", "GET", "POST", "base-10", "line", "column", "char", "error",
     "name", "value", "self", "key", "args",
 }  # fmt: skip
-_LOOKED_AT = 1_500
+#: Spans of a huge trace that may be causes: the first and the last before the failure.
+_FIRST, _LAST = 150, 350
 
 
 class Cause(NamedTuple):
@@ -81,9 +82,11 @@ def causes(run: Run, failed: SpanRow, error: str) -> list[Cause]:
         failed: the span in which the error was raised, or that gave it as a value.
         error: its words.
     """
-    before = run.before(failed)
-    if len(before) > _LOOKED_AT:
-        before = before[: _LOOKED_AT // 3] + before[-2 * _LOOKED_AT // 3 :]
+    before = run.before(failed, _LAST if run.huge else None)
+    if run.huge:  # a cause is near, or it is what everything began with
+        known = {span.span_id for span in before}
+        first = [s for s in run.spans[:_FIRST] if s.end_ns is not None and s.end_ns <= failed.start_ns]
+        before = [s for s in first if s.span_id not in known] + before
     run.load([key for span in (*before[::-1], failed) for key in _keys(run, span)])
     found: list[Cause] = []
     if is_timeout(error):
@@ -110,7 +113,7 @@ def causes(run: Run, failed: SpanRow, error: str) -> list[Cause]:
 
 def caller(run: Run, failed: SpanRow) -> SpanRow | None:
     """The model call that asked for a call: the latest before it that names it, else the latest before it."""
-    models = [span for span in run.before(failed) if span.kind_number == LLM][-8:]
+    models = [span for span in run.before(failed, 200) if span.kind_number == LLM][-8:]
     run.load([key for span in models if (key := run.exchange(span).output) is not None])
     name = failed.name.encode("utf-8", "replace")
     for span in reversed(models):
@@ -441,7 +444,7 @@ def _json(text: str) -> Any:
 def _slow(run: Run, failed: SpanRow, before: list[SpanRow]) -> Iterator[Cause]:
     """What took the time that was up: a step inside of the failed one, or before it."""
     slow = failed
-    while inside := [span for span in run.children.get(slow.span_id, []) if span.duration_ns]:
+    while inside := [span for span in run.children.get(slow.span_id, ()) if span.duration_ns]:
         slow = max(inside, key=lambda span: span.duration_ns or 0)
     if slow is not failed:
         yield Cause(slow, 88, f"{called(slow)} took most of the time")

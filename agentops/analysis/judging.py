@@ -8,15 +8,51 @@ from __future__ import annotations
 
 import json
 import re
+from bisect import bisect_right
+from itertools import accumulate
 from typing import Any
 
-__all__ = ["SUSPICIOUS", "emptiness", "finish", "reasons", "said_error", "tail", "text_of", "unwrapped"]
+__all__ = ["emptiness", "finish", "reasons", "said_error", "tail", "text_of", "unwrapped", "worth_decoding"]
 
-#: Bytes of an encoded output that may say one of the things below; what has none of them need not be decoded.
-SUSPICIOUS = re.compile(
-    rb"(?i)error|exception|fail|traceback|timed?.?out|refus|finish_?reason|stop_?reason|status|success|denied"
-    rb"|incomplete|not found|unavailable|\bok\b|[45]\d\d "
-)
+#: What an encoded output (in lower case) holds that may say that something failed, ...
+_FAILED_MARKS = (
+    b"error", b"fail", b"exception", b"traceback", b"timed out", b"timeout", b"denied", b"refused", b"unavailable",
+    b"unable", b"not found", b"could not", b"cannot", b"panic", b"fatal", b"unauthori", b"success\xc2",
+    b"succeeded\xc2", b"ok\xc2", b'success": false', b'success":false', b'ok": false', b'ok":false', b"status\xcd\x01",
+    b"status\xcd\x02", b"code\xcd\x01", b"code\xcd\x02", b'status": 4', b'status": 5', b'code": 4', b'code": 5',
+)  # fmt: skip
+#: ... or, if it is short, that nothing was found: empty arrays and mappings as the last of a key, counts of 0, words.
+_EMPTY_MARKS = (
+    b"s\x90", b"a\x90", b"t\x90", b"e\x90", b"s\xc0", b"a\xc0", b"t\xc0", b"e\xc0", b"\x91\x90", b"\x91\x80", b"[]",
+    b"[ ]", b"{}", b"[[", b"total\x00", b"count\x00", b"found\x00", b"results\x00", b"hits\x00", b": 0", b":0", b"no ",
+    b"nothing", b"none", b"null", b"empty", b"zero ", b"n/a", b"0 ", b"\xa0",
+)  # fmt: skip
+_BARE = frozenset((b"\x90", b"\x80", b"\xa0", b"\xc0", b"\x91\x90", b"\x91\xa0"))
+_SHORT_BYTES = 400
+_MARKED_MAX = 150
+
+
+def worth_decoding(raws: list[bytes]) -> list[int]:
+    """Places of the encoded outputs that may say that something failed or was not found; all others say neither.
+
+    All of them are looked through as one text, once for each mark: that takes a tenth of looking at one by one.
+    """
+    found = {n for n, raw in enumerate(raws) if raw in _BARE}
+    for marks, chosen in (
+        (_FAILED_MARKS, range(len(raws))),
+        (_EMPTY_MARKS, [n for n, raw in enumerate(raws) if 1 < len(raw) <= _SHORT_BYTES]),
+    ):
+        text = b"\n".join([raws[n] for n in chosen]).lower()
+        starts = list(accumulate((len(raws[n]) + 1 for n in chosen), initial=0))
+        for mark in marks:
+            at, times = text.find(mark), 0
+            while at >= 0 and times < _MARKED_MAX:  # of a mark that stands everywhere, the first
+                place = bisect_right(starts, at) - 1
+                found.add(chosen[place])
+                times += 1
+                at = text.find(mark, starts[place + 1])
+    return sorted(found)
+
 
 _JSON_MAX = 200_000
 _ERROR_TEXT = re.compile(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 import re
+from collections import Counter, defaultdict
 from typing import Any, NamedTuple
 
 from agentops.analysis.judging import text_of
@@ -16,7 +17,7 @@ __all__ = ["Repeated", "repeated"]
 #: So many calls alike are a loop.
 LOOP_CALLS = 4
 #: Only so many calls of a name, the last, have their inputs read.
-_READ = 48
+_READ, _READ_OF_HUGE = 48, 16
 _NAMES = 6
 #: What changes with every call, whatever it is about: values, and names of arguments.
 _VOLATILE = re.compile(
@@ -29,6 +30,11 @@ _VOLATILE_NAME = re.compile(
 )
 
 
+_CALLS = frozenset((TOOL, RETRIEVAL))
+_NO_CALLS = frozenset((AGENT, LOOP, PLAN))
+_NOT_COMPARED = _NO_CALLS | {LLM}
+
+
 class Repeated(NamedTuple):
     """Calls of one name that are alike; `exact` if their inputs are the same to the byte."""
 
@@ -39,27 +45,24 @@ class Repeated(NamedTuple):
 
 def repeated(run: Run) -> list[Repeated]:
     """What was called more than once alike, most calls first."""
-    groups: dict[tuple[str, int, object], list[SpanRow]] = {}
-    names: dict[tuple[str, int], list[SpanRow]] = {}
-    for span in run.spans:
-        kind = span.kind_number
-        if kind in (AGENT, LOOP, PLAN):
-            continue
-        given = run.exchange(span).input
-        if given is None and (kind not in (TOOL, RETRIEVAL)):
-            continue
-        key = given if given is not None else (None, run.exchange(span).output)
-        groups.setdefault((span.name, kind, key), []).append(span)
-        if kind != LLM:
-            names.setdefault((span.name, kind), []).append(span)
+    exchanges = run.exchanges
+    # Most inputs are there once, and no group is made for them.
+    often = {key for key, n in Counter([exchange[0] for exchange in exchanges.values()]).items() if n > 1}
+    groups: defaultdict[object, list[SpanRow]] = defaultdict(list)
+    for span, (given, output, _) in zip(run.spans, exchanges.values(), strict=True):
+        if given in often and span.kind_number not in _NO_CALLS:
+            if given is not None:
+                groups[span.name, given, None].append(span)
+            elif span.kind_number in _CALLS:
+                groups[span.name, None, output].append(span)
     found = [Repeated(spans, True, None) for spans in groups.values() if len(spans) > 1]
     exact = {spans[0].name: len(spans) for spans, _, _ in found}
-    most = sorted(names.values(), key=len, reverse=True)[:_NAMES]
-    for spans in most:
-        if len(spans) >= LOOP_CALLS and len(spans) > exact.get(spans[0].name, 0):
-            alike = _alike(run, spans)
-            if len(alike) >= LOOP_CALLS and len(alike) > exact.get(spans[0].name, 0):
-                found.append(Repeated(alike, False, None))
+    names = Counter([span.name for span in run.spans if span.kind_number not in _NOT_COMPARED])
+    many = [(n, name) for name, n in names.items() if n >= LOOP_CALLS and n > exact.get(name, 0)]
+    for _, name in sorted(many, reverse=True)[:_NAMES]:
+        alike = _alike(run, [span for span in run.spans if span.name == name])
+        if len(alike) >= LOOP_CALLS and len(alike) > exact.get(name, 0):
+            found.append(Repeated(alike, False, None))
     found.sort(key=lambda group: (-len(group.spans), not group.exact))
     return [group._replace(with_name=_partner(group, found)) for group in found[:20]]
 
@@ -70,7 +73,7 @@ def _alike(run: Run, spans: list[SpanRow]) -> list[SpanRow]:
     To call one tool for each of many things is no loop: what differs has to be of the kind that always does, or a
     model must have decided for each of many calls.
     """
-    spans = spans[-_READ:]
+    spans = spans[-(_READ_OF_HUGE if run.huge else _READ) :]
     run.load(key for span in spans for key in run.exchange(span)[:2] if key is not None)
     groups: dict[tuple[str, str], list[tuple[SpanRow, Any]]] = {}
     for span in spans:

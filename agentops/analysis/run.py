@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+from bisect import bisect_right
 from collections.abc import Iterable
 from typing import Any
 
 from agentops.conventions import KIND_NUMBER
-from agentops.journal.format import ERROR, INTERRUPTED, RUNNING
+from agentops.journal.format import ERROR, INTERRUPTED, OK, RUNNING
 from agentops.store.flow import Exchange, Key, own
 from agentops.store.reader import Reader
 from agentops.store.rows import SpanRow, TraceRow
@@ -19,8 +20,12 @@ AGENT, LLM, TOOL, RETRIEVAL, LOOP, PLAN = (
 _NOTHING = Exchange(None, None, b"")
 #: Whole values that one question may cost; what stands in contents themselves is cheaper and not counted.
 _VALUES_MAX = 50
+#: So many later calls of the same name are looked at for one that went well.
+_LATER_CALLS = 100
+#: A trace with more spans is huge: of it, not everything is looked at.
+_HUGE_SPANS = 2_500
 #: Contents that are looked at in one trace; beyond it, the first and the last.
-CONTENTS_MAX = 1_200
+_CONTENTS_MAX, _CONTENTS_MAX_OF_HUGE = 6_000, 500
 
 
 class Run:
@@ -35,13 +40,18 @@ class Run:
     def __init__(self, reader: Reader, trace: TraceRow, skeleton_only: bool = False) -> None:
         self._reader = reader
         self.trace = trace
-        self.spans = reader.spans(trace)
+        self.spans, self.exchanges = (reader.spans(trace), {}) if skeleton_only else reader.flow(trace)
         self.by_id = {span.span_id: span for span in self.spans}
-        self.exchanges = {} if skeleton_only else reader.exchanges(trace)
         self.parents = {span.parent_id for span in self.spans}
+        self.huge = len(self.spans) > _HUGE_SPANS
+        self.trouble = [span for span in self.spans if span.status_number != OK]
+        self._failed_below: dict[int | None, list[SpanRow]] = {}
+        for span in self.trouble:
+            if span.status_number == ERROR:
+                self._failed_below.setdefault(span.parent_id, []).append(span)
         self.has_tools = any(span.kind_number == TOOL for span in self.spans)
         self._children: dict[int | None, list[SpanRow]] | None = None
-        self._raws: dict[Key, tuple[int, bytes]] = {}
+        self.raws: dict[Key, tuple[int, bytes]] = {}
         self._values: dict[Key, Any] = {}
         self._left = _VALUES_MAX
 
@@ -84,13 +94,13 @@ class Run:
     def exchange(self, span: SpanRow) -> Exchange:
         return self.exchanges.get(span.span_id, _NOTHING)
 
-    def load(self, keys: Iterable[Key]) -> None:
+    def load(self, keys: Iterable[Key | None]) -> None:
         """Fetch what stands in contents, many at once; of too many, the first and the last."""
-        wanted: list[Key] = [key for key in dict.fromkeys(keys) if isinstance(key, int) and key not in self._raws]
-        room = max(0, CONTENTS_MAX - len(self._raws))
+        wanted: list[Key] = [key for key in dict.fromkeys(keys) if type(key) is int and key not in self.raws]
+        room = max(0, (_CONTENTS_MAX_OF_HUGE if self.huge else _CONTENTS_MAX) - len(self.raws))
         if len(wanted) > room:
             wanted = wanted[: room // 2] + wanted[len(wanted) - (room - room // 2) :]
-        self._raws.update(self._reader.raws(wanted))
+        self.raws.update(self._reader.raws(wanted))
 
     def raw(self, key: Key | None) -> bytes:
         """The encoded bytes of what stands in a value itself; nothing if it was not loaded."""
@@ -98,12 +108,12 @@ class Run:
             return b""
         if isinstance(key, bytes):
             return key
-        found = self._raws.get(key)
+        found = self.raws.get(key)
         return b"" if found is None else found[1]
 
     def own(self, key: Key) -> Any:
         """What stands in a loaded value itself: of a list, what it adds to the one before."""
-        form, data = self._raws.get(key, (0, key if isinstance(key, bytes) else b""))
+        form, data = self.raws.get(key, (0, key if isinstance(key, bytes) else b""))
         return own(form, data) if data else None
 
     def value(self, key: Key | None) -> Any:
@@ -129,11 +139,11 @@ class Run:
     # -- failures ------------------------------------------------------------------------------------
 
     def failed(self) -> list[SpanRow]:
-        return [span for span in self.spans if span.status_number == ERROR]
+        return [span for span in self.trouble if span.status_number == ERROR]
 
     def open(self) -> list[SpanRow]:
         """Spans that did not end, without those that merely waited for one of these."""
-        found = [span for span in self.spans if span.status_number in (RUNNING, INTERRUPTED) and span.end_ns is None]
+        found = [span for span in self.trouble if span.status_number in (RUNNING, INTERRUPTED) and span.end_ns is None]
         waiting = {span.parent_id for span in found}
         return [span for span in found if span.span_id not in waiting]
 
@@ -142,23 +152,32 @@ class Run:
         seen: set[int] = set()
         while span.span_id not in seen:
             seen.add(span.span_id)
-            below = self.children.get(span.span_id, [])
-            failed = [child for child in below if child.status_number == ERROR]
+            failed = self._failed_below.get(span.span_id)
             if not failed:
                 return span
             same = [child for child in failed if child.error == span.error or not span.error]
             last = max(same or failed, key=lambda child: child.end_ns or 0)
             # Another error may be what was made of it, if nothing was begun in between.
-            if not same and any(child.start_ns > (last.end_ns or 0) for child in below):
+            if not same and any(child.start_ns > (last.end_ns or 0) for child in self.children[span.span_id]):
                 return span
             span = last
         return span
 
-    def before(self, span: SpanRow) -> list[SpanRow]:
-        """Spans that had ended when `span` began (of one with spans in it: when it ended), the latest to end last."""
+    def before(self, span: SpanRow, most: int | None = None) -> list[SpanRow]:
+        """Spans that had ended when `span` began (of one with spans in it: when it ended), the latest to end last.
+
+        Args:
+            span: of this run.
+            most: at most this many, those that began last.
+        """
         until = span.end_ns or span.start_ns if self.contains(span) else span.start_ns
-        found = [s for s in self.spans if s.end_ns is not None and s.end_ns <= until and s is not span]
-        found.sort(key=lambda s: (s.end_ns, s.start_ns))
+        found: list[SpanRow] = []
+        for other in reversed(self.spans[: bisect_right(self.spans, until, key=_start)]):
+            if other.end_ns is not None and other.end_ns <= until and other is not span:
+                found.append(other)
+                if len(found) == most:
+                    break
+        found.sort(key=_end)
         return found
 
     def worked_later(self, span: SpanRow, good: Any) -> tuple[bool, bool]:
@@ -168,15 +187,25 @@ class Run:
             span: one that went badly.
             good: says of a span whether it went well.
         """
-        given = self.exchange(span).input
+        given, name, looked = self.exchange(span).input, span.name, 0
         later = again = False
-        for other in self.spans:
-            if other.name == span.name and other.start_ns > span.start_ns and other is not span and good(other):
-                later = True
-                if self.exchange(other).input == given:
-                    again = True
+        for other in self.spans[bisect_right(self.spans, span.start_ns, key=_start) :]:
+            if other.name == name:
+                looked += 1
+                if good(other):
+                    later = True
+                    again = self.exchange(other).input == given
+                if again or looked == _LATER_CALLS:
                     break
         return later, again
+
+
+def _start(span: SpanRow) -> int:
+    return span.start_ns
+
+
+def _end(span: SpanRow) -> int:
+    return span.end_ns or 0
 
 
 def called(span: SpanRow) -> str:

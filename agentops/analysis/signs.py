@@ -8,7 +8,7 @@ from collections.abc import Iterator
 
 from agentops.analysis.causes import is_overflow
 from agentops.analysis.findings import Finding, Kind
-from agentops.analysis.judging import SUSPICIOUS, emptiness, finish, reasons, said_error
+from agentops.analysis.judging import emptiness, finish, reasons, said_error, worth_decoding
 from agentops.analysis.run import AGENT, LLM, LOOP, PLAN, RETRIEVAL, TOOL, Run, called
 from agentops.conventions import KIND_NUMBER
 from agentops.journal.format import ERROR
@@ -17,6 +17,9 @@ from agentops.store.rows import SpanRow
 
 __all__ = ["growth", "limits", "signs"]
 
+_NOT_STEPS = frozenset((AGENT, LOOP, PLAN, LLM))
+_CALLS = frozenset((TOOL, RETRIEVAL))
+_NO_CONTENT = (0, b"")
 _RERANK = KIND_NUMBER["rerank"]
 #: Names of steps that are asked for something and give it.
 _SEARCHES = re.compile(
@@ -28,7 +31,6 @@ _LIMIT = re.compile(
 _FINISH = re.compile(
     rb"(?i)refus|filter|safety|length|max_|limit|context|block|recitation|incomplete|error|malform|spii|sensitive|truncat|fail"
 )
-_RESULT = re.compile(rb"(?i)is_error|tool_result|function_call_output|\xa4tool")
 _PREFIX = re.compile(r"(?i)^error:\s+")
 _RETRY = re.compile(r"(?i)retry|retries|retrying|attempt|backoff|reconnect")
 #: An output that says nothing was found is short, unless it says so at length under many keys.
@@ -37,43 +39,52 @@ _EMPTY_BYTES = 400
 
 def signs(run: Run, shown: int = 12) -> list[Finding]:
     """Refusals, answers cut off, errors that were handed back as values, searches that found nothing."""
-    outputs: list[Key] = []
-    looked: list[SpanRow] = []
-    models: list[SpanRow] = []
-    for span in run.spans:
-        if span.status_number == ERROR:
-            continue
-        kind = span.kind_number
-        output = run.exchanges[span.span_id].output
-        if kind == LLM:
-            models.append(span)
-            continue
-        if output is None or kind in (AGENT, LOOP, PLAN):
-            continue
-        if kind in (TOOL, RETRIEVAL) or span.span_id not in run.parents:
-            looked.append(span)
-            if type(output) is int:
-                outputs.append(output)
-    for span in models:
-        exchange = run.exchanges[span.span_id]
-        outputs += [k for k in (exchange.output, None if run.has_tools else exchange.input) if type(k) is int]
-    run.load(outputs)
-    found = [finding for span in models for finding in _of_model(run, span)]
+    steps, models = _candidates(run)
+    found: list[Finding] = []
+    raws, results = run.raws, not run.has_tools
+    known: dict[bytes, bool] = {}
+    for span in models:  # thousands of them, of which hardly any is worth a second look
+        given, output, body = run.exchanges[span.span_id]
+        answer = output if type(output) is bytes else raws.get(output, _NO_CONTENT)[1]  # type: ignore[arg-type]
+        if _stopped_badly(body, known) or (answer and (_stopped_badly(answer, known) or _worth_a_look(answer))):
+            found += _of_model(run, span, answer)
+        if results and b"tool" in (given if type(given) is bytes else raws.get(given, _NO_CONTENT)[1]):  # type: ignore[arg-type]
+            found += _results_given(run, span)
     judged: dict[Key, tuple[str | None, str | None]] = {}
-    for span in looked:
-        finding = _of_step(run, span, judged)
+    kept = [run.exchanges[span.span_id].output for span in steps]
+    for n in worth_decoding([run.raw(output) for output in kept]):
+        finding = _of_step(run, steps[n], judged)
         if finding is not None:
             found.append(finding)
     found.sort(key=lambda finding: -finding.score)
     return [_softened(run, finding, judged) if n < shown else finding for n, finding in enumerate(found)]
 
 
-def _of_model(run: Run, span: SpanRow) -> Iterator[Finding]:
+def _candidates(run: Run) -> tuple[list[SpanRow], list[SpanRow]]:
+    """Steps with an output of their own, and model calls, that did not fail; what they hold is loaded."""
+    exchanges, parents = run.exchanges, run.parents
+    models = [span for span in run.spans if span.kind_number == LLM and span.status_number != ERROR]
+    steps = [
+        span
+        for span, (_, output, _) in zip(run.spans, exchanges.values(), strict=True)
+        if output is not None
+        and span.kind_number not in _NOT_STEPS
+        and span.status_number != ERROR
+        and (span.kind_number in _CALLS or span.span_id not in parents)
+    ]
+    wanted = [exchanges[span.span_id].output for span in (*steps, *models)]
+    if not run.has_tools:  # what tools answered stands in the next call's input then
+        wanted += [exchanges[span.span_id].input for span in models]
+    run.load(wanted)
+    return steps, models
+
+
+def _worth_a_look(answer: bytes) -> bool:
+    return b"refus" in answer or b"rror" in answer[:400]
+
+
+def _of_model(run: Run, span: SpanRow, raw: bytes) -> Iterator[Finding]:
     exchange = run.exchanges[span.span_id]
-    raw = run.raw(exchange.output)
-    if not (_FINISH.search(exchange.body) or (raw and _FINISH.search(raw))):
-        yield from _results_given(run, span)
-        return
     stopped = reasons(run.attributes(span))
     if exchange.output is not None and (b"eason" in raw or b"refus" in raw):
         stopped += reasons(run.own(exchange.output))
@@ -87,7 +98,7 @@ def _of_model(run: Run, span: SpanRow) -> Iterator[Finding]:
         yield _finding(run, "context", 89, span, f"{called(span)} had its context full (finish reason {why})")
     elif word == "failed":
         yield _finding(run, "error", 83, span, f"{called(span)} ended badly (finish reason {why})")
-    elif exchange.output is not None:
+    elif exchange.output is not None and b"rror" in raw[:400]:
         answer = run.own(exchange.output)
         said = said_error(answer, texts=False) if isinstance(answer, dict) else None
         if isinstance(answer, str) and len(answer) < 600 and answer.startswith(("Error:", "Error code:")):
@@ -95,14 +106,24 @@ def _of_model(run: Run, span: SpanRow) -> Iterator[Finding]:
         if said is not None:
             kind: Kind = "context" if is_overflow(said) else "error"
             yield _finding(run, kind, 82, span, f"{called(span)} gave an error as its answer: {said[:160]}")
-    yield from _results_given(run, span)
+
+
+def _stopped_badly(raw: bytes, known: dict[bytes, bool]) -> bool:
+    """Whether what follows the last mention of a reason may be a bad one; most are not, and few are different."""
+    at = raw.rfind(b"eason")
+    if at < 0:
+        return False
+    reason = raw[at : at + 32]
+    bad = known.get(reason)
+    if bad is None:
+        bad = known[reason] = _FINISH.search(reason) is not None
+    return bad
 
 
 def _results_given(run: Run, span: SpanRow) -> Iterator[Finding]:
     """Tools that have no span of their own: their errors stand in what the next model call was given."""
     given = run.exchanges[span.span_id].input
-    if given is None or run.has_tools or not _RESULT.search(run.raw(given)):
-        return
+    assert given is not None
     messages = run.own(given)
     said = next(filter(None, map(said_error, _results(messages))), None)
     if said is not None:
@@ -125,7 +146,7 @@ def _of_step(run: Run, span: SpanRow, judged: dict[Key, tuple[str | None, str | 
     assert output is not None
     if output not in judged:
         raw = run.raw(output)
-        value = run.own(output) if raw and (len(raw) <= _EMPTY_BYTES or SUSPICIOUS.search(raw)) else None
+        value = run.own(output)
         if value is None:
             judged[output] = (None, "None" if raw == b"\xc0" else None)
         else:
@@ -158,7 +179,7 @@ def _softened(run: Run, finding: Finding, judged: dict[Key, tuple[str | None, st
 
     def good(other: SpanRow) -> bool:
         output = run.exchange(other).output
-        return other.status_number != ERROR and output is not None and judged.get(output) == (None, None)
+        return other.status_number != ERROR and output is not None and judged.get(output, (None, None)) == (None, None)
 
     later, again = run.worked_later(span, good)
     if again:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import re
 from typing import Any
 
@@ -32,7 +33,13 @@ def why(reader: Reader, trace: TraceRow) -> Findings:
     Raises:
         StoreError: the store cannot be read.
     """
-    return _Why(Run(reader, trace)).findings()
+    collects = gc.isenabled()
+    gc.disable()  # a trace may have 10,000 rows, none of them garbage: looking for some takes a tenth of the time
+    try:
+        return _Why(Run(reader, trace)).findings()
+    finally:
+        if collects:
+            gc.enable()
 
 
 def headline(reader: Reader, trace: TraceRow) -> tuple[str, str] | None:
@@ -143,8 +150,9 @@ class _Why:
 
     def _open(self) -> None:
         run = self.run
-        end = max((span.end_ns or span.start_ns for span in run.spans), default=0)
-        for n, span in enumerate(sorted(run.open(), key=lambda s: -s.start_ns)[:3]):
+        found = sorted(run.open(), key=lambda s: -s.start_ns)[:3]
+        end = max(span.end_ns or span.start_ns for span in run.spans) if found else 0
+        for n, span in enumerate(found):
             if span is self.root and run.contains(span):
                 text = f"{called(span)} was open at the end; all steps in it had ended"
             elif span.status_number == RUNNING:
@@ -200,9 +208,13 @@ class _Why:
             ]
 
     def _slowest(self) -> None:
-        steps = [span for span in self.run.spans if span.duration_ns and not self.run.contains(span)]
-        slow = max(steps, key=lambda span: span.duration_ns or 0, default=None)
-        if slow is None or len(steps) < 2 or (slow.duration_ns or 0) < 10**6:
+        parents, slow, longest, steps = self.run.parents, None, 0, 0
+        for span in self.run.spans:
+            if span.end_ns is not None and span.span_id not in parents:
+                steps += 1
+                if span.end_ns - span.start_ns > longest:
+                    slow, longest = span, span.end_ns - span.start_ns
+        if slow is None or steps < 2 or longest < 10**6:
             return
         whole = self.run.trace.duration_ns
         share = f", {(slow.duration_ns or 0) / whole:.0%} of the run" if whole else ""
@@ -243,7 +255,7 @@ class _Why:
         told = at.status_number == ERROR or any(f.kind == "empty" and f.span is at for f in suspects)
         if run.exchange(at).output is not None and not told:
             found.append(Finding("output", 39, at, path, _ending(f"{called(at)} gave", run.output(at))))
-        before = [span for span in run.before(at) if not run.contains(span)][-1:]
+        before = [span for span in run.before(at, 100) if not run.contains(span)][-1:]
         asked = caller(run, at) if at.kind_number != LLM else None
         if asked is not None and asked not in before:
             found += self._call(asked, "the model call before")
