@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import sqlite3
+import time
 from pathlib import Path
 from typing import Any
 
@@ -229,8 +231,6 @@ def test_no_color_makes_failures_bold(shop: Path, monkeypatch: Any) -> None:
 
 
 def test_a_chain_5000_deep_can_be_walked(record: Record) -> None:
-    from agentops_tui.outline import Outline  # noqa: F401
-
     store = record(
         """
         import contextlib
@@ -250,3 +250,33 @@ def test_a_chain_5000_deep_can_be_walked(record: Record) -> None:
         await shows(app, "level 4999")
 
     run(story, app, (100, 30))
+
+
+def test_a_run_of_100000_spans_opens_and_moves_without_waiting(record: Record) -> None:
+    store = record("with span('large'):\n    with span('first'): pass")
+    with sqlite3.connect(store) as connection:
+        (columns,) = connection.execute("SELECT count(*) FROM pragma_table_info('spans')").fetchone()
+        trace, name, start = connection.execute("SELECT trace, name, start_ns FROM spans").fetchone()
+        (root,) = connection.execute("SELECT root FROM traces").fetchone()
+        rows = (
+            (trace, n, root if n % 100 == 1 else n - n % 100 + 1, name, n % 9, 2 if n == 70_042 else 1, start + n,
+             start + n + 50, *[None] * (columns - 8))
+            for n in range(100, 100_100)
+        )  # fmt: skip
+        connection.executemany(f"INSERT INTO spans VALUES ({', '.join('?' * columns)})", rows)
+    connection.close()
+    app = opened(store)
+
+    async def story(pilot: Any) -> None:
+        await shows(app, "the only error")
+        tree = app.screen.query_one(SpanTree)
+        assert tree.outline is not None and tree.rows < 2_000  # what is well is folded
+        assert tree.outline.lines[tree.chosen or 0].span.span_id == 70_042
+        begun = time.perf_counter()
+        for key in ("down", "up", "pagedown", "pageup", "equals_sign", "G", "g", "minus", "e", "left", "space", "t"):
+            await pilot.press(key)
+        assert time.perf_counter() - begun < 12 * 0.7
+        await pilot.press("equals_sign")
+        assert tree.rows == 100_002
+
+    run(story, app)
