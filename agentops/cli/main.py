@@ -193,7 +193,8 @@ def _alone() -> int:
     """Without a command: the explorer, on a terminal that can show it."""
     import os
 
-    if sys.stdin is not None and sys.stdin.isatty() and sys.stdout.isatty() and os.environ.get("TERM") != "dumb":
+    streams = (sys.stdin, sys.stdout, sys.stderr)  # Textual reads from the first and paints on the last
+    if all(stream is not None and stream.isatty() for stream in streams) and os.environ.get("TERM") != "dumb":
         from importlib.metadata import entry_points
 
         for entry in entry_points(group="agentops.ui"):

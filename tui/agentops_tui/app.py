@@ -14,6 +14,7 @@ from agentops_tui.keys import bindings
 from agentops_tui.live import Changed, Clerk, Follower, Trouble
 from agentops_tui.screens.traces import TracesScreen
 from agentops_tui.theme import DARK, LIGHT, MONO, Palette, theme
+from agentops_tui.widgets.footer import Footer
 
 if TYPE_CHECKING:
     from agentops_tui.screens.trace import TraceScreen
@@ -87,7 +88,7 @@ class Explorer(App[None]):
         if trouble.opening:
             self._traces.tell_trouble(trouble.problem)
         elif trouble.problem is not None:
-            self.notify(str(trouble.problem), severity="error", markup=False)
+            self.say(f"✗ {trouble.problem}", "error")
 
     @on(Changed)
     def _changed(self, changed: Changed) -> None:
@@ -118,7 +119,12 @@ class Explorer(App[None]):
     def copy(self, text: str, what: str) -> None:
         """To the terminal's clipboard (OSC 52), and say so."""
         self.copy_to_clipboard(text)
-        self.notify(f"copied {what}", timeout=2, markup=False)
+        self.say(f"copied {what}")
+
+    def say(self, text: str, role: str = "text") -> None:
+        """Say something in the last line of the screen, for some seconds."""
+        for footer in self.screen.query(Footer):
+            footer.say(text, role)
 
     def action_turn_theme(self) -> None:
         self.palette = LIGHT if self.palette is DARK else DARK

@@ -174,7 +174,7 @@ def _raw(detail: SpanDetail, width: int) -> list[Line]:
         return [(Ink("too deep to be written as JSON", "muted"),)]
     lines: list[Line] = [(Ink(line),) for line in wrap(text[:TEXT_MAX], width)]
     if len(text) > TEXT_MAX:
-        lines.append((Ink(f"… {len(text) - TEXT_MAX:,} more characters: y copies the whole", "muted"),))
+        lines.append((Ink(f"… {len(text) - TEXT_MAX:,} more: y copies all", "muted"),))
     return lines
 
 

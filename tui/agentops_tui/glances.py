@@ -33,9 +33,14 @@ def glance(reader: Reader, trace: TraceRow) -> Line:
 
 
 def _by_itself(failed: list[SpanRow]) -> SpanRow | None:
-    """The first span that failed and has no child that did."""
+    """The span whose failure ended the run, or where none says the same as the run, the first that failed.
+
+    Of those that failed because a child did, none.
+    """
     above = {span.parent_id for span in failed}
-    return next((span for span in failed if span.span_id not in above), failed[0] if failed else None)
+    first = [span for span in failed if span.span_id not in above] or failed
+    ended = [span for span in first if span.error and span.error == failed[0].error]
+    return next(iter(ended or first), None)
 
 
 def _asked(reader: Reader, trace: TraceRow) -> str:

@@ -52,7 +52,7 @@ class Outline:
         self._tokens = _sums([(row.input_tokens or 0) + (row.output_tokens or 0) if row else 0 for row in calls])
         self._costs = _sums([(row.cost_usd or 0.0) if row else 0.0 for row in calls])
         self._priced = _sums([row is not None and row.cost_usd is not None for row in calls])
-        self._failed = _sums([row.status == "error" for row in rows])
+        self._failed = _sums([n in self.failure_places for n in range(len(rows))])
         self._unwell = _sums([row.status != "ok" for row in rows])
 
     # -- what a line stands for ----------------------------------------------------------------------
@@ -67,8 +67,8 @@ class Outline:
         return self._within(self._costs, n) if self._within(self._priced, n) else self.lines[n].span.cost_usd
 
     def failed_below(self, n: int) -> int:
-        """How many spans below line `n` failed."""
-        return int(self._within(self._failed, n)) - (self.lines[n].span.status == "error")
+        """How many spans below line `n` failed by themselves."""
+        return int(self._within(self._failed, n)) - (n in self.failure_places)
 
     def _within(self, sums: list[float], n: int) -> float:
         return sums[n + self.lines[n].below + 1] - sums[n]

@@ -49,7 +49,7 @@ LIGHT = Palette(
 #: For NO_COLOR, where Textual makes greys of hues: failures are the brightest, and bold.
 MONO = Palette(
     "agentops-mono", True,
-    bg="#121212", surface="#181818", panel="#262626", cursor="#3c3c3c", alarm="#303030",
+    bg="#121212", surface="#181818", panel="#262626", cursor="#3c3c3c", alarm="#262626",
     text="#c6c6c6", muted="#8e8e8e", faint="#565656", quiet="#444444",
     error="#ffffff", verdict="#e4e4e4", llm="#b0b0b0", tool="#b0b0b0", data="#b0b0b0", lifted="#b0b0b0",
     bold_errors=True,

@@ -34,23 +34,24 @@ def value_lines(value: Any, width: int, names: str = "", talk: bool = True) -> l
     todo: list[tuple[int, str | None, Any]] = [(0, None, _opened(value))]
     while todo:
         if len(found) >= _LINES_MAX:
-            found.append((Ink("… more than is shown here: y copies the whole", "muted"),))
+            found.append((Ink("… and more: y copies all", "muted"),))
             break
-        indent, key, item = todo.pop()
-        pad = min(indent, width // 3)
+        pad, key, item = todo.pop()
+        if pad > width // 3 and isinstance(item, (dict, list)):
+            item = _flat(item)
         if talk and _is_message(item):
             found += _message(item, pad, width)
             continue
         compact = _compact(item, width - pad - _KEY_CELLS) if key is not None else None
         if isinstance(item, dict) and item and compact is None:
             if key is not None:
-                found.append(_pair(key, _count(item, "field"), pad, "muted"))
+                found.append(_pair(key, _count(item, "field") if key else "·", pad, "muted"))
                 pad += 2
             wide = min(_KEY_CELLS, max(cells((Ink(cut(name, _KEY_CELLS)),)) for name in list(item)[:200]))
             todo += [(pad, fill(name, wide), inner) for name, inner in reversed(item.items())]
         elif isinstance(item, list) and item and compact is None:
             if key is not None:
-                found.append(_pair(key, _count(item, "item"), pad, "muted"))
+                found.append(_pair(key, _count(item, "item") if key else "·", pad, "muted"))
                 pad += 2
             todo += [(pad, "", _opened(inner)) for inner in reversed(item)]
         else:
@@ -151,6 +152,14 @@ def _count(item: Any, noun: str) -> str:
     return f"{len(item)} {noun}{'s' * (len(item) != 1)}"
 
 
+def _flat(item: Any) -> str:
+    """What is too deep for a table, in one line of JSON."""
+    try:
+        return json.dumps(item, ensure_ascii=False)
+    except RecursionError:
+        return "… deeper than can be shown"
+
+
 def _pair(key: str, text: str, pad: int, role: str) -> Line:
     return (Ink(" " * pad), Ink(key, "muted"), Ink("  " if key else ""), Ink(text, role))
 
@@ -173,7 +182,7 @@ def _texts(key: str | None, text: str, pad: int, width: int, failed: bool) -> li
 def _wrapped(text: str, width: int) -> list[str]:
     lines = wrap(text[:TEXT_MAX], width)
     if len(text) > TEXT_MAX:
-        lines.append(f"… {len(text) - TEXT_MAX:,} more characters: y copies the whole")
+        lines.append(f"… {len(text) - TEXT_MAX:,} more: y copies all")
     return lines
 
 

@@ -136,11 +136,13 @@ class TraceScreen(_Answering):
 
     def _arrange(self, width: int) -> None:
         detail = self.query_one(Detail)
-        detail.display = width >= _BESIDE_FROM
+        shown, detail.display = detail.display, width >= _BESIDE_FROM
         detail.styles.width = 40 if width < 140 else min(90, width * 38 // 100)
         if not detail.display and self.focused is detail:
             self.tree_rows.focus()
         self._tell_footer()
+        if detail.display and not shown:
+            self._moved()
 
     # -- what comes in -------------------------------------------------------------------------------
 
@@ -158,7 +160,7 @@ class TraceScreen(_Answering):
     def _tick(self) -> None:
         outline = self.tree_rows.outline
         if outline is not None and outline.running:
-            self.tree_rows.repaint()
+            self.tree_rows.look_again()
             self._tell()
 
     @on(SpanTree.PreviewsWanted)

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, cast
 
 from textual import on
 from textual.app import ComposeResult
-from textual.containers import Vertical
+from textual.containers import Horizontal, Vertical
 from textual.strip import Strip
 from textual.widget import Widget
 from textual.widgets import Input
@@ -15,7 +15,7 @@ from agentops import inert
 from agentops.errors import FilterError
 from agentops_tui.inks import Ink, Line, cells, strip
 from agentops_tui.keys import bindings
-from agentops_tui.widgets.painted import palette_of
+from agentops_tui.widgets.painted import OneLine, palette_of
 
 if TYPE_CHECKING:
     from agentops_tui.screens.traces import TracesScreen
@@ -49,18 +49,30 @@ class Wrong(Widget):
         return strip(self._lines[y] if y < 2 else (), palette_of(self), self.size.width, "panel")
 
 
+class Prompt(OneLine):
+    """The slash that was pressed."""
+
+    DEFAULT_CSS = "Prompt { width: 3; }"
+
+    def line(self, width: int) -> Line:
+        return (Ink(" / ", bold=True),)
+
+
 class FilterLine(Vertical):
     """Enter lists what it selects, Esc leaves things as they were."""
 
     DEFAULT_CSS = """
     FilterLine { height: auto; display: none; }
-    FilterLine Input { height: 1; border: none; padding: 0 1; background: $panel; }
+    FilterLine Horizontal { height: 1; }
+    FilterLine Input { width: 1fr; height: 1; border: none; background: $panel; }
     FilterLine Input:focus { border: none; }
     """
     BINDINGS = bindings("filter")
 
     def compose(self) -> ComposeResult:
-        yield Input(placeholder='status:error took>5s kind:tool name:refund since:1h "free text"', compact=True)
+        with Horizontal():
+            yield Prompt()
+            yield Input(placeholder='status:error took>5s kind:tool name:refund since:1h "free text"', compact=True)
         yield Wrong()
 
     def ask(self, text: str) -> None:
@@ -78,7 +90,7 @@ class FilterLine(Vertical):
     def _submitted(self, event: Input.Submitted) -> None:
         event.stop()
         problem = cast("TracesScreen", self.screen).filter_by(event.value)
-        self.query_one(Wrong).tell(problem, indent=1)
+        self.query_one(Wrong).tell(problem, indent=3)
         if problem is None:
             self.display = False
 

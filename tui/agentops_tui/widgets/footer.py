@@ -1,4 +1,4 @@
-"""The keys that matter here."""
+"""The keys that matter here, or for a moment, what has just happened."""
 
 from __future__ import annotations
 
@@ -7,6 +7,9 @@ from agentops_tui.inks import Ink, Line, cells
 from agentops_tui.widgets.painted import OneLine
 
 __all__ = ["Footer"]
+
+
+_SAID_S = 4.0
 
 
 class Footer(OneLine):
@@ -19,6 +22,19 @@ class Footer(OneLine):
     def __init__(self, which: str) -> None:
         super().__init__()
         self._which = which
+        self._said: Line = ()
+
+    def say(self, text: str, role: str = "text") -> None:
+        """Show `text` for some seconds in the place of the keys."""
+        self._said = said = (Ink(" "), Ink(text[:400], role, bold=role == "error"))
+        self.refresh()
+
+        def done() -> None:
+            if self._said is said:
+                self._said = ()
+                self.refresh()
+
+        self.set_timer(_SAID_S, done)
 
     def tell(self, which: str) -> None:
         """Other keys matter now."""
@@ -27,6 +43,8 @@ class Footer(OneLine):
             self.refresh()
 
     def line(self, width: int) -> Line:
+        if self._said:
+            return self._said
         inks: tuple[Ink, ...] = (Ink(" "),)
         for label, word in keys.shown(self._which):
             more = (Ink(label, bold=True), Ink(f" {word}  ", "muted"))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 
+from textual.geometry import Region
 from textual.message import Message
 
 from agentops import formats
@@ -89,7 +90,11 @@ class SpanTree(VirtualRows):
     def take_previews(self, previews: dict[int, str]) -> None:
         """What was asked, by span."""
         self._previews.update(previews)
-        self.repaint()
+        self.look_again()
+
+    def look_again(self) -> None:
+        super().look_again()
+        self.refresh(Region(0, 0, self.size.width, 1))  # the ruler of a run that runs
 
     def turn_bars(self) -> None:
         self.bars = not self.bars

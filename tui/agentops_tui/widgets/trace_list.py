@@ -103,7 +103,7 @@ class TraceList(VirtualRows):
         """What to say about runs, by their numbers."""
         for no, line in glances.items():
             self._glances[no] = line
-        self.repaint()
+        self.look_again()
 
     def update_traces(self, traces: list[TraceRow]) -> None:
         """Runs as they are now, in their places."""
@@ -114,7 +114,7 @@ class TraceList(VirtualRows):
                 if old.no in changed:
                     rows[n] = changed[old.no]
                     self._glances.discard(old.no)
-        self.repaint()
+        self.look_again()
 
     def action_failed(self, by: int) -> None:
         """To the next failed run of those that are in memory."""

@@ -21,8 +21,8 @@ _CACHED_ROWS = 2_000
 class VirtualRows(ScrollView, can_focus=True, inherit_bindings=False):
     """Rows with a cursor, below a line of column heads that stays.
 
-    A child says how many rows there are and paints one; whatever changes how a painted row looks must call
-    `repaint`. Rows are counted from 0.
+    A child says how many rows there are and paints one. Whatever changes how a painted row looks must call
+    `look_again`, and whatever changes which rows there are, `repaint`. Rows are counted from 0.
     """
 
     DEFAULT_CSS = "VirtualRows { scrollbar-size: 0 0; overflow-x: hidden; overflow-y: scroll; }"
@@ -67,8 +67,10 @@ class VirtualRows(ScrollView, can_focus=True, inherit_bindings=False):
         if y == 0:
             return strip(self.head(width), palette, width)
         row = y - 1 + self.scroll_offset.y
-        if row >= self.rows:
-            return strip((), palette, width)
+        return self._painted(row) if row < self.rows else strip((), palette, width)
+
+    def _painted(self, row: int) -> Strip:
+        width, palette = self.size.width, palette_of(self)
         if self._painted_for != (width, palette):
             self._strips.clear()
             self._painted_for = (width, palette)
@@ -78,6 +80,17 @@ class VirtualRows(ScrollView, can_focus=True, inherit_bindings=False):
             painted = strip(self.row(row, width, ground), palette, width, ground)
             self._strips[row, row == self.cursor] = painted
         return painted
+
+    def look_again(self) -> None:
+        """The same rows, of which some may look different: only these are sent to the terminal."""
+        before = {row: self._strips.get((row, row == self.cursor)) for row in self.on_screen}
+        self._strips.clear()
+        for row, old in before.items():
+            if old is None or self._painted(row) != old:
+                self._refresh_row(row)
+
+    def _refresh_row(self, row: int) -> None:
+        self.refresh(Region(0, row + 1 - self.scroll_offset.y, self.size.width, 1))
 
     def repaint(self) -> None:
         """Rows are others, or look different."""
@@ -104,8 +117,7 @@ class VirtualRows(ScrollView, can_focus=True, inherit_bindings=False):
         if row != self.cursor:
             old, self.cursor = self.cursor, row
             for changed in (old, row):
-                y = changed + 1 - self.scroll_offset.y
-                self.refresh(Region(0, y, self.size.width, 1))
+                self._refresh_row(changed)
             self.post_message(self.Moved())
         self.show(middle)
 

@@ -1,0 +1,58 @@
+"""Stores that cannot be read, and what the explorer says instead of ending in a traceback."""
+
+from __future__ import annotations
+
+import sqlite3
+from pathlib import Path
+from typing import Any
+
+from agentops_tui.app import Explorer
+from tests.tui.seen import Record, lacks, run, screen, shows
+
+
+def test_a_file_that_is_no_store_is_said_and_q_ends_with_the_code_for_it(tmp_path: Path) -> None:
+    path = tmp_path / "traces.db"
+    path.write_bytes(b"a letter and no database " * 400)
+    app = Explorer(str(path))
+
+    async def story(pilot: Any) -> None:
+        await shows(app, "file is not a database")
+        assert "The store is damaged" in screen(app) and "agentops doctor" in screen(app)
+        await pilot.press("down", "enter", "e", "y", "G", "question_mark", "escape", "q")
+
+    run(story, app)
+    assert app.return_code == 3
+
+
+def test_a_newer_store_is_left_alone(tmp_path: Path, record: Record) -> None:
+    store = record("with span('one'): pass")
+    with sqlite3.connect(store) as connection:
+        connection.execute("PRAGMA user_version = 99")
+    connection.close()
+    app = Explorer(str(store))
+
+    async def story(pilot: Any) -> None:
+        await shows(app, "written by a newer agentops")
+        assert "format 99" in " ".join(screen(app).split())
+        await pilot.press("q")
+
+    run(story, app)
+    assert app.return_code == 3
+
+
+def test_a_store_that_becomes_good_again_is_shown(tmp_path: Path, record: Record) -> None:
+    store = record("with span('the run'): pass")
+    aside = store.rename(tmp_path / "aside.db")
+    store.write_bytes(b"a letter and no database " * 400)
+    app = Explorer(str(store))
+
+    async def story(pilot: Any) -> None:
+        await shows(app, "damaged")
+        store.unlink()
+        aside.rename(store)
+        await shows(app, "the run")
+        await lacks(app, "damaged")
+        await pilot.press("q")
+
+    run(story, app)
+    assert not app.return_code
