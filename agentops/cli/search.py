@@ -45,7 +45,7 @@ def run(given: argparse.Namespace, out: Output) -> int:
         place = f"{hit.span.kind} {line(hit.span.name, 60)}, {hit.where}"
         head = f"{out.mark(hit.span.status)} {hit.trace.trace_id[:8]} {formats.moment(hit.trace.start_ns)}"
         out.line(out.paint(f"{head} {line(hit.trace.name, 40)} > {place}", hit.span.status))
-        out.line(f"    {hit.span.hex_id[:8]}  {line(hit.snippet)}")
+        out.line(f"    {hit.span.hex_id[:8]}  {line(' '.join(hit.snippet.split()))}")
     if more:
         out.line(out.paint(f"more than {limit}: --limit 0 shows all", "dim"))
     if not hits:

@@ -176,7 +176,10 @@ def _content(detail: SpanDetail) -> Iterator[str]:
         yield from _value("output", detail.output)
     for key, value in detail.attributes.items():
         yield from _value(key, value)
+    said = (detail.exception or {}).get("message")
     for event in detail.events:
+        if event.name == "exception" and said is not None and event.attributes.get("exception.message") == said:
+            continue  # it stands below, whole
         after = formats.duration(event.time_ns - detail.row.start_ns)
         facts = json.dumps(event.attributes, ensure_ascii=False) if event.attributes else ""
         yield f"event after {after}: {line(event.name)} {line(facts)}".rstrip()

@@ -46,7 +46,11 @@ def run(given: argparse.Namespace, out: Output) -> int:
         return 0
     if not rows:
         what = "spans" if given.by == "name" else "model calls"
-        out.line(f"no {what} were recorded yet" if not filter.terms else "nothing matches")
+        out.line(
+            f"no {what} were recorded yet"
+            if not filter.terms
+            else "nothing matches: every key of the filter is the span's here"
+        )
         return 0
     keys = [_key(row) for row in rows]
     wide = min(max(map(formats.cells, [*keys, "total"])), _KEY_CELLS)

@@ -143,6 +143,7 @@ def _environment(store: str, trace: bytes, span_id: int, report: str) -> dict[st
         "PYTHONPATH": bootstrap + (os.pathsep + path if path else ""),
         "AGENTOPS_STORE": os.path.abspath(store),
         "AGENTOPS_RUN": f"00-{trace.hex()}-{span_id:016x}-01",  # as a traceparent
+        "AGENTOPS_RUN_BY": str(os.getpid()),
         "AGENTOPS_QUIET": "1",  # the last line says where
         "AGENTOPS_RUN_REPORT": report,
     }

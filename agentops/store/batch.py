@@ -154,7 +154,7 @@ class Batch:
         if span.error is not None:
             body["x"] = span.error
             kind_of_error, message, _ = span.error
-            error = f"{kind_of_error}: {message}" if kind_of_error else message
+            error = ": ".join(part for part in (kind_of_error, message) if part)
             texts.append(error)
             error = error[:_ERROR_CHARACTERS]
         elif span.status == ERROR:
@@ -253,6 +253,8 @@ class Batch:
             ),
         )  # fmt: skip
         total = self._traces.touch(trace)
+        if span.scope:
+            total.scope_below = {**span.scope, **total.scope_below}
         if begins and not span.parent_id:
             total.root, total.name, total.kind, total.is_root = key, span.name or "?", kind, True
             total.start_ns, total.scope = span.start_ns or 0, span.scope

@@ -111,6 +111,10 @@ class _Scopes:
             scope = _decoded(body).get("s") if body else None
             self._known[span_id] = parent, scope if isinstance(scope, dict) else {}
 
+    def _of_trace(self) -> dict[str, Any]:
+        trace = self._trace
+        return {"session": trace.session, "user": trace.user, "tags": trace.tags}
+
     def of(self, span_id: int) -> tuple[str | None, str | None, list[str], dict[str, Any] | None]:
         path: list[int] = []
         at: int | None = span_id
@@ -119,16 +123,18 @@ class _Scopes:
             path.append(at)
             if not self._every:
                 self._read("AND span_id = ?", at)
+            if at not in self._known:  # its parent is not here: the trace's own is the best that is known
+                self._whole[at] = self._of_trace()
             at, _ = self._known.get(at, (None, {}))
         found = {} if at is None else self._whole[at]
         for at in reversed(path):
             _, own = self._known.get(at, (None, {}))
-            found = self._whole[at] = {**found, **own} if own else found
+            found = self._whole[at] = {**(self._whole[at] or found), **own} if own else self._whole[at] or found
         session, user, tags = found.get("session"), found.get("user"), found.get("tags")
         return (
-            self._trace.session if session is None else str(session),
-            self._trace.user if user is None else str(user),
-            [str(tag) for tag in tags] if isinstance(tags, list) else self._trace.tags,
+            None if session is None else str(session),
+            None if user is None else str(user),
+            [str(tag) for tag in tags] if isinstance(tags, list) else [],
             jsonable(found["metadata"]) if isinstance(found.get("metadata"), dict) else None,
         )
 

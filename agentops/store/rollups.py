@@ -25,7 +25,7 @@ _COUNTS = (
     "FROM spans WHERE trace = no) WHERE no = ?"
 )
 
-#: A trace has its root's name, kind, status and times.
+#: A trace has its root's name, kind, status and times; session, user and tags too, where the root has them.
 _ROOT_DECIDES = (
     "UPDATE traces SET (status, kind, start_ns, end_ns, name) = "
     "(SELECT status, kind, start_ns, end_ns, names.text FROM spans "
@@ -38,7 +38,7 @@ class _Trace:
 
     __slots__ = (
         "cost_usd", "errors", "input_tokens", "is_root", "kind", "llm_calls", "name", "new_id", "open", "output_tokens",
-        "root", "root_span", "scope", "spans", "start_ns",
+        "root", "root_span", "scope", "scope_below", "spans", "start_ns",
     )  # fmt: skip
 
     def __init__(self, new_id: bytes | None = None) -> None:
@@ -49,6 +49,7 @@ class _Trace:
         self.root: int | None = None
         self.name, self.kind, self.start_ns, self.is_root = "", 0, 0, False
         self.scope: dict[str, Any] | None = None
+        self.scope_below: dict[str, Any] = {}  # of the first spans that said something, where the root says nothing
 
 
 class Traces:
@@ -104,6 +105,8 @@ class Traces:
             total.root, total.name, total.kind = key, span.name or "?", span.kind or 0
             total.start_ns, total.scope, total.is_root = span.start_ns or 0, span.scope, not span.parent_id
             total.root_span = span
+        if span.scope:
+            total.scope_below = {**span.scope, **total.scope_below}
         total.open += span.end_ns is None
         total.errors += span.end_ns is not None and span.status == ERROR
         if span.kind in _COUNTED:
@@ -122,8 +125,8 @@ class Traces:
     def write(self) -> None:
         new: list[tuple[Any, ...]] = []
         for number, change in self._changes.items():
-            scope = change.scope or {}
-            metadata, tags = scope.get("metadata"), scope.get("tags")
+            scope = {**change.scope_below, **(change.scope or {})}
+            metadata, tags = (change.scope or {}).get("metadata"), scope.get("tags")
             about = (
                 _text(scope.get("session")), _text(scope.get("user")), _tags(tags),
                 encode(metadata) if isinstance(metadata, dict) and metadata else None,
@@ -156,9 +159,15 @@ class Traces:
         ).fetchone()
         if change.root is not None and (root is None or (change.is_root and not has_root)):
             self._sql(
-                "UPDATE traces SET root = ?, name = ?, kind = ?, start_ns = ?, session = ?, user = ?, tags = ?, "
-                "metadata = ? WHERE no = ?",
+                "UPDATE traces SET root = ?, name = ?, kind = ?, start_ns = ?, session = ifnull(?, session), "
+                "user = ifnull(?, user), tags = ifnull(?, tags), metadata = ? WHERE no = ?",
                 (change.root, change.name, change.kind, sql_time(change.start_ns), *about, number),
+            )
+        elif change.scope_below:
+            self._sql(
+                "UPDATE traces SET session = ifnull(session, ?), user = ifnull(user, ?), tags = ifnull(tags, ?) "
+                "WHERE no = ?",
+                (*about[:3], number),
             )
 
     def interrupt(self, process: int) -> None:

@@ -226,6 +226,20 @@ def test_a_call_that_is_cancelled_says_so(spans: Spans) -> None:
     assert chat["exception"]["type"] == "asyncio.exceptions.CancelledError"
 
 
+@pytest.mark.parametrize("handled", [KeyboardInterrupt, asyncio.CancelledError, ValueError])
+def test_what_the_program_handles_is_no_error_of_a_call_that_it_makes_then(
+    handled: type[BaseException], spans: Spans
+) -> None:
+    with server() as at, client_of(at) as client:
+        wrapped = agentops.wrap(client)
+        try:
+            raise handled
+        except handled:
+            create(wrapped)
+            stream(wrapped)
+    assert [(s["status"], s["exception"]) for s in spans()] == [("ok", None)] * 2
+
+
 @pytest.mark.parametrize("leave", ["close", "drop"])
 def test_a_stream_that_is_left_keeps_what_came(leave: str, spans: Spans) -> None:
     with server(Reply((Text("one two three four five six"),), chunk_delay_s=0.01)) as at, client_of(at) as client:

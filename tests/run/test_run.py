@@ -253,6 +253,17 @@ def test_children_of_every_kind_are_covered(write: Any, run: Run, spans: Any) ->
     assert {span["parent_span_id"] for span in found.values()} == {root["span_id"]}
 
 
+def test_a_child_that_dies_is_a_span_of_its_own(write: Any, run: Run, spans: Any) -> None:
+    script = write("import subprocess, sys\nsubprocess.run([sys.executable, 'child.py'])")
+    write("import json\njson.loads('{')", "child.py")
+    done = run("python", script)
+    found = spans()
+    assert done.returncode == 0
+    assert found["child.py"]["exception"]["type"] == "json.decoder.JSONDecodeError"
+    assert found["child.py"]["parent_span_id"] == found["agent.py"]["span_id"]
+    assert "ended well with 1 error - agentops why" in last(done)
+
+
 def test_a_module_and_pytest_and_a_shell(write: Any, run: Run, spans: Any) -> None:
     write("from agentops import span\nwith span('in a module'): pass", "tool.py")
     assert run("python", "-m", "tool").returncode == 0

@@ -371,3 +371,27 @@ def test_one_span_inherits_session_and_tags_as_it_does_among_all(record: Record)
         for whole in reader.details(trace):
             assert reader.span(trace, whole.row.span_id) == whole
         assert (whole.session, whole.user, whole.tags) == ("s-9", "eve", ["a"])
+
+
+def test_a_run_is_found_by_the_session_and_user_of_what_is_inside(record: Callable[[str], Path]) -> None:
+    store = record(
+        """
+        with span("GET /tickets"):
+            with span("answer", session="s-17", user="u-4", tags=["vip"]):
+                with span("chat"): pass
+        agentops.flush()
+        with span("GET /late"):
+            agentops.flush()
+            with span("answer", session="s-18"): pass
+            agentops.flush()
+        with span("own", session="of the root"):
+            with span("answer", session="of the inside"): pass
+        """
+    )
+    with Reader(str(store)) as reader:
+        traces = {trace.name: trace for trace in reader.traces()}
+        assert [t.name for t in reader.traces(parse(["user:u-4", "session:s-17", "tag:vip"]))] == ["GET /tickets"]
+        assert traces["GET /late"].session == "s-18"
+        assert traces["own"].session == "of the root"
+        sessions = {d.row.name: d.session for d in reader.details(traces["GET /tickets"])}
+        assert sessions == {"GET /tickets": None, "answer": "s-17", "chat": "s-17"}

@@ -55,6 +55,11 @@ class Call(ClientSpan):
     _answer: Answer | None = None
     _judged = False
     _closing = False
+    _handled: BaseException | None = None  # what the program was handling when the call began
+
+    def __init__(self, *arguments: Any, **options: Any) -> None:
+        super().__init__(*arguments, **options)
+        self._handled = sys.exc_info()[1]
 
     def attempt(self, body: object) -> None:
         """One HTTP request of this call goes out; the last one's `body` is what was asked."""
@@ -123,6 +128,8 @@ class Call(ClientSpan):
         if answer is not None:
             self._record(answer)
         raised = sys.exc_info()[1]
+        if raised is self._handled:
+            raised = None
         cut = self.attributes.get(conventions.ERROR_TYPE) == "api_error" and answer is not None and not answer.complete
         if self.status == "error":
             # The client ends the span while it handles the error, but tells it the type of it alone.
