@@ -22,9 +22,7 @@ _CALLS = frozenset((TOOL, RETRIEVAL))
 _NO_CONTENT = (0, b"")
 _RERANK = KIND_NUMBER["rerank"]
 #: Names of steps that are asked for something and give it.
-_SEARCHES = re.compile(
-    r"(?i)search|retriev|lookup|look_up|find|query|fetch|recall|knowledge|document|rag|vector|index|select|list"
-)
+_SEARCHES = re.compile(r"(?i)search|retriev|lookup|look_up|find|query|fetch|recall|knowledge|doc|\brag\b|vector|^list")
 _LIMIT = re.compile(
     r"(?i)limit|stopped|exceed|exhaust|\bmax|_max|budget|throttl|g(?:i|a)ve[ _]?n?[ _]?up|abort|truncat|cancel|circuit"
 )
@@ -150,7 +148,8 @@ def _of_step(run: Run, span: SpanRow, judged: dict[Key, tuple[str | None, str | 
         if value is None:
             judged[output] = (None, "None" if raw == b"\xc0" else None)
         else:
-            said = said_error(value)
+            # What a search gives are texts of others, which may well begin with the word.
+            said = said_error(value, texts=span.kind_number != RETRIEVAL or isinstance(value, str))
             judged[output] = said, emptiness(value) if said is None and len(raw) <= _EMPTY_BYTES else None
     said, empty = judged[output]
     if said is not None:
@@ -163,8 +162,8 @@ def _of_step(run: Run, span: SpanRow, judged: dict[Key, tuple[str | None, str | 
     if kind_number in (RETRIEVAL, _RERANK):
         score = 76
     elif kind_number == TOOL and empty not in ("None", "an empty text"):
-        score = 66 if _SEARCHES.search(span.name) else 56
-    elif _SEARCHES.search(span.name):
+        score = 66 if _SEARCHES.search(span.name) else 54
+    elif _SEARCHES.search(span.name) and (kind_number == TOOL or empty not in ("None", "an empty text")):
         score = 62 if empty != "None" else 52
     else:
         return None
