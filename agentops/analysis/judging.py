@@ -12,7 +12,17 @@ from bisect import bisect_right
 from itertools import accumulate
 from typing import Any
 
-__all__ = ["emptiness", "finish", "reasons", "said_error", "tail", "text_of", "unwrapped", "worth_decoding"]
+__all__ = [
+    "emptiness",
+    "finish",
+    "reasons",
+    "said_error",
+    "stopped_it",
+    "tail",
+    "text_of",
+    "unwrapped",
+    "worth_decoding",
+]
 
 #: What an encoded output (in lower case) holds that may say that something failed, ...
 _FAILED_MARKS = (
@@ -98,7 +108,25 @@ _COLLECTIONS = (
     "passages", "entries", "nodes", "contexts", "context", "answers", "files", "messages", "output", "ids", "value",
     "values", "source_documents", "sources", "snippets", "articles", "objects", "list", "pages", "response",
 )  # fmt: skip
-_COUNTS = ("total", "count", "total_count", "num_results", "found", "n", "size", "total_hits", "hit_count", "matches")
+_HEADINGS = ("columns", "fields", "headers", "schema", "column_names", "terms", "keywords")
+_COUNTS = (
+    "row_count",
+    "rowcount",
+    "total",
+    "count",
+    "total_count",
+    "num_results",
+    "found",
+    "n",
+    "size",
+    "total_hits",
+    "hit_count",
+    "matches",
+)
+
+_TRUE_STOPS = ("blocked", "flagged", "triggered", "tripwire_triggered", "violation", "rejected", "denied", "unsafe")
+_FALSE_STOPS = ("allowed", "passed", "safe", "valid", "ok", "approved", "compliant")
+_STOPS = ("block", "blocked", "deny", "denied", "reject", "rejected", "fail", "failed", "unsafe", "flagged")
 
 _REFUSED = (
     "refusal", "content_filter", "content_filtered", "safety", "recitation", "blocklist", "prohibited_content",
@@ -247,7 +275,7 @@ def emptiness(value: Any, level: int = 0) -> str | None:
             return "{}"
         facts = {key.lower(): found for key, found in inner.items()}
         named = [facts[key] for key in _COLLECTIONS if key in facts]
-        lists = [found for found in facts.values() if isinstance(found, list)]
+        lists = [found for key, found in facts.items() if isinstance(found, list) and key not in _HEADINGS]
         if named and all(_hollow(found) for found in named) and all(_hollow(found) for found in lists):
             return text_of(inner)[:60]
         if facts.get("found") is False or facts.get("exists") is False:
@@ -265,6 +293,21 @@ def _hollow(value: Any, level: int = 0) -> bool:
         inside = value if isinstance(value, list) else list(value.values())
         return level < _LEVELS and all(_hollow(item, level + 1) for item in inside[:50])
     return value is None or (isinstance(value, str) and not value.strip())
+
+
+def stopped_it(value: Any) -> bool:
+    """Whether a guardrail's output says that it let something not pass."""
+    inner = unwrapped(value)
+    if inner is False:
+        return True
+    if not isinstance(inner, dict):
+        return isinstance(inner, str) and inner.strip().lower() in _STOPS
+    facts = {key.lower(): found for key, found in inner.items()}
+    return (
+        any(facts.get(key) is True for key in _TRUE_STOPS)
+        or any(facts.get(key) is False for key in _FALSE_STOPS)
+        or any(isinstance(found, str) and found.lower() in _STOPS for found in facts.values())
+    )
 
 
 def reasons(value: Any) -> list[str]:

@@ -8,17 +8,20 @@ from collections.abc import Iterator
 
 from agentops.analysis.causes import is_overflow
 from agentops.analysis.findings import Finding, Kind
-from agentops.analysis.judging import emptiness, finish, reasons, said_error, worth_decoding
+from agentops.analysis.judging import emptiness, finish, reasons, said_error, stopped_it, text_of, worth_decoding
 from agentops.analysis.run import AGENT, LLM, LOOP, PLAN, RETRIEVAL, TOOL, Run, called
 from agentops.conventions import KIND_NUMBER
-from agentops.journal.format import ERROR
+from agentops.journal.format import ERROR, encode
 from agentops.store.flow import Key
 from agentops.store.rows import SpanRow
 
 __all__ = ["growth", "limits", "signs"]
 
-_NOT_STEPS = frozenset((AGENT, LOOP, PLAN, LLM))
+_NOT_STEPS = frozenset((AGENT, LOOP, PLAN, LLM, KIND_NUMBER["guardrail"]))
 _CALLS = frozenset((TOOL, RETRIEVAL))
+#: An empty text, an empty list, an empty text in a block, as they are encoded.
+_EMPTY_ANSWERS = frozenset((b"\xa0", b"\x90", encode([{"type": "text", "text": ""}])))
+_GUARDRAIL = KIND_NUMBER["guardrail"]
 _NO_CONTENT = (0, b"")
 _RERANK = KIND_NUMBER["rerank"]
 #: Names of steps that are asked for something and give it.
@@ -46,6 +49,8 @@ def signs(run: Run, shown: int = 12) -> list[Finding]:
         answer = output if type(output) is bytes else raws.get(output, _NO_CONTENT)[1]  # type: ignore[arg-type]
         if _stopped_badly(body, known) or (answer and (_stopped_badly(answer, known) or _worth_a_look(answer))):
             found += _of_model(run, span, answer)
+        if answer in _EMPTY_ANSWERS:
+            found.append(_finding(run, "empty", 58, span, f"{called(span)} gave an empty answer"))
         if results and b"tool" in (given if type(given) is bytes else raws.get(given, _NO_CONTENT)[1]):  # type: ignore[arg-type]
             found += _results_given(run, span)
     judged: dict[Key, tuple[str | None, str | None]] = {}
@@ -54,6 +59,7 @@ def signs(run: Run, shown: int = 12) -> list[Finding]:
         finding = _of_step(run, steps[n], judged)
         if finding is not None:
             found.append(finding)
+    found += _stopped(run)
     found.sort(key=lambda finding: -finding.score)
     return [_softened(run, finding, judged) if n < shown else finding for n, finding in enumerate(found)]
 
@@ -75,6 +81,21 @@ def _candidates(run: Run) -> tuple[list[SpanRow], list[SpanRow]]:
         wanted += [exchanges[span.span_id].input for span in models]
     run.load(wanted)
     return steps, models
+
+
+def _stopped(run: Run) -> Iterator[Finding]:
+    """Guardrails that let something not pass, and exceptions that were recorded on a span that ended well."""
+    guards = [s for s in run.spans if s.kind_number == _GUARDRAIL and s.status_number != ERROR][-200:]
+    run.load(run.exchanges[span.span_id].output for span in guards)
+    for span in guards:
+        output = run.exchanges[span.span_id].output
+        if output is not None and stopped_it(run.own(output)):
+            text = f"{called(span)} did not let it pass: {text_of(run.own(output), 120)}"
+            yield _finding(run, "refused", 72, span, text)
+    for span_id, name, _ in run.events():
+        recorded = run.by_id.get(span_id)
+        if name == "exception" and recorded is not None and recorded.status_number != ERROR:
+            yield _finding(run, "error", 64, recorded, f"{called(recorded)} recorded an exception and went on")
 
 
 def _worth_a_look(answer: bytes) -> bool:

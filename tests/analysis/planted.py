@@ -699,3 +699,64 @@ def far_none_of_a_decorated_function() -> str:
             bob["mail"]
     assert second
     return "find_customer"
+
+
+@planted
+def swallowed_by_an_agent_below() -> str:
+    with span("orchestrator", kind="agent", input="research") as run:
+        healthy(1)
+        with span("researcher", kind="agent", input="x") as below:
+            healthy(1, 3)
+            with suppress(ConnectionError), span("browse", kind="tool", input={"url": "u"}) as bad:
+                raise ConnectionError("net is down")
+            below.output = "nothing"
+        healthy(1, 6)
+        run.output = "done"
+    return hex_id(bad)
+
+
+@planted
+def swallowed_and_recorded_as_an_event() -> str:
+    with span("assistant", kind="agent"):
+        healthy(1)
+        with span("vector lookup", kind="tool", input="t") as bad:
+            bad.record_exception(ValueError("index is broken"))
+            bad.output = "fallback"
+        healthy(1, 3)
+    return hex_id(bad)
+
+
+@planted
+def swallowed_where_tools_have_no_spans() -> str:
+    bad = ""
+    with span("bare agent", kind="agent", input="q"):
+        messages: list[Any] = [{"role": "user", "content": "q"}]
+        for n in range(5):
+            made = chat(list(messages), tool_use("look", {"n": n}, f"t{n}"), "tool_use", f"call {n}")
+            result = {"type": "tool_result", "tool_use_id": f"t{n}", "content": "data", "is_error": False}
+            if n == 2:
+                result |= {"content": "permission denied for table x", "is_error": True}
+            messages += [{"role": "assistant", "content": "looking"}, {"role": "user", "content": [result]}]
+            bad = made if n == 3 else bad  # the first that was told
+        chat(list(messages), "All good")
+    return bad
+
+
+@planted
+def refusal_of_a_guardrail() -> str:
+    with span("guarded agent", kind="agent"):
+        healthy(1)
+        bad = step("pii check", "guardrail", "my number is 12", {"blocked": True, "reason": "pii"})
+        healthy(1, 3)
+    return bad
+
+
+@planted
+def wrong_tool_called() -> str:
+    with suppress(KeyError), span("stock agent", kind="agent", input="q"):
+        healthy(1)
+        bad = chat("go", tool_use("get_stonks", {"ticker": "A"}), "tool_use", "decide")
+        healthy(1, 3)
+        with span("dispatch"):
+            {"weather": 1}["get_stonks"]
+    return bad
