@@ -11,10 +11,9 @@ import re
 from collections.abc import Callable, Iterator
 from typing import Any, NamedTuple
 
-import msgspec
-
 from agentops.analysis.judging import emptiness, text_of
 from agentops.analysis.run import LLM, RETRIEVAL, TOOL, Run, called
+from agentops.journal.format import encode
 from agentops.store.plain_text import strings
 from agentops.store.rows import SpanRow
 
@@ -41,6 +40,7 @@ _MISSING_KEY = re.compile(
 )
 _QUOTED = re.compile(r"(?<!\w)(?:'([^'\n]{2,160})'|\"([^\"\n]{2,160})\"|`([^`\n]{2,160})`)(?!\w)|“([^”]{2,160})”")
 _ID = re.compile(r"[^\W_](?:[\w@/#+-]|[.:](?=\w))*[^\W_]")
+_PART = re.compile(r"^(?=.*\d)\w[\w.-]{3,}$")
 _CAPITALS = re.compile(r"\b[A-Z]{3,}\b")
 _EXTRA = re.compile(r"(?i)unexpected|unknown|unrecogni|extra|not (allowed|permitted|supported)|no such|got an")
 _ARGUMENT = re.compile(
@@ -138,6 +138,7 @@ def _quoted(run: Run, failed: SpanRow, before: list[SpanRow], error: str) -> Ite
     given = [] if failed.kind_number == LLM else [leaf for leaf in _leaves(run.input(failed)) if _telling(leaf)]
     words = [next(filter(None, match)) for match in _QUOTED.findall(body)]
     words += [w for w in _ID.findall(body) if re.search(r"\d|\w[_@/-]\w", w) and len(w) >= 3]
+    words += [part for word in words if "/" in word for part in re.split(r"[/?&=#]", word) if _PART.search(part)]
     words += [leaf for leaf in given if isinstance(leaf, str) and leaf in body]
     words += [leaf for leaf in given if not isinstance(leaf, str) and str(leaf) in body]
     words += _CAPITALS.findall(body)
@@ -191,8 +192,16 @@ def _needles(word: Any) -> list[bytes]:
         escaped = json.dumps(word)[1:-1].encode()
         needles += [escaped] if escaped != needles[0] else []
         number = re.fullmatch(r"-?\d{3,15}", word)
-        return [*needles, msgspec.msgpack.encode(int(word))] if number else needles
-    return [msgspec.msgpack.encode(word), str(word).encode()]
+        return [*needles, *_encoded(int(word))] if number else needles
+    return [*_encoded(word), str(word).encode()]
+
+
+def _encoded(*values: Any) -> list[bytes]:
+    """Values one after the other as the store has them; nothing if they cannot stand there so."""
+    try:
+        return [b"".join(map(encode, values))]
+    except (ValueError, OverflowError, TypeError):  # no Unicode, or more than 64 bits
+        return []
 
 
 def _stands_in(word: Any, value: Any) -> bool:
@@ -252,7 +261,7 @@ def _pairs(run: Run, failed: SpanRow, before: list[SpanRow], error: str) -> Iter
         if isinstance(value, (dict, list)) or value is None or (isinstance(value, str) and len(value) > 80):
             continue
         pair = json.dumps({key: value})[1:-1]
-        needles = [msgspec.msgpack.encode(key) + msgspec.msgpack.encode(value), pair.encode()]
+        needles = [*_encoded(key, value), pair.encode()]
         needles += [pair.replace('"', '\\"').encode(), pair.replace(": ", ":").encode()]
         if any(needle in raw for raw in from_outside for needle in needles):
             continue

@@ -35,6 +35,10 @@ _NO_CALLS = frozenset((AGENT, LOOP, PLAN))
 _NOT_COMPARED = _NO_CALLS | {LLM}
 
 
+#: A word with a digit that is long enough to be an id; `page 3` and `u-7` may mean what they say.
+_MARKED = re.compile(r"(?=[\w-]*\d)[\w-]{4,}")
+
+
 class Repeated(NamedTuple):
     """Calls of one name that are alike; `exact` if their inputs are the same to the byte."""
 
@@ -89,6 +93,8 @@ def _alike(run: Run, spans: list[SpanRow]) -> list[SpanRow]:
     alike = [span for span, _ in best]
     if _only_volatile([value for _, value in best]):
         return alike
+    if len({_MARKED.sub("…", text_of(value, 2_000)) for _, value in best}) > 1:
+        return []
     between = sum(s.kind_number == LLM and alike[0].start_ns < s.start_ns < alike[-1].start_ns for s in run.spans)
     return alike if between >= len(alike) - 1 >= LOOP_CALLS + 1 else []
 

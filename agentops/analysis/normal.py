@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Callable
 
 __all__ = ["message", "without_ids"]
 
-_UUID = r"[0-9a-fA-F]{8}-(?:[0-9a-fA-F]{4}-){3}[0-9a-fA-F]{12}"
-#: A word with a digit in it, or a long one of hex digits, with what is glued to it: A-17, req_0b9c, 2024-05-01T10:00Z.
-_CODE = r"(?:[^\W_]|[_\-./:@+#])*(?:\d|\b[0-9a-fA-F]{12,}\b)(?:[^\W_]|[_\-./:@+#])*"
-_IDS = re.compile(f"{_UUID}|{_CODE}")
+#: A word with what is glued to it: A-17, req_0b9c, 2024-05-01T10:00Z, 10.0.0.1:8080.
+_WORD = re.compile(r"[\w\-./:@+#]+")
+_ID = re.compile(r"\d|\b[0-9a-fA-F]{12,}\b")
 _QUOTED = re.compile(r"(?<!\w)(?:'[^']*'|\"[^\"]*\"|`[^`]*`)(?!\w)|“[^”]*”|‘[^’]*’|«[^»]*»")
 _HOLES = re.compile(r"<…>(?:[\s,;]*<…>)*")
 _HOLE = "<…>"
@@ -21,11 +21,7 @@ def message(text: str) -> str:
     >>> message("order 'A-17' of user 4711 not found")
     'order <…> of user <…> not found'
     """
-    while True:  # what was next to a hole may be one now; each round leaves fewer digits and quotes
-        made = _holes(_IDS.sub(_HOLE, _QUOTED.sub(_HOLE, text)))
-        if made == text:
-            return made
-        text = made
+    return _made(text, lambda text: _without(_QUOTED.sub(_HOLE, text)))
 
 
 def without_ids(text: str) -> str:
@@ -33,12 +29,17 @@ def without_ids(text: str) -> str:
 
     Quoted texts stay.
     """
-    while True:
-        made = _holes(_IDS.sub(_HOLE, text))
-        if made == text:
-            return made
+    return _made(text, _without)
+
+
+def _made(text: str, make: Callable[[str], str]) -> str:
+    while (
+        made := make(text)
+    ) != text:  # what stands beside a hole may be one now; there are fewer characters each time
         text = made
+    return made
 
 
-def _holes(text: str) -> str:
+def _without(text: str) -> str:
+    text = _WORD.sub(lambda word: _HOLE if _ID.search(word[0]) else word[0], text)
     return " ".join(_HOLES.sub(_HOLE, text).split())

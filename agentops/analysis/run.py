@@ -52,6 +52,7 @@ class Run:
         self.has_tools = any(span.kind_number == TOOL for span in self.spans)
         self._children: dict[int | None, list[SpanRow]] | None = None
         self.raws: dict[Key, tuple[int, bytes]] = {}
+        self._events: list[tuple[int, str, int]] | None = None
         self._values: dict[Key, Any] = {}
         self._left = _VALUES_MAX
 
@@ -87,7 +88,9 @@ class Run:
 
     def events(self) -> list[tuple[int, str, int]]:
         """Span, name and number of what happened."""
-        return self._reader.event_names(self.trace)
+        if self._events is None:
+            self._events = self._reader.event_names(self.trace)
+        return self._events
 
     # -- values --------------------------------------------------------------------------------------
 

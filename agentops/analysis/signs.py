@@ -8,23 +8,24 @@ from collections.abc import Iterator
 
 from agentops.analysis.causes import is_overflow
 from agentops.analysis.findings import Finding, Kind
-from agentops.analysis.judging import emptiness, finish, reasons, said_error, worth_decoding
+from agentops.analysis.judging import emptiness, finish, reasons, said_error, stopped_it, text_of, worth_decoding
 from agentops.analysis.run import AGENT, LLM, LOOP, PLAN, RETRIEVAL, TOOL, Run, called
 from agentops.conventions import KIND_NUMBER
-from agentops.journal.format import ERROR
+from agentops.journal.format import ERROR, encode
 from agentops.store.flow import Key
 from agentops.store.rows import SpanRow
 
 __all__ = ["growth", "limits", "signs"]
 
-_NOT_STEPS = frozenset((AGENT, LOOP, PLAN, LLM))
+_NOT_STEPS = frozenset((AGENT, LOOP, PLAN, LLM, KIND_NUMBER["guardrail"]))
 _CALLS = frozenset((TOOL, RETRIEVAL))
+#: An empty text, an empty list, an empty text in a block, as they are encoded.
+_EMPTY_ANSWERS = frozenset((b"\xa0", b"\x90", encode([{"type": "text", "text": ""}])))
+_GUARDRAIL = KIND_NUMBER["guardrail"]
 _NO_CONTENT = (0, b"")
 _RERANK = KIND_NUMBER["rerank"]
 #: Names of steps that are asked for something and give it.
-_SEARCHES = re.compile(
-    r"(?i)search|retriev|lookup|look_up|find|query|fetch|recall|knowledge|document|rag|vector|index|select|list"
-)
+_SEARCHES = re.compile(r"(?i)search|retriev|lookup|look_up|find|query|fetch|recall|knowledge|doc|\brag\b|vector|^list")
 _LIMIT = re.compile(
     r"(?i)limit|stopped|exceed|exhaust|\bmax|_max|budget|throttl|g(?:i|a)ve[ _]?n?[ _]?up|abort|truncat|cancel|circuit"
 )
@@ -48,6 +49,8 @@ def signs(run: Run, shown: int = 12) -> list[Finding]:
         answer = output if type(output) is bytes else raws.get(output, _NO_CONTENT)[1]  # type: ignore[arg-type]
         if _stopped_badly(body, known) or (answer and (_stopped_badly(answer, known) or _worth_a_look(answer))):
             found += _of_model(run, span, answer)
+        if answer in _EMPTY_ANSWERS:
+            found.append(_finding(run, "empty", 58, span, f"{called(span)} gave an empty answer"))
         if results and b"tool" in (given if type(given) is bytes else raws.get(given, _NO_CONTENT)[1]):  # type: ignore[arg-type]
             found += _results_given(run, span)
     judged: dict[Key, tuple[str | None, str | None]] = {}
@@ -56,6 +59,7 @@ def signs(run: Run, shown: int = 12) -> list[Finding]:
         finding = _of_step(run, steps[n], judged)
         if finding is not None:
             found.append(finding)
+    found += _stopped(run)
     found.sort(key=lambda finding: -finding.score)
     return [_softened(run, finding, judged) if n < shown else finding for n, finding in enumerate(found)]
 
@@ -77,6 +81,21 @@ def _candidates(run: Run) -> tuple[list[SpanRow], list[SpanRow]]:
         wanted += [exchanges[span.span_id].input for span in models]
     run.load(wanted)
     return steps, models
+
+
+def _stopped(run: Run) -> Iterator[Finding]:
+    """Guardrails that let something not pass, and exceptions that were recorded on a span that ended well."""
+    guards = [s for s in run.spans if s.kind_number == _GUARDRAIL and s.status_number != ERROR][-200:]
+    run.load(run.exchanges[span.span_id].output for span in guards)
+    for span in guards:
+        output = run.exchanges[span.span_id].output
+        if output is not None and stopped_it(run.own(output)):
+            text = f"{called(span)} did not let it pass: {text_of(run.own(output), 120)}"
+            yield _finding(run, "refused", 72, span, text)
+    for span_id, name, _ in run.events():
+        recorded = run.by_id.get(span_id)
+        if name == "exception" and recorded is not None and recorded.status_number != ERROR:
+            yield _finding(run, "error", 64, recorded, f"{called(recorded)} recorded an exception and went on")
 
 
 def _worth_a_look(answer: bytes) -> bool:
@@ -150,7 +169,8 @@ def _of_step(run: Run, span: SpanRow, judged: dict[Key, tuple[str | None, str | 
         if value is None:
             judged[output] = (None, "None" if raw == b"\xc0" else None)
         else:
-            said = said_error(value)
+            # What a search gives are texts of others, which may well begin with the word.
+            said = said_error(value, texts=span.kind_number != RETRIEVAL or isinstance(value, str))
             judged[output] = said, emptiness(value) if said is None and len(raw) <= _EMPTY_BYTES else None
     said, empty = judged[output]
     if said is not None:
@@ -163,8 +183,8 @@ def _of_step(run: Run, span: SpanRow, judged: dict[Key, tuple[str | None, str | 
     if kind_number in (RETRIEVAL, _RERANK):
         score = 76
     elif kind_number == TOOL and empty not in ("None", "an empty text"):
-        score = 66 if _SEARCHES.search(span.name) else 56
-    elif _SEARCHES.search(span.name):
+        score = 66 if _SEARCHES.search(span.name) else 54
+    elif _SEARCHES.search(span.name) and (kind_number == TOOL or empty not in ("None", "an empty text")):
         score = 62 if empty != "None" else 52
     else:
         return None

@@ -19,6 +19,8 @@ from agentops.store.rows import SpanRow, TraceRow
 __all__ = ["headline", "why"]
 
 _CAUSES = 4
+#: Score of what may well be as it should.
+_BUT = 60
 #: Characters of a finding beside its kind and its span's id in 100 cells.
 _ROOM = 76
 
@@ -236,9 +238,10 @@ class _Why:
             return f"{name} was cut off: {open_span.text if open_span else 'its program died'}", cause or root
         state = "still runs" if root.status_number == RUNNING else "ended ok"
         if suspects:
-            return f"{name} {state}, but {suspects[0].text}", cause
+            but = ", but" if suspects[0].score >= _BUT else ";"
+            return f"{name} {state}{but} {suspects[0].text}", cause
         if self.first is not None:
-            return f"{name} {state}; {_raised(self.first)} and worked when it was tried again", None
+            return f"{name} {state}; worked when tried again: {_raised(self.first)}", None
         return f"{name} {state}: nothing failed", None
 
     def _around(self, suspects: list[Finding]) -> list[Finding]:

@@ -6,6 +6,7 @@ that to find it is not trivial.
 
 from __future__ import annotations
 
+import asyncio
 import json
 import time
 from collections.abc import Callable
@@ -563,4 +564,199 @@ def far_empty_feeds_index_error() -> str:
         with span("choose"), span("rank"):
             candidates: list[str] = []
             candidates[0]
+    return bad
+
+
+# -- more shapes of the same kinds -----------------------------------------------------------------
+
+
+@planted
+def wrong_argument_in_a_validation_error() -> str:
+    with suppress(ValueError), span("refund agent", kind="agent", input="refund please"):
+        healthy(2)
+        bad = chat("refund", tool_use("issue_refund", {"amount": "12,50 EUR"}), "tool_use")
+        healthy(1, 4)
+        with span("issue_refund", kind="tool", input={"amount": "12,50 EUR"}):
+            raise ValueError(
+                "1 validation error for Refund\namount\n  Input should be a number [input_value='12,50 EUR']"
+            )
+    return bad
+
+
+@planted
+def wrong_argument_missing() -> str:
+    with suppress(TypeError), span("mail agent", kind="agent"):
+        healthy(1)
+        bad = chat(
+            "send it", {"choices": [{"message": tool_call("send_mail", {"subject": "Hi"})}]}, "tool_calls", "decide"
+        )
+        with span("execute"), span("send_mail", kind="tool", input={"subject": "Hi"}):
+            raise TypeError("send_mail() missing 1 required positional argument: 'to'")
+    return bad
+
+
+@planted
+def wrong_argument_with_a_swallowed_error() -> str:
+    with span("database agent", kind="agent", input="how many users?") as run:
+        healthy(1)
+        bad = chat("how many users?", "SELECT count(*) FROM usres", name="write sql")
+        healthy(1, 3)
+        step("run_query", "tool", {"sql": "SELECT count(*) FROM usres"}, '{"error": "no such table: usres"}')
+        run.output = "42"
+    return bad
+
+
+@planted
+def timeout_that_cancels() -> str:
+    started: list[str] = []
+
+    async def vendor() -> None:
+        with span("call vendor", kind="tool", input={"x": 1}) as s:
+            started.append(hex_id(s))
+            await asyncio.Event().wait()
+
+    async def agent() -> None:
+        with span("async agent", kind="agent"):
+            healthy(1)
+            with span("guarded"):
+                await asyncio.wait_for(vendor(), 0.02)
+
+    with suppress(TimeoutError, asyncio.TimeoutError):
+        asyncio.run(agent())
+    return started[0]
+
+
+@planted
+def bad_json_raised_in_the_root() -> str:
+    with suppress(ValueError), span("structurer", kind="agent"):
+        healthy(1)
+        bad = chat("Return a JSON object", "Here you go: name is Ann", name="to json")
+        healthy(1, 3)
+        json.loads("Here you go: name is Ann")
+    return bad
+
+
+@planted
+def bad_json_that_the_run_got_over() -> str:
+    with span("planner", kind="agent") as run:
+        healthy(1)
+        bad = chat("Return a JSON object", '{"steps": ["a", "b"', name="make plan")
+        healthy(1, 3)
+        with suppress(ValueError), span("parse plan"):
+            json.loads('{"steps": ["a", "b"')
+        run.output = "done"
+    return bad
+
+
+@planted
+def far_id_in_an_address() -> str:
+    with suppress(OSError), span("account agent", kind="agent", input="report of Ann"):
+        bad = step("resolve account", "tool", {"name": "Ann"}, {"account": "acc_99172"})
+        healthy(3)
+        with span("download"):
+            raise OSError("404 Client Error: Not Found for url: https://api.example.com/v1/accounts/acc_99172/report")
+    return bad
+
+
+@planted
+def far_date_that_the_message_does_not_quote() -> str:
+    with suppress(ValueError), span("booking agent", kind="agent", input="book friday"):
+        bad = step("normalize date", "chain", "friday", {"date": "2024-13-45"})
+        healthy(3)
+        with span("book", kind="tool", input={"date": "2024-13-45", "seat": "2A"}):
+            raise ValueError("month must be in 1..12")
+    return bad
+
+
+@planted
+def far_zero() -> str:
+    with suppress(ZeroDivisionError), span("statistics agent", kind="agent"):
+        bad = step("count_users", "tool", {"segment": "new"}, {"segment": "new", "users": 0})
+        healthy(3)
+        with span("average"):
+            1 / 0
+    return bad
+
+
+@planted
+def far_none_of_a_decorated_function() -> str:
+    @span("find_customer", kind="tool")
+    def find(name: str) -> dict[str, str] | None:
+        return {"mail": "a@b"} if name == "Ann" else None
+
+    @span("notify", kind="tool")
+    def notify(name: str) -> None:
+        pass
+
+    with suppress(TypeError), span("mailer", kind="agent"):
+        find("Ann")
+        notify("Ann")
+        with span("second") as second:
+            bob: Any = find("Bob")
+        notify("Bob")
+        healthy(2)
+        with span("mail"):
+            bob["mail"]
+    assert second
+    return "find_customer"
+
+
+@planted
+def swallowed_by_an_agent_below() -> str:
+    with span("orchestrator", kind="agent", input="research") as run:
+        healthy(1)
+        with span("researcher", kind="agent", input="x") as below:
+            healthy(1, 3)
+            with suppress(ConnectionError), span("browse", kind="tool", input={"url": "u"}) as bad:
+                raise ConnectionError("net is down")
+            below.output = "nothing"
+        healthy(1, 6)
+        run.output = "done"
+    return hex_id(bad)
+
+
+@planted
+def swallowed_and_recorded_as_an_event() -> str:
+    with span("assistant", kind="agent"):
+        healthy(1)
+        with span("vector lookup", kind="tool", input="t") as bad:
+            bad.record_exception(ValueError("index is broken"))
+            bad.output = "fallback"
+        healthy(1, 3)
+    return hex_id(bad)
+
+
+@planted
+def swallowed_where_tools_have_no_spans() -> str:
+    bad = ""
+    with span("bare agent", kind="agent", input="q"):
+        messages: list[Any] = [{"role": "user", "content": "q"}]
+        for n in range(5):
+            made = chat(list(messages), tool_use("look", {"n": n}, f"t{n}"), "tool_use", f"call {n}")
+            result = {"type": "tool_result", "tool_use_id": f"t{n}", "content": "data", "is_error": False}
+            if n == 2:
+                result |= {"content": "permission denied for table x", "is_error": True}
+            messages += [{"role": "assistant", "content": "looking"}, {"role": "user", "content": [result]}]
+            bad = made if n == 3 else bad  # the first that was told
+        chat(list(messages), "All good")
+    return bad
+
+
+@planted
+def refusal_of_a_guardrail() -> str:
+    with span("guarded agent", kind="agent"):
+        healthy(1)
+        bad = step("pii check", "guardrail", "my number is 12", {"blocked": True, "reason": "pii"})
+        healthy(1, 3)
+    return bad
+
+
+@planted
+def wrong_tool_called() -> str:
+    with suppress(KeyError), span("stock agent", kind="agent", input="q"):
+        healthy(1)
+        bad = chat("go", tool_use("get_stonks", {"ticker": "A"}), "tool_use", "decide")
+        healthy(1, 3)
+        with span("dispatch"):
+            {"weather": 1}["get_stonks"]
     return bad
