@@ -10,6 +10,8 @@ import logging
 import os
 from collections import Counter
 
+from agentops.errors import AgentopsError
+
 __all__ = ["LOGGER", "counts", "failed", "reset_after_fork"]
 
 LOGGER = logging.getLogger("agentops")
@@ -38,7 +40,7 @@ def failed(what: str, problem: BaseException) -> None:
         what,
         type(problem).__name__,
         problem,
-        exc_info=None if isinstance(problem, OSError) else problem,
+        exc_info=None if isinstance(problem, (OSError, AgentopsError)) else problem,  # those say all in a sentence
     )
 
 

@@ -126,8 +126,7 @@ def _print_traces(traces: list[TraceRow], out: Output) -> None:
     when_cells = max(map(len, [*whens, "when"]))
     wide = _NAME_CELLS if out.width is None else min(max(12, out.width - when_cells - 53), 80)
     columns = f"{'took':>7} {'spans':>6} {'tokens':>7} {'cost':>8} errors"
-    head = f"  {'trace':8} {'name':{wide}} {'when':>{when_cells}} {columns}"
-    out.line(out.paint(head, "dim"))
+    out.row(f"  {'trace':8} {'name':{wide}} {'when':>{when_cells}} {columns}", "dim")
     for trace, when in zip(traces, whens, strict=True):
         mark = "!" if trace.errors and trace.status == "ok" else out.mark(trace.status)
         took = formats.duration(trace.duration_ns) or SHORT[trace.status]
@@ -136,14 +135,14 @@ def _print_traces(traces: list[TraceRow], out: Output) -> None:
             f"{mark} {trace.trace_id[:8]} {name} {when:>{when_cells}} {took:>7} {trace.spans:>6} "
             f"{formats.count(trace.tokens):>7} {formats.cost(trace.cost_usd):>8} {trace.errors or '':>6}"
         )
-        out.line(out.paint(text.rstrip(), trace.status))
+        out.row(text, trace.status)
 
 
 def _print_spans(spans: list[tuple[TraceRow, SpanRow]], out: Output) -> None:
     if not spans:
         return
     head = f"  {'trace':8} {'span':8} {'kind':9} {'name':{_NAME_CELLS}} {'when':>16} {'took':>7} {'tokens':>7}  error"
-    out.line(out.paint(head, "dim"))
+    out.row(head, "dim")
     for trace, span in spans:
         tokens = (span.input_tokens or 0) + (span.output_tokens or 0)
         text = (
@@ -152,4 +151,4 @@ def _print_spans(spans: list[tuple[TraceRow, SpanRow]], out: Output) -> None:
             f"{formats.duration(span.duration_ns) or SHORT[span.status]:>7} {formats.count(tokens):>7}  "
             f"{line(span.error or '', 80)}"
         )
-        out.line(out.paint(text.rstrip(), span.status))
+        out.row(text, span.status)

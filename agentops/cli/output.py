@@ -7,6 +7,8 @@ import sys
 from collections.abc import Mapping
 from typing import Any
 
+from agentops import formats
+
 __all__ = ["VERSION", "Output"]
 
 #: Version of what --json prints; it changes when a field changes its meaning or goes.
@@ -42,6 +44,12 @@ class Output:
     def line(self, text: str = "") -> None:
         """Print one line."""
         self._stream.write(text + "\n")
+
+    def row(self, text: str, role: str = "") -> None:
+        """Print one line of a table: on a terminal it is cut where that ends, not wrapped."""
+        if self.width is not None:
+            text = formats.fit(text, self.width, self.ascii)
+        self.line(self.paint(text.rstrip(), role))
 
     def object(self, fields: Mapping[str, Any]) -> None:
         """Print the object that --json promises."""

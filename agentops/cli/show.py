@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import textwrap
 from typing import TYPE_CHECKING, Any
 
 from agentops import formats
@@ -79,6 +80,7 @@ def _tree(
     yield out.paint(head, "bold")
     yield out.paint(_facts(trace).replace(" · ", dot), "dim")
     branch, corner, pipe = ("|- ", "`- ", "|  ") if out.ascii else ("├─ ", "└─ ", "│  ")
+    passed_on = _passed_on(rows)
     lasts: list[bool] = []
     for row in rows:
         del lasts[row.depth :]
@@ -87,7 +89,7 @@ def _tree(
         guides += (corner if row.last else branch) if row.depth else ""
         if len(guides) > _INDENT_MAX:
             guides = f"{row.depth:>4}> "
-        yield _tree_line(row, guides, out)
+        yield from _tree_lines(row, guides, out, row.span.span_id not in passed_on)
         if row.span.span_id in details:
             for text in _content(details[row.span.span_id]):
                 yield "    " + " " * min(3 * row.depth, _INDENT_MAX) + text
@@ -95,19 +97,41 @@ def _tree(
         yield out.paint(_score(score), "dim")
 
 
-def _tree_line(row: TreeRow, guides: str, out: Output) -> str:
+def _passed_on(rows: list[TreeRow]) -> set[int]:
+    """Spans whose error came from a span directly inside: it is told there."""
+    found: set[int] = set()
+    path: list[TreeRow] = []
+    for row in rows:
+        del path[row.depth :]
+        if path and row.span.error and path[-1].span.error == row.span.error:
+            found.add(path[-1].span.span_id)
+        path.append(row)
+    return found
+
+
+def _tree_lines(row: TreeRow, guides: str, out: Output, with_error: bool) -> Iterator[str]:
     span = row.span
     name = guides + f"{span.kind} {line(span.name, 120)}" if span.kind != "chain" else guides + line(span.name, 120)
     took = formats.duration(span.duration_ns) or SHORT[span.status]
     tokens = formats.count((span.input_tokens or 0) + (span.output_tokens or 0))
-    notes = [line(span.error, 100)] if span.error else []
+    notes = [line(span.error, 400)] if span.error and with_error else []
     if row.lost:
         notes.append("(its parent was not recorded here)")
-    text = (
-        f"{out.mark(span.status)} {formats.fit(name, max(_NAME_CELLS, formats.cells(name)))} {took:>7} {tokens:>6} "
-        f"{formats.cost(span.cost_usd):>8}  {' '.join(notes)}"
-    )
-    return out.paint(text.rstrip(), span.status)
+    note = "  " + " ".join(notes) if notes else ""
+    facts = f" {took:>7} {tokens:>6} {formats.cost(span.cost_usd):>8}"
+    if out.width is None:
+        text = f"{out.mark(span.status)} {formats.fit(name, max(_NAME_CELLS, formats.cells(name)))}{facts}{note}"
+        yield out.paint(text.rstrip(), span.status)
+        return
+    wide = max(16, min(_NAME_CELLS, out.width - 2 - len(facts)))
+    text = f"{out.mark(span.status)} {formats.fit(name, wide, out.ascii)}{facts}"
+    if formats.cells(text + note) > out.width and note:  # on lines of its own, as wide as the terminal
+        yield out.paint(text.rstrip(), span.status)
+        pad = "  " + " " * min(formats.cells(guides), out.width // 3) + "  "
+        for more in textwrap.wrap(note.strip(), max(20, out.width - len(pad)), break_on_hyphens=False)[:3]:
+            yield out.paint(pad + more, span.status)
+        return
+    yield out.paint((text + note).rstrip(), span.status)
 
 
 def _plain(

@@ -53,12 +53,13 @@ def run(given: argparse.Namespace, out: Output) -> int:
         )
         return 0
     keys = [_key(row) for row in rows]
-    wide = min(max(map(formats.cells, [*keys, "total"])), _KEY_CELLS)
+    most = _KEY_CELLS if out.width is None else max(12, min(_KEY_CELLS, out.width - 57 - 7 * (given.by == "day")))
+    wide = min(max(map(formats.cells, [*keys, "total"])), most)
     runs = f" {'runs':>6}" if given.by == "day" else ""
     counted = "spans" if given.by == "name" else "calls"
     head = f"{given.by:{wide}}{runs} {counted:>7} {'errors':>6} {'input':>7} {'output':>7} {'cost':>9}"
     head += f" {'p50':>7} {'p95':>7}"
-    out.line(out.paint(head, "dim"))
+    out.row(head, "dim")
     for row, key in zip([*rows, total], [*keys, "total"], strict=True):
         runs = f" {row.runs:>6}" if given.by == "day" else ""
         text = (
@@ -66,7 +67,7 @@ def run(given: argparse.Namespace, out: Output) -> int:
             f"{formats.count(row.input_tokens):>7} {formats.count(row.output_tokens):>7} "
             f"{formats.cost(row.cost_usd):>9} {formats.duration(row.p50_ns):>7} {formats.duration(row.p95_ns):>7}"
         )
-        out.line(out.paint(text.rstrip(), "bold" if row is total else ""))
+        out.row(text, "bold" if row is total else "")
     if total.unpriced:
         many = total.unpriced != 1
         out.line(

@@ -232,13 +232,14 @@ def _print(edge: Edge, out: Output) -> None:
         status = "running" if edge.event == "start" else span.status
         name = "  " * min(edge.depth, _DEPTH_MAX) + (f"{span.kind} " if span.kind != "chain" else "")
         name += line(span.name, 120)
+        wide = max(_NAME_CELLS, formats.cells(name)) if out.width is None else max(16, min(_NAME_CELLS, out.width - 48))
         took = formats.duration(span.duration_ns) or ("cut off" if edge.event == "interrupted" else "")
         cost = formats.cost(span.cost_usd) if edge.event != "start" else ""
         tokens = formats.count((span.input_tokens or 0) + (span.output_tokens or 0)) if edge.event != "start" else ""
         text = (
-            f"{formats.moment(edge.time_ns):>8} {out.mark(status)} "
-            f"{formats.fit(name, max(_NAME_CELLS, formats.cells(name)))} {took:>7} {tokens:>7} "
+            f"{formats.moment(edge.time_ns):>8} {out.mark(status)} {edge.trace.trace_id[:8]} "
+            f"{formats.fit(name, wide, out.ascii)} {took:>7} {tokens:>7} "
             f"{cost:>8}  {line(span.error or '', 100)}"
         )
-        out.line(out.paint(text.rstrip(), status))
+        out.row(text, status)
     sys.stdout.flush()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import textwrap
 from typing import TYPE_CHECKING, Any
 
 from agentops import formats
@@ -9,6 +10,7 @@ from agentops.analysis.findings import Finding
 from agentops.analysis.why import why
 from agentops.cli.ls import trace_fields
 from agentops.inert import line
+from agentops.store.filters import parse
 from agentops.store.reader import Reader
 
 if TYPE_CHECKING:
@@ -23,7 +25,7 @@ answers cut off.
   agentops why latest
   agentops why 7f3a"""
 
-_LINES, _CELLS = 20, 100
+_LINES, _CELLS, _HEADLINES = 20, 160, 3
 
 
 def arguments(parser: argparse.ArgumentParser) -> None:
@@ -35,6 +37,10 @@ def run(given: argparse.Namespace, out: Output) -> int:
     with Reader() as reader:
         trace = reader.trace(given.trace)
         found = why(reader, trace)
+        others = []
+        if given.trace == "latest" and not found.failed:  # of a service, the latest is seldom the one of interest
+            recent = reader.traces(parse(["errors>0", "since:1h"]), limit=100)
+            others = [other for other in recent if other.no != trace.no]
     if out.json:
         out.object(
             {
@@ -48,11 +54,16 @@ def run(given: argparse.Namespace, out: Output) -> int:
         return 0
     width = out.width or _CELLS
     role = "error" if found.failed else "bold"
-    out.line(out.paint(_fitted(f"{trace.trace_id[:8]} {line(found.headline, 400)}", width, out), role))
-    for finding in found.rows[: _LINES - 1]:
+    head = textwrap.wrap(f"{trace.trace_id[:8]} {line(found.headline, 400)}", width, break_on_hyphens=False)
+    for text in head[:_HEADLINES]:
+        out.line(out.paint(text, role))
+    for finding in found.rows[: _LINES - _HEADLINES - 1]:
         span = finding.span.hex_id[:8] if finding.span else ""
         text = f"  {finding.kind:<10} {span:<8} {line(finding.text, 400)}"
         out.line(out.paint(_fitted(text, width, out), "" if finding.severity == "suspect" else "dim"))
+    if others:
+        more = f"{len(others)} other run{'s' * (len(others) != 1)} of the last hour had errors"
+        out.line(out.paint(f"{more}: agentops ls 'errors>0' since:1h", "dim"))
     return 0
 
 

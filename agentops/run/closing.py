@@ -9,6 +9,7 @@ from agentops.formats import cost, duration
 from agentops.inert import line
 from agentops.run.launch import Program
 from agentops.store.reader import Reader
+from agentops.store.rows import TraceRow
 
 __all__ = ["closing_line"]
 
@@ -29,6 +30,7 @@ def _how(reader: Reader, program: Program) -> str:
     from agentops.analysis.why import headline
 
     trace = reader.trace(program.trace.hex())
+    meanwhile = _meanwhile(reader, trace)
     short = _short(reader, trace.trace_id)
     unreached = _unreached(program.reports)
     if trace.status == "error" or trace.errors:
@@ -40,7 +42,7 @@ def _how(reader: Reader, program: Program) -> str:
             plain = name == trace.name and kind == "error"
             said += f" ({program.end.sentence})" * (plain and not program.end.signal)
             said += "" if plain else f" in {line(name, 80)} ({line(kind, 80)})"
-        return f"{said} - agentops why {short}{unreached}"
+        return f"{said} - agentops why {short}{meanwhile}{unreached}"
     facts = [
         "ok",
         duration(trace.duration_ns),
@@ -48,7 +50,19 @@ def _how(reader: Reader, program: Program) -> str:
         f"{trace.tokens} tokens" if trace.tokens else "",
         cost(trace.cost_usd),
     ]
-    return f"{', '.join(fact for fact in facts if fact)} - agentops show {short}{unreached}"
+    return f"{', '.join(fact for fact in facts if fact)} - agentops show {short}{meanwhile}{unreached}"
+
+
+def _meanwhile(reader: Reader, trace: TraceRow) -> str:
+    """What a service answered is in traces of their own."""
+    others, bad = reader.tally(trace.start_ns)
+    if others < 2:
+        return ""
+    many = others != 2
+    said = f"; meanwhile {others - 1} other run{'s' * many} {'were' if many else 'was'} recorded"
+    minutes = max(1, -(-(trace.duration_ns or 0) // 60_000_000_000))
+    bad -= bool(trace.errors)
+    return said + (f", {bad} with errors or cut off: agentops ls 'errors>0' since:{minutes}m" if bad > 0 else "")
 
 
 def _short(reader: Reader, trace_id: str) -> str:

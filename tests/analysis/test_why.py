@@ -36,7 +36,7 @@ def test_the_span_at_fault_is_named_in_the_first_five_lines(name: str, said: Cal
     lines = said()
     named = cause[:8] if len(cause) == 16 else cause
     assert any(named in line for line in lines[:5]), "\n".join(lines)
-    assert len(lines) <= 20 and max(map(len, lines)) <= 100
+    assert len(lines) <= 20 and max(map(len, lines)) <= 160
 
 
 def test_in_a_run_that_went_well_nothing_is_suspect(store: Path, said: Callable[[], list[str]]) -> None:

@@ -21,7 +21,7 @@ def test_a_place_is_shown_with_its_run_its_span_and_the_words_around(
     place, words = done.lines
     assert refund[:8] in place
     assert place.endswith("refund ticket > llm ask model, output")
-    assert "The order could not be paid back.\\nword" in words
+    assert "The order could not be paid back. word" in words
 
 
 def test_several_words_are_one_phrase(agentops: Agentops, shop: Path) -> None:

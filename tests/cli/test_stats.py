@@ -149,7 +149,7 @@ def test_the_table_has_a_line_for_each_model_and_a_total(agentops: Agentops, cal
 def test_nothing_to_count_is_said(agentops: Agentops, record: Any) -> None:
     record("with span('a', kind='tool'): pass")
     assert agentops("stats").out == "no model calls were recorded yet\n"
-    assert agentops("stats", "kind:llm").out == "nothing matches\n"
+    assert agentops("stats", "kind:llm").out == "nothing matches: every key of the filter is the span's here\n"
     assert agentops("stats", "--json").object["total"]["calls"] == 0
     assert agentops("stats", "--by", "week").err == "agentops: --by takes model, name or day, not 'week'\n"
 

@@ -138,11 +138,12 @@ def test_a_line_for_people_has_what_a_span_took_and_its_error(agent: Running, ta
     agent.do("run = span('answer', kind='agent'); run.__enter__()")
     following = tail()
     (begun,) = following.out.until("answer")
-    assert begun.split()[1:] == ["●", "agent", "answer"]
+    mark, trace, *name = begun.split()[1:]
+    assert (mark, len(trace), name) == ("●", 8, ["agent", "answer"])
     agent.do("call = span('ask', kind='llm'); call.__enter__(); call.set_attribute('gen_ai.usage.input_tokens', 1200)")
     agent.do("call.fail(ValueError('\\x1b[31mno')); call.__exit__(None, None, None)")
     *_, ended = following.out.until("ValueError")
-    assert ended.split()[1:4] == ["✗", "llm", "ask"] and "  llm ask" in ended and "1.2k" in ended
+    assert ended.split()[1:5] == ["✗", trace, "llm", "ask"] and "  llm ask" in ended and "1.2k" in ended
     assert ended.endswith("ValueError: \\x1b[31mno\n")
 
 
