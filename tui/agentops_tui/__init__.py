@@ -31,9 +31,7 @@ def main(trace: str | None = None) -> int:
         ) from missing
     import gc
 
-    gc.set_threshold(
-        100_000, 20, 20
-    )  # rows of a large run live long: the usual one makes loading twice as slow
+    gc.set_threshold(100_000, 20, 20)  # rows of a large run live long: the usual one makes loading twice as slow
     explorer = Explorer(store, store.reason, trace)
     explorer.run()
     return explorer.return_code or 0
