@@ -8,7 +8,7 @@ from typing import Any
 from agentops import formats
 from agentops.store.reader import Reader
 from agentops.store.rows import SpanDetail
-from agentops_tui.glances import took
+from agentops_tui.glances import reason, took
 from agentops_tui.inks import Ink, Line, cut, right, spread, wrap
 from agentops_tui.outline import Outline
 from agentops_tui.theme import KIND_LETTER, KIND_ROLE
@@ -18,6 +18,7 @@ __all__ = ["TABS", "compose", "shown_value"]
 
 TABS = ("Detail", "I/O", "Attrs", "Events", "Raw")
 _ALIKE_MAX = 40
+_NEXT = 4  # lines of what came next
 _BRIEF = 40  # lines of a value in the first tab
 _VERDICT = {"error": ("✗ error", "error"), "ok": ("ok", "muted"), "running": ("● runs", "tool"),
             "interrupted": ("○ cut off", "text")}  # fmt: skip
@@ -64,7 +65,7 @@ def _facts(outline: Outline, place: int, detail: SpanDetail, width: int) -> list
         facts.append(formats.cost(span.cost_usd))
     lines = [spread(name, (Ink("  "), Ink(verdict, role, bold=failed)), width)]
     lines += [(Ink(text, "muted"),) for text in _joined(facts, width)]
-    if span.model and span.model != span.name:
+    if span.model and span.model not in span.name:
         lines.append((Ink(cut(span.model, width), "muted"),))
     return [*lines, ()]
 
@@ -82,7 +83,7 @@ def _joined(facts: list[str], width: int) -> list[str]:
 
 
 def _section(title: str, note: str, lines: list[Line], width: int, role: str = "muted") -> list[Line]:
-    head = spread((Ink(title, role, bold=True),), (Ink(note, "faint"),), width)
+    head = spread((Ink(title, role, bold=True),), (Ink(note, "muted"),), width)
     return [head, *((Ink("  "), *line) for line in lines), ()]
 
 
@@ -97,7 +98,7 @@ def _detail(detail: SpanDetail, width: int) -> list[Line]:
 
 
 def _brief(value: Any, width: int, names: str) -> list[Line]:
-    lines = value_lines(value, width - 2, names)
+    lines = value_lines(value, width - 2, names, brief=True)
     while lines and not lines[-1]:
         lines.pop()
     more = len(lines) - _BRIEF
@@ -188,7 +189,10 @@ def _around(reader: Reader, outline: Outline, place: int, width: int) -> list[Li
         said = preview(reader.span(outline.trace, span.span_id).output)
         letter = Ink(KIND_LETTER[span.kind] + " ", KIND_ROLE.get(span.kind, "muted"), bold=True)
         inner: list[Line] = [spread((letter, Ink(cut(span.name, width))), (Ink("  " + took_, "muted"),), width - 2)]
-        inner += [(Ink("  "), Ink(text, "muted")) for text in wrap(said, width - 4)[:4] if said]
+        answer = wrap(said, width - 4) if said else []
+        if len(answer) > _NEXT:
+            answer[_NEXT - 1] = cut(answer[_NEXT - 1], width - 6) + " …"
+        inner += [(Ink("  "), Ink(text, "muted")) for text in answer[:_NEXT]]
         lines += _section("next", "", inner, width)
     alike = outline.alike(place, _ALIKE_MAX + 1) if line.span.kind in ("tool", "llm", "retrieval") else []
     if len(alike) > 1 and line.span.kind != "llm":
@@ -197,7 +201,7 @@ def _around(reader: Reader, outline: Outline, place: int, width: int) -> list[Li
             span = outline.lines[other].span
             mark, role = {"error": ("✗", "error"), "ok": (" ", "text")}.get(span.status, ("○", "text"))
             at = formats.duration(span.start_ns - outline.start_ns)
-            words = span.error or took(span.start_ns, span.end_ns, span.status)
+            words = reason(span.error or "") or took(span.start_ns, span.end_ns, span.status)
             here = other == place
             rows.append(
                 (Ink(mark + " ", role), Ink(right(at, 6) + "  ", "text" if here else "muted", bold=here),

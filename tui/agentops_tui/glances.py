@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import time
 
 from agentops.formats import duration
@@ -10,10 +11,11 @@ from agentops.store.rows import SpanRow, TraceRow
 from agentops_tui.inks import Ink, Line
 from agentops_tui.values import preview
 
-__all__ = ["ago", "glance", "took"]
+__all__ = ["ago", "glance", "reason", "took"]
 
 #: In larger runs without a question at the root nobody looks for one: it is a list that waits.
 _LOOK_THROUGH = 200
+_TYPE = re.compile(r"^[A-Za-z_][\w.]*(?:Error|Exception|Warning|Interrupt|Exit): ")
 
 
 def glance(reader: Reader, trace: TraceRow) -> Line:
@@ -22,7 +24,8 @@ def glance(reader: Reader, trace: TraceRow) -> Line:
         failed = _by_itself(reader.spans(trace, "error"))
         if failed is not None and failed.parent_id is not None:
             return (Ink(failed.name[:60], "error"), Ink(": ", "error"), Ink((failed.error or "failed")[:400]))
-        return (Ink((failed.error if failed else None) or "failed", "error"),)
+        kind, colon, message = ((failed.error if failed else None) or "failed").partition(": ")
+        return (Ink(kind[:60], "error"), Ink(colon, "error"), Ink(message[:400]))
     if trace.status in ("running", "interrupted"):
         unended = reader.spans(trace, trace.status)
         words = "waits for " if trace.status == "running" else "broke off in "
@@ -53,6 +56,11 @@ def _asked(reader: Reader, trace: TraceRow) -> str:
             if asked := preview(reader.span(trace, span.span_id).input):
                 return asked
     return ""
+
+
+def reason(error: str) -> str:
+    """An error's message without the type in front of it: for where there is little room."""
+    return _TYPE.sub("", error[:400]) or error[:400]
 
 
 def took(start_ns: int, end_ns: int | None, status: str) -> str:

@@ -21,13 +21,14 @@ _ROLES = {"assistant": "llm", "model": "llm", "tool": "tool", "user": "text", "h
 _ASKING = ("messages", "question", "query", "prompt", "input", "text", "content", "message", "ticket")
 
 
-def value_lines(value: Any, width: int, names: str = "", talk: bool = True) -> list[Line]:
+def value_lines(value: Any, width: int, names: str = "", talk: bool = True, brief: bool = False) -> list[Line]:
     """`value` in lines of `width` cells.
 
     Args:
         value: as JSON has it.
         width: cells.
         names: a text, such as an error's message; values that stand in it are painted as failed.
+        brief: small objects within lists stand in one line, without their keys.
         talk: show messages as turns of a talk; False within one.
     """
     found: list[Line] = []
@@ -42,7 +43,7 @@ def value_lines(value: Any, width: int, names: str = "", talk: bool = True) -> l
         if talk and _is_message(item):
             found += _message(item, pad, width)
             continue
-        compact = _compact(item, width - pad - _KEY_CELLS) if key is not None else None
+        compact = _compact(item, width - pad) if key is not None and brief else None
         if isinstance(item, dict) and item and compact is None:
             if key is not None:
                 found.append(_pair(key, _count(item, "field") if key else "·", pad, "muted"))
@@ -136,12 +137,10 @@ def _call(call: Any, width: int) -> list[Line]:
 
 
 def _compact(item: Any, width: int) -> str | None:
-    """A small object or list in one line, without its keys: `HAT078  2024-05-27`."""
-    if not isinstance(item, (dict, list)) or not item or len(item) > 6:
+    """A small object in one line, without its keys: `HAT078  2024-05-27`."""
+    if not isinstance(item, dict) or not 0 < len(item) <= 4:
         return None
-    inner = list(item.values()) if isinstance(item, dict) else item
-    if isinstance(item, list) and len(item) > 1:
-        return None
+    inner = list(item.values())
     if any(isinstance(value, (dict, list)) for value in inner):
         return None
     text = "  ".join(_scalar(value) for value in inner)

@@ -12,6 +12,7 @@ __all__ = ["Scale", "bar", "beside", "hairline", "round_times"]
 
 #: A block that fills so many eighths of its cell from the left.
 _EIGHTHS = " ▏▎▍▌▋▊▉█"
+_LABEL = 8  # cells from one label of the ruler to the next
 _LEAST = 2  # eighths: a quarter of a cell, or nobody sees it
 _STEPS = (
     *(unit * step for unit in (1_000, 10_000, 100_000, 10**6, 10**7, 10**8) for step in (1, 2, 5)),
@@ -81,11 +82,11 @@ def beside(placed: tuple[int, Line, int], note: str, role: str, mark: str = "") 
 def round_times(scale: Scale) -> str:
     """The ruler: a round time where it stands, as many as are easily read."""
     span = max(1, scale.end - scale.start)
-    most = max(1, scale.width // 10)
-    step = next((step for step in _STEPS if span / step <= most), None)
+    least = span * _LABEL // scale.width  # so long is what a label takes
+    step = next((step for step in _STEPS if step >= least), None)
     if step is None:
         day = 86_400 * 10**9
-        step = day * -(-span // (day * most))
+        step = day * -(-least // day)
     ruler, time = "0", step
     while time < span:
         cell, label = scale.at(scale.start + time) // 8, _label(time)

@@ -43,7 +43,7 @@ class Lines(Message):
 
 
 class Previews(Message):
-    """What was asked in folded spans."""
+    """What was asked in spans."""
 
     def __init__(self, texts: dict[int, str]) -> None:
         super().__init__()
@@ -203,8 +203,11 @@ class TraceScreen(_Answering):
             )
 
     def _facts(self, outline: Outline | None, trace: TraceRow) -> list[Line]:
-        facts: list[Line] = [(Ink(f"{trace.spans:,} span{'s' * (trace.spans != 1)}", "muted"),)]
-        if trace.tokens:
+        facts: list[Line] = []
+        wide = self.app.size.width >= _BESIDE_FROM  # else the path says more
+        if wide:
+            facts.append((Ink(f"{trace.spans:,} span{'s' * (trace.spans != 1)}", "muted"),))
+        if trace.tokens and wide:
             facts.append((Ink(f"{formats.count(trace.tokens)} tok", "muted"),))
         if trace.cost_usd is not None:
             facts.append((Ink(formats.cost(trace.cost_usd)),))

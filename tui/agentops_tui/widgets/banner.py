@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from agentops_tui.glances import reason
 from agentops_tui.inks import Ink, Line, spread
 from agentops_tui.widgets.painted import OneLine
 
@@ -37,7 +38,7 @@ class Banner(OneLine):
                 left.append(Ink(f"{above} › ", "error", bold=True))
         else:
             count = f"{number}/{of}"
-        left += [Ink(name, "error", bold=True), Ink("  "), Ink(message)]
+        left += [Ink(name, "error", bold=True), Ink("  "), Ink(message if width >= 100 else reason(message))]
         end = [Ink("  "), Ink(count, "muted")]
         if of > 1:
             end += [Ink("   "), Ink("e", bold=True), Ink(" next" if width >= 100 else "", "muted")]

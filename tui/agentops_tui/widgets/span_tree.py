@@ -9,7 +9,7 @@ from textual.message import Message
 
 from agentops import formats
 from agentops.store.tree import TreeRow
-from agentops_tui.glances import took
+from agentops_tui.glances import reason, took
 from agentops_tui.inks import Ink, Line, cut, fill, right, spread
 from agentops_tui.keys import bindings
 from agentops_tui.outline import Outline
@@ -31,7 +31,7 @@ class SpanTree(VirtualRows):
     BINDINGS = bindings("tree")
 
     class PreviewsWanted(Message):
-        """What was asked in these folded spans (ids) is needed."""
+        """What was asked in these spans (ids) is needed."""
 
         def __init__(self, span_ids: list[int]) -> None:
             super().__init__()
@@ -220,6 +220,7 @@ class SpanTree(VirtualRows):
             inks.append(Ink(f"  +{line.below}", "muted"))
             if below:
                 inks.append(Ink(f" ✗{below}", "error"))
+        if line.below and line.depth:
             if said := self._previews.get(span.span_id):
                 inks.append(Ink("  " + cut(said, width), "muted"))
             elif said is None:
@@ -234,7 +235,7 @@ class SpanTree(VirtualRows):
         """What stands beside the bar: why it failed, or that it has no end; with its role."""
         outline, span = self.outline, line.span
         if outline is not None and span.status == "error" and place in outline.failure_places:
-            return cut(span.error or "failed", 300), "error"
+            return reason(span.error or "failed"), "error"
         if span.status == "interrupted" and not (line.below and span.span_id not in self._folded()):
             return "no end recorded", "muted"
         return "", "muted"

@@ -13,6 +13,7 @@ from agentops.store.rows import TraceRow
 from agentops_tui.glances import ago, took
 from agentops_tui.inks import Ink, Line, fill, right, spread
 from agentops_tui.keys import bindings
+from agentops_tui.widgets.painted import palette_of
 from agentops_tui.widgets.virtual_rows import VirtualRows
 
 __all__ = ["PAGE", "TraceList"]
@@ -151,7 +152,7 @@ class TraceList(VirtualRows):
         return (
             Ink(f" {mark} ", role, bold=failed),
             Ink(fill(ago(trace.start_ns, time.time_ns()), 6), "muted"),
-            Ink(fill(trace.name, name - 1) + " ", bold=failed),
+            Ink(fill(trace.name, name - 1) + " ", bold=failed and palette_of(self).bold_errors),
             *self._said(trace, room),
             *numbers,
         )
