@@ -8,10 +8,10 @@ from typing import Any
 
 from agentops.analysis.causes import caller, causes, is_overflow, largest
 from agentops.analysis.findings import Finding, Findings, Kind
-from agentops.analysis.judging import tail
 from agentops.analysis.loops import LOOP_CALLS, repeated
 from agentops.analysis.run import LLM, Run, called
 from agentops.analysis.signs import growth, limits, signs
+from agentops.analysis.texts import tail
 from agentops.journal.format import ERROR, INTERRUPTED, OK, RUNNING
 from agentops.store.reader import Reader
 from agentops.store.rows import SpanRow, TraceRow
