@@ -1,4 +1,4 @@
-"""What an output says by itself: that something failed, that nothing was found, why a model stopped.
+"""What an output says by itself: that something failed, or that nothing was found.
 
 Everything here is a guess about values of other people's programs, so it looks at shapes that providers and
 frameworks share (`is_error`, `error`, empty lists under `documents`, ...) and at how people begin an error's text.
@@ -6,23 +6,14 @@ frameworks share (`is_error`, `error`, empty lists under `documents`, ...) and a
 
 from __future__ import annotations
 
-import json
 import re
 from bisect import bisect_right
 from itertools import accumulate
 from typing import Any
 
-__all__ = [
-    "emptiness",
-    "finish",
-    "reasons",
-    "said_error",
-    "stopped_it",
-    "tail",
-    "text_of",
-    "unwrapped",
-    "worth_decoding",
-]
+from agentops.analysis.texts import text_of, unwrapped
+
+__all__ = ["emptiness", "said_error", "worth_decoding"]
 
 #: What an encoded output (in lower case) holds that may say that something failed, ...
 _FAILED_MARKS = (
@@ -66,7 +57,6 @@ def worth_decoding(raws: list[bytes]) -> list[int]:
     return sorted(found)
 
 
-_JSON_MAX = 200_000
 _ERROR_TEXT = re.compile(
     r"""(?ix) ^\W{0,3}(?:
         (?-i:[A-Za-z_][\w.]*(?:Error|Exception|Timeout|Failure))(?:\s*[:(]|\W*$) |
@@ -124,60 +114,7 @@ _COUNTS = (
     "matches",
 )
 
-_TRUE_STOPS = ("blocked", "flagged", "triggered", "tripwire_triggered", "violation", "rejected", "denied", "unsafe")
-_FALSE_STOPS = ("allowed", "passed", "safe", "valid", "ok", "approved", "compliant")
-_STOPS = ("block", "blocked", "deny", "denied", "reject", "rejected", "fail", "failed", "unsafe", "flagged")
-
-_REFUSED = (
-    "refusal", "content_filter", "content_filtered", "safety", "recitation", "blocklist", "prohibited_content",
-    "guardrail_intervened", "blocked", "spii", "image_safety", "refused", "sensitive",
-)  # fmt: skip
-_CUT_OFF = (
-    "length",
-    "max_tokens",
-    "max_output_tokens",
-    "model_length",
-    "max_length",
-    "token_limit",
-    "truncated",
-    "incomplete",
-)
-_FULL = ("model_context_window_exceeded", "context_window_exceeded", "context_length_exceeded", "context_length")
-_FAILED = ("error", "malformed_function_call", "malformed_response", "failed")
-_REASON_KEYS = (
-    "finish_reason", "stop_reason", "finishreason", "stopreason", "finish_reasons", "stop_reasons", "done_reason",
-    "incomplete_details", "gen_ai.response.finish_reasons", "gen_ai.response.finish_reason", "llm.finish_reason",
-    "llm.response.finish_reason", "llm.response.stop_reason", "gen_ai.completion.0.finish_reason",
-)  # fmt: skip
 _LEVELS = 5
-
-
-def unwrapped(value: Any) -> Any:
-    """What a tool gave, without the message or content block around it, and with JSON in a text read."""
-    for _ in range(_LEVELS):
-        if isinstance(value, dict):
-            if value.get("type") in ("tool_result", "text", "output_text", "function_call_output", "tool") or (
-                value.get("role") in ("tool", "function") and "content" in value
-            ):
-                inner = next((value[key] for key in ("content", "text", "output") if key in value), value)
-                if inner is value:
-                    return value
-                value = inner
-                continue
-            return value
-        if isinstance(value, list) and len(value) == 1 and isinstance(value[0], dict):
-            if value[0].get("type") in ("tool_result", "text", "output_text") or value[0].get("role") == "tool":
-                value = value[0]
-                continue
-            return value
-        if isinstance(value, str) and value.lstrip()[:1] in ("{", "[") and len(value) < _JSON_MAX:
-            try:
-                value = json.loads(value)
-            except (ValueError, RecursionError):
-                return value
-            continue
-        return value
-    return value
 
 
 def said_error(value: Any, texts: bool = True) -> str | None:
@@ -293,111 +230,3 @@ def _hollow(value: Any, level: int = 0) -> bool:
         inside = value if isinstance(value, list) else list(value.values())
         return level < _LEVELS and all(_hollow(item, level + 1) for item in inside[:50])
     return value is None or (isinstance(value, str) and not value.strip())
-
-
-def stopped_it(value: Any) -> bool:
-    """Whether a guardrail's output says that it let something not pass."""
-    inner = unwrapped(value)
-    if inner is False:
-        return True
-    if not isinstance(inner, dict):
-        return isinstance(inner, str) and inner.strip().lower() in _STOPS
-    facts = {key.lower(): found for key, found in inner.items()}
-    return (
-        any(facts.get(key) is True for key in _TRUE_STOPS)
-        or any(facts.get(key) is False for key in _FALSE_STOPS)
-        or any(isinstance(found, str) and found.lower() in _STOPS for found in facts.values())
-    )
-
-
-def reasons(value: Any) -> list[str]:
-    """The reasons for stopping that stand in attributes or in a model's answer, in lower case."""
-    found: list[str] = []
-    todo: list[tuple[Any, int]] = [(value, 0)]
-    while todo:
-        item, level = todo.pop()
-        if isinstance(item, dict):
-            for key, inner in item.items():
-                lower = key.lower() if isinstance(key, str) else ""
-                if lower in _REASON_KEYS:
-                    found += _reason(inner)
-                elif (lower == "refusal" and isinstance(inner, str) and inner.strip()) or (
-                    lower == "type" and inner == "refusal"
-                ):
-                    found.append("refusal")
-                elif level < _LEVELS and isinstance(inner, (dict, list)):
-                    todo.append((inner, level + 1))
-        elif isinstance(item, list) and level < _LEVELS:
-            todo += [(inner, level + 1) for inner in item[:20]]
-    return found
-
-
-def _reason(value: Any) -> list[str]:
-    if isinstance(value, str):
-        if value[:1] == "[":
-            try:
-                return _reason(json.loads(value))
-            except (ValueError, RecursionError):
-                pass
-        return [value.rpartition(".")[2].lower()]
-    if isinstance(value, list):
-        return [reason for inner in value for reason in _reason(inner)]
-    if isinstance(value, dict):
-        return [reason for inner in value.values() for reason in _reason(inner)]
-    return []
-
-
-def finish(found: list[str]) -> str | None:
-    """`refused`, `cut off`, `context full` or `failed`, by the reasons for stopping; None if all is well."""
-    for word, bad in (("refused", _REFUSED), ("context full", _FULL), ("cut off", _CUT_OFF), ("failed", _FAILED)):
-        if any(reason in bad for reason in found):
-            return word
-    return None
-
-
-def text_of(value: Any, most: int = 4_000) -> str:
-    """A value as a text: a message's or a block's own words, JSON for the rest."""
-    inner = unwrapped(value) if not isinstance(value, str) else value
-    if isinstance(inner, str):
-        return inner
-    if isinstance(inner, dict) and isinstance(inner.get("content"), (str, list)) and not inner.get("tool_calls"):
-        return text_of(inner["content"], most)
-    if isinstance(inner, dict) and isinstance(inner.get("tool_calls"), list):
-        return " ".join(filter(None, [text_of(inner.get("content") or "", most), _blocks(inner["tool_calls"], most)]))
-    if isinstance(inner, list) and inner and all(isinstance(item, dict) and "type" in item for item in inner):
-        return _blocks(inner, most)
-    return _json(inner, most)
-
-
-def _blocks(blocks: list[Any], most: int) -> str:
-    """Blocks of content: their words, and calls of tools as `name(arguments)`."""
-    parts: list[str] = []
-    for block in blocks[-20:]:
-        call = block.get("function") if isinstance(block, dict) else None
-        if isinstance(call, dict) and "name" in call:
-            parts.append(f"{call['name']}({call.get('arguments', '')})")
-        elif isinstance(block, dict) and block.get("type") in ("tool_use", "function_call", "tool_call"):
-            given = block.get("input", block.get("arguments", block.get("args", "")))
-            parts.append(f"{block.get('name')}({given if isinstance(given, str) else _json(given, most)})")
-        elif isinstance(block, dict) and isinstance(block.get("text"), str):
-            parts.append(block["text"])
-        else:
-            parts.append(_json(block, most))
-    return " ".join(parts)
-
-
-def _json(value: Any, most: int) -> str:
-    try:
-        return json.dumps(value, ensure_ascii=False, default=str)[:most]
-    except (ValueError, RecursionError):  # a store from elsewhere may hold anything
-        return "…"
-
-
-def tail(value: Any, most: int) -> str:
-    """The end of a value as a text; of a conversation, of its last message."""
-    while isinstance(value, list) and value and isinstance(value[-1], dict) and "role" in value[-1]:
-        value = value[-1]
-    if isinstance(value, dict) and isinstance(value.get("messages"), list) and value["messages"]:
-        return tail(value["messages"], most)
-    text = " ".join(text_of(value).split())
-    return text if len(text) <= most else "…" + text[1 - most :]

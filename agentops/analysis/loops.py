@@ -7,9 +7,9 @@ import re
 from collections import Counter, defaultdict
 from typing import Any, NamedTuple
 
-from agentops.analysis.judging import text_of
 from agentops.analysis.normal import without_ids
 from agentops.analysis.run import AGENT, LLM, LOOP, PLAN, RETRIEVAL, TOOL, Run
+from agentops.analysis.texts import text_of
 from agentops.store.rows import SpanRow
 
 __all__ = ["Repeated", "repeated"]

@@ -158,7 +158,7 @@ class Run:
             failed = self._failed_below.get(span.span_id)
             if not failed:
                 return span
-            same = [child for child in failed if child.error == span.error or not span.error]
+            same = [child for child in failed if child.error == span.error]
             last = max(same or failed, key=lambda child: child.end_ns or 0)
             # Another error may be what was made of it, if nothing was begun in between.
             if not same and any(child.start_ns > (last.end_ns or 0) for child in self.children[span.span_id]):

@@ -8,8 +8,10 @@ from collections.abc import Iterator
 
 from agentops.analysis.causes import is_overflow
 from agentops.analysis.findings import Finding, Kind
-from agentops.analysis.judging import emptiness, finish, reasons, said_error, stopped_it, text_of, worth_decoding
+from agentops.analysis.judging import emptiness, said_error, worth_decoding
 from agentops.analysis.run import AGENT, LLM, LOOP, PLAN, RETRIEVAL, TOOL, Run, called
+from agentops.analysis.stopping import finish, reasons, stopped_it
+from agentops.analysis.texts import text_of
 from agentops.conventions import KIND_NUMBER
 from agentops.journal.format import ERROR, encode
 from agentops.store.flow import Key

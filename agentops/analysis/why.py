@@ -8,10 +8,10 @@ from typing import Any
 
 from agentops.analysis.causes import caller, causes, is_overflow, largest
 from agentops.analysis.findings import Finding, Findings, Kind
-from agentops.analysis.judging import tail
 from agentops.analysis.loops import LOOP_CALLS, repeated
 from agentops.analysis.run import LLM, Run, called
 from agentops.analysis.signs import growth, limits, signs
+from agentops.analysis.texts import tail
 from agentops.journal.format import ERROR, INTERRUPTED, OK, RUNNING
 from agentops.store.reader import Reader
 from agentops.store.rows import SpanRow, TraceRow
@@ -19,6 +19,8 @@ from agentops.store.rows import SpanRow, TraceRow
 __all__ = ["headline", "why"]
 
 _CAUSES = 4
+#: Modules in front of an error's type.
+_MODULES = re.compile(r"^(?:\w+\.)+(?=\w+(?::|$))")
 #: Score of what may well be as it should.
 _BUT = 60
 #: Characters of a finding beside its kind and its span's id in 100 cells.
@@ -64,8 +66,8 @@ def headline(reader: Reader, trace: TraceRow) -> tuple[str, str] | None:
 
 def error_type(error: str | None) -> str:
     """`TimeoutError` of `TimeoutError: payment service did not answer`; `error` where it says no type."""
-    kind, colon, _ = (error or "").partition(": ")
-    return kind if (colon or " " not in kind) and kind and len(kind) <= 80 and " " not in kind else "error"
+    kind = _MODULES.sub("", error or "").partition(":")[0]
+    return kind if kind and " " not in kind and len(kind) <= 80 else "error"
 
 
 class _Why:
@@ -86,7 +88,8 @@ class _Why:
         self.suspects += signs(run)
         self._of_handled()
         self._open()
-        self._exit()
+        if said := self._exit():
+            self.add("ended with", 49, self.root, f"{called(self.root)} ended with {said}")
         self._repeated()
         self._context()
         self.suspects.sort(key=_score, reverse=True)
@@ -166,15 +169,12 @@ class _Why:
                 )
             self.add("open", 90 - n if span.status_number == INTERRUPTED else 50 - n, span, text)
 
-    def _exit(self) -> None:
-        """How a program that `agentops run` started came to its end."""
+    def _exit(self) -> str:
+        """How a program that `agentops run` started came to a bad end; nothing if it did not."""
         assert self.root is not None
         attributes = self.run.attributes(self.root)
         signal, code = attributes.get("agentops.run.signal"), attributes.get("process.exit.code")
-        if signal:
-            self.add("ended with", 60, self.root, f"{called(self.root)} was ended by signal {signal}")
-        elif type(code) is int and code:
-            self.add("ended with", 49, self.root, f"{called(self.root)} ended with exit code {code}")
+        return f"signal {signal}" if signal else f"exit code {code}" if type(code) is int and code else ""
 
     # -- the whole run -------------------------------------------------------------------------------
 
@@ -231,7 +231,7 @@ class _Why:
         name = trace.name if len(trace.name) <= 40 else trace.name[:39] + "…"
         if root.status_number == ERROR and self.first is not None:
             if self.first is root:
-                return f"{name} failed: {_error(root) or 'it says no error'}", cause or root
+                return f"{name} failed: {_error(root) or self._exit() or 'it says no error'}", cause or root
             return f"{name} failed: {_raised(self.first)}", cause or self.first
         if root.status_number == INTERRUPTED:
             open_span = next((f for f in suspects if f.kind == "open"), None)
@@ -294,7 +294,7 @@ def _score(finding: Finding) -> int:
 
 def _error(span: SpanRow) -> str:
     """An error without the modules of its type."""
-    return re.sub(r"^(?:\w+\.)+(?=[A-Z]\w*(?::|$))", "", span.error or "")
+    return _MODULES.sub("", span.error or "")
 
 
 def _raised(span: SpanRow) -> str:

@@ -8,7 +8,8 @@ from typing import Any
 import msgspec
 import pytest
 
-from agentops.analysis.judging import emptiness, finish, reasons, said_error, worth_decoding
+from agentops.analysis.judging import emptiness, said_error, worth_decoding
+from agentops.analysis.stopping import finish, reasons
 
 ERRORS: list[Any] = [
     {"content": [{"type": "text", "text": "Rate limit reached for key"}], "isError": True},

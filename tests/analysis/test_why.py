@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from opentelemetry.trace import Status, StatusCode
 
 import agentops
 from agentops import span
@@ -76,6 +79,27 @@ def test_a_headline_names_the_span_and_the_type_of_the_error(store: Path) -> Non
     assert agentops.flush()
     with Reader(str(store)) as reader:
         assert headline(reader, reader.trace("latest")) == ("refund", "TimeoutError")
+
+
+def test_a_program_that_ended_badly_without_an_error_of_its_own(said: Callable[[], list[str]]) -> None:
+    with span("python agent.py", kind="chain") as run:
+        healthy(1)
+        with suppress(OSError), span("save report", kind="tool", input="r.md"):
+            raise OSError("disk is full")
+        healthy(1, 3)
+        run.set_attribute("process.exit.code", 3)
+        run.set_status(Status(StatusCode.ERROR))
+    lines = said()
+    assert lines[0].endswith("python agent.py failed: exit code 3")
+    assert any("save report (tool) raised OSError: disk is full" in line for line in lines[:5])
+
+
+def test_the_type_of_an_error_is_told_without_its_modules(store: Path) -> None:
+    with suppress(ValueError), span("parse", kind="agent"):
+        json.loads("{")
+    assert agentops.flush()
+    with Reader(str(store)) as reader:
+        assert headline(reader, reader.trace("latest")) == ("parse", "JSONDecodeError")
 
 
 _VALUES = st.recursive(
