@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 from collections.abc import Callable
 from pathlib import Path
@@ -128,3 +129,39 @@ def test_a_run_of_many_levels_is_shown_to_its_end(agentops: Agentops, record: An
 
 def test_plain_and_markdown_at_once_are_called_wrongly(agentops: Agentops, shop: Path) -> None:
     assert agentops("show", "latest", "--plain", "--md", store=shop).code == 2
+
+
+def test_on_a_narrow_terminal_nothing_is_wrapped_in_the_middle(record: Any) -> None:
+    import pty
+    import subprocess
+    import sys
+    import termios
+
+    store = record(
+        """
+        try:
+            with span("answer", kind="agent"):
+                with span("a tool with a long name", kind="tool", input="x"):
+                    raise ValueError("the service said that the order " + "could not be found " * 4)
+        except ValueError: pass
+        """
+    )
+    for words in (["show"], ["ls"], ["ls", "--spans"], ["stats", "--by", "name"], ["why"]):
+        ours, terminal = pty.openpty()
+        termios.tcsetwinsize(terminal, (24, 60))
+        environment = {**os.environ, "AGENTOPS_STORE": str(store), "NO_COLOR": "1"}
+        command = [sys.executable, "-m", "agentops.cli.main", *words]
+        with subprocess.Popen(command, env=environment, stdout=terminal, stderr=terminal) as process:
+            os.close(terminal)
+            seen = b""
+            try:
+                while piece := os.read(ours, 4096):
+                    seen += piece
+            except OSError:  # how Linux says that the other end is closed
+                pass
+        os.close(ours)
+        lines = seen.decode().splitlines()
+        assert process.returncode == 0, lines
+        assert max(map(len, lines)) <= 60, lines
+        if words == ["show"]:
+            assert sum("ValueError" in line for line in lines) == 1, "it is told where it happened"

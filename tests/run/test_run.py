@@ -360,7 +360,8 @@ def test_a_request_that_uvicorn_serves_is_a_trace_of_its_own(
         assert fetched(port, "/broken") == 500
     finally:
         process.terminate()
-        process.communicate(timeout=30)
+        said = process.communicate(timeout=30)[1]
+    assert "; meanwhile 3 other runs were recorded, 1 with errors or cut off: agentops ls 'errors>0' since:1m" in said
     spans = read(tmp_path / "traces.db")
     [program] = [span for span in spans if span["name"] == "uvicorn"]
     requests = {span["name"]: span for span in spans if span["name"].startswith("GET ")}
