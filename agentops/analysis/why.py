@@ -173,7 +173,7 @@ class _Why:
         """How a program that `agentops run` started came to a bad end; nothing if it did not."""
         assert self.root is not None
         attributes = self.run.attributes(self.root)
-        signal, code = attributes.get("agentops.run.signal"), attributes.get("process.exit.code")
+        signal, code = attributes.get("process.exit.signal"), attributes.get("process.exit.code")
         return f"signal {signal}" if signal else f"exit code {code}" if type(code) is int and code else ""
 
     # -- the whole run -------------------------------------------------------------------------------
