@@ -199,7 +199,7 @@ def _alone() -> int:
 
         for entry in entry_points(group="agentops.ui"):
             return int(entry.load()() or 0)
-    print(usage(), file=sys.stderr)
+    print(f"{usage()}\n\nWithout a command the explorer opens, on a terminal: this is none.", file=sys.stderr)
     return 2
 
 
