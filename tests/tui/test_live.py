@@ -137,6 +137,7 @@ def test_an_open_run_grows_and_the_cursor_stays_on_its_span(agent: Agent, app: E
         assert "the only error" in screen(app)
         agent.does("end", "end")
         await until(lambda: "live" not in lines(app)[0], "the end of the run", app)
+        await lacks(app, "● runs")
         assert tree.outline.lines[tree.chosen].span.name == "step 2"
         await pilot.press("escape")
         await shows(app, "1 run ")

@@ -127,6 +127,8 @@ class Explorer(App[None]):
             footer.say(text, role)
 
     def action_turn_theme(self) -> None:
+        if self.palette is MONO:
+            return
         self.palette = LIGHT if self.palette is DARK else DARK
         self.theme = self.palette.name
         self.screen.refresh(layout=True)

@@ -196,6 +196,11 @@ class TracesScreen(Screen[None]):
             self._filter_line = FilterLine()
             self.mount(self._filter_line, before=self.query_one(Footer))
         self._filter_line.ask(self._filter_text)
+        self.query_one(Footer).tell("filter")
+
+    def on_descendant_focus(self) -> None:
+        if self.focused is self.list:
+            self.query_one(Footer).tell("traces")
 
     def action_clear(self) -> None:
         if self._filter.terms:

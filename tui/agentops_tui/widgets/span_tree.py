@@ -110,12 +110,19 @@ class SpanTree(VirtualRows):
             self.move_to(row, middle=True)
 
     def next_failure(self, by: int) -> None:
-        """To the next failure after the cursor's line, or with -1 the one before, and around."""
-        if self.outline is None or self.chosen is None or not self.outline.failures:
+        """To the failure after the one under the cursor, or with -1 the one before, and around.
+
+        From elsewhere, to the nearest one further down, or up.
+        """
+        outline, chosen = self.outline, self.chosen
+        if outline is None or chosen is None or not outline.failures:
             return
-        places = self.outline.failures if by > 0 else self.outline.failures[::-1]
-        beyond = (place for place in places if (place - self.chosen) * by > 0)
-        self.go_to(next(beyond, places[0]))
+        if chosen in outline.failure_places:
+            at = outline.failures.index(chosen)
+            self.go_to(outline.failures[(at + by) % len(outline.failures)])
+            return
+        beyond = [place for place in outline.failures if (place - chosen) * by > 0]
+        self.go_to(min(beyond or outline.failures, key=lambda place: place * by))
 
     def action_fold(self) -> None:
         if self.outline is None or (place := self.chosen) is None:
