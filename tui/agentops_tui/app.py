@@ -54,7 +54,7 @@ class Explorer(App[None]):
         self._traces = TracesScreen(store, reason)
         self._open: TraceScreen | None = None
         self._wanted = trace
-        self._store_path = store
+        self.store = store
         self.clerk: Clerk
         self._follower: Follower
 
@@ -62,8 +62,8 @@ class Explorer(App[None]):
         return self._traces
 
     def on_load(self) -> None:
-        self.clerk = Clerk(self._store_path, self._hear)
-        self._follower = Follower(self._store_path, self._hear)
+        self.clerk = Clerk(self.store, self._hear)
+        self._follower = Follower(self.store, self._hear)
 
     def on_mount(self) -> None:
         self._follower.start()
@@ -85,7 +85,7 @@ class Explorer(App[None]):
 
     @on(Trouble)
     def _trouble(self, trouble: Trouble) -> None:
-        if trouble.opening:
+        if trouble.opening or not self._traces.known:
             self._traces.tell_trouble(trouble.problem)
         elif trouble.problem is not None:
             self.say(f"✗ {trouble.problem}", "error")

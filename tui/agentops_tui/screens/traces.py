@@ -63,7 +63,7 @@ class TracesScreen(Screen[None]):
         self._filter = Filter()
         self._filter_text = ""
         self._fresh: set[int] = set()
-        self._known = False  # whether an answer has come yet
+        self.known = False  # whether an answer has come yet
         self._filter_line: FilterLine | None = None
         self.trouble: AgentopsError | None = None
 
@@ -116,7 +116,7 @@ class TracesScreen(Screen[None]):
     def _page(self, page: Page) -> None:
         if page.filter != self._filter:
             return
-        self._known = True
+        self.known = True
         if page.page:
             self.list.take_page(page.page, page.traces, max(page.total, self.list.rows))
         else:
@@ -142,9 +142,9 @@ class TracesScreen(Screen[None]):
         """The store cannot be read, or (None) can be again."""
         notice = self.query_one(Notice)
         self.trouble = None if problem is None or isinstance(problem, NotFound) else problem
-        empty = self._known and not self.list.rows and not self._filter.terms
+        empty = self.known and not self.list.rows and not self._filter.terms
         notice.display = problem is not None or empty
-        if not notice.display and not self._known:
+        if not notice.display and not self.known:
             return
         self.list.display = not notice.display
         if self.trouble is not None:
@@ -173,6 +173,8 @@ class TracesScreen(Screen[None]):
 
     def _tick(self) -> None:
         """Times go on."""
+        if self.trouble is not None:
+            self.reload()
         if self.list.display and self.list.rows:
             self.list.look_again()
 
