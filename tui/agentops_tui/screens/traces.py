@@ -63,6 +63,7 @@ class TracesScreen(Screen[None]):
         self._filter = Filter()
         self._filter_text = ""
         self._fresh: set[int] = set()
+        self._newest = 0  # runs with a higher number came after what the list was asked for
         self.known = False  # whether an answer has come yet
         self._filter_line: FilterLine | None = None
         self.trouble: AgentopsError | None = None
@@ -85,6 +86,7 @@ class TracesScreen(Screen[None]):
 
     def reload(self) -> None:
         """Ask for the first page anew."""
+        self._newest = max(self._fresh, default=self._newest)
         self._ask(0, None)
 
     def _ask(self, page: int, before: TraceRow | None) -> None:
@@ -120,7 +122,8 @@ class TracesScreen(Screen[None]):
         if page.page:
             self.list.take_page(page.page, page.traces, max(page.total, self.list.rows))
         else:
-            self._fresh.clear()
+            self._newest = max(self._newest, max((trace.no for trace in page.traces), default=0))
+            self._fresh = {no for no in self._fresh if no > self._newest}
             self.list.begin(page.traces, page.total)
         self.tell_trouble(None)
         self._tell()
@@ -132,9 +135,8 @@ class TracesScreen(Screen[None]):
     def follow(self, changed: Changed) -> None:
         """Runs began, went on or ended."""
         self.list.update_traces(changed.traces)
-        newest = self.list.newest_no
-        self._fresh |= {trace.no for trace in changed.traces if trace.no > newest}
-        if self._fresh and not self._filter.terms and self.list.cursor == 0:
+        self._fresh |= {trace.no for trace in changed.traces if trace.no > self._newest}
+        if self._fresh and self.known and self.list.cursor == 0:
             self.reload()
         self._tell()
 

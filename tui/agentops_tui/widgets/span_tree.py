@@ -10,7 +10,7 @@ from textual.message import Message
 from agentops import formats
 from agentops.store.tree import TreeRow
 from agentops_tui.glances import reason, took
-from agentops_tui.inks import Ink, Line, cut, fill, right, spread
+from agentops_tui.inks import Ink, Line, cells, cut, fill, right, spread
 from agentops_tui.keys import bindings
 from agentops_tui.outline import Outline
 from agentops_tui.theme import KIND_LETTER, KIND_ROLE
@@ -23,6 +23,7 @@ _MARKS = {"error": ("✗", "error"), "running": ("●", "tool"), "interrupted": 
 #: From so many columns on there is room for costs.
 _COSTS_FROM = 88
 _BARS_FROM = 60
+_PREVIEW = 10
 
 
 class SpanTree(VirtualRows):
@@ -229,7 +230,8 @@ class SpanTree(VirtualRows):
                 inks.append(Ink(f" ✗{below}", "error"))
         if line.below and line.depth:
             if said := self._previews.get(span.span_id):
-                inks.append(Ink("  " + cut(said, width), "muted"))
+                if width - cells(inks) >= _PREVIEW:
+                    inks.append(Ink("  " + cut(said, width), "muted"))
             elif said is None:
                 self._ask_for(span.span_id)
         if line.lost:
