@@ -9,6 +9,7 @@ from textual import on
 from textual.app import App
 from textual.message import Message
 
+from agentops.errors import StoreError
 from agentops.store.rows import TraceRow
 from agentops_tui.keys import bindings
 from agentops_tui.live import Changed, Clerk, Follower, Trouble
@@ -85,7 +86,7 @@ class Explorer(App[None]):
 
     @on(Trouble)
     def _trouble(self, trouble: Trouble) -> None:
-        if trouble.opening or not self._traces.known:
+        if trouble.opening or (not self._traces.known and isinstance(trouble.problem, StoreError)):
             self._traces.tell_trouble(trouble.problem)
         elif trouble.problem is not None:
             self.say(f"✗ {trouble.problem}", "error")
