@@ -137,6 +137,7 @@ def test_an_open_run_grows_and_the_cursor_stays_on_its_span(agent: Agent, app: E
         assert "the only error" in screen(app)
         agent.does("end", "end")
         await until(lambda: "live" not in lines(app)[0], "the end of the run", app)
+        await lacks(app, "● runs")
         assert tree.outline.lines[tree.chosen].span.name == "step 2"
         await pilot.press("escape")
         await shows(app, "1 run ")
@@ -156,5 +157,21 @@ def test_a_program_that_is_killed_leaves_a_run_that_was_cut_off(agent: Agent, ap
         await shows(app, "○ cut off")
         await pilot.press("escape")
         await shows(app, "broke off in")
+
+    run(story, app)
+
+
+def test_a_filtered_list_follows_too(agent: Agent, app: Explorer) -> None:
+    agent.does("begin good", "end")
+
+    async def story(pilot: Any) -> None:
+        await shows(app, "good")
+        await pilot.press("slash", *"status:error", "enter")
+        await shows(app, "0 matching runs")
+        agent.does("begin other", "end", "begin bad", "fail no money")
+        await shows(app, "ValueError: no money")
+        assert "other" not in screen(app) and "1 matching run" in screen(app)
+        await pilot.press("escape")
+        await shows(app, "3 runs")
 
     run(story, app)

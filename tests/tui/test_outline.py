@@ -89,6 +89,14 @@ def test_a_failure_counts_where_it_began_not_where_it_went_through() -> None:
     assert [lines.failed_below(n) for n in range(5)] == [2, 1, 0, 0, 0]
 
 
+def test_what_failed_first_is_first_although_a_line_above_it_failed_later() -> None:
+    spans = [span(1, None, ERROR)._replace(end_ns=90, error="gave up"), span(2, 1), span(3, 2, ERROR)]
+    lines = Outline(trace(3), [*spans, span(4, 1, ERROR)._replace(end_ns=80)])
+    assert [lines.lines[n].span.span_id for n in lines.failures] == [3, 4]
+    lines = Outline(trace(2), [spans[0], span(2, 1, ERROR)._replace(parent_id=99)])
+    assert [lines.lines[n].span.span_id for n in lines.failures] == [2, 1]
+
+
 def test_of_a_long_run_only_what_failed_is_opened() -> None:
     spans = [span(1, None)]
     for turn in range(20):

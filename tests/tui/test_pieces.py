@@ -105,7 +105,7 @@ def test_every_key_is_bound_once_where_it_counts_and_no_footer_has_more_than_nin
         bound = [name for key in keys.KEYS if key.place in together for name in key.keys.split(",")]
         assert len(bound) == len(set(bound)), together
     assert len({key.id for key in keys.KEYS}) == len(keys.KEYS)
-    for footer in ("traces", "trace", "narrow", "detail", "value", "notice", "help"):
+    for footer in ("traces", "filter", "trace", "narrow", "detail", "value", "notice", "help"):
         assert 0 < len(keys.shown(footer)) <= 9
         assert all(label and word for label, word in keys.shown(footer))
 

@@ -212,7 +212,7 @@ def test_an_unknown_run_is_said_and_the_list_stays(shop: Path) -> None:
 
     async def story(pilot: Any) -> None:
         await shows(app, "there is no trace")
-        assert "nightly" in screen(app)
+        await shows(app, "nightly")
 
     run(story, app)
 

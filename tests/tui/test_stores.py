@@ -56,3 +56,34 @@ def test_a_store_that_becomes_good_again_is_shown(tmp_path: Path, record: Record
 
     run(story, app)
     assert not app.return_code
+
+
+def test_a_store_that_breaks_while_it_is_open_is_said_and_the_explorer_stays(record: Record) -> None:
+    app = Explorer(str(record("with span('run'):\n    with span('step', input='x'): pass")), trace="latest")
+
+    async def story(pilot: Any) -> None:
+        await shows(app, "neither input nor output was recorded")
+        with sqlite3.connect(app.store) as connection:
+            connection.execute("DROP TABLE events")
+        connection.close()
+        await pilot.press("down")
+        await shows(app, "no such table: events")
+        await pilot.press("minus", "equals_sign", "t", "escape")
+        await shows(app, "1 run")
+
+    run(story, app)
+
+
+def test_a_store_that_was_cut_in_half_is_damaged(record: Record) -> None:
+    store = record("for n in range(400):\n    with span(f'run {n}', input=str(n) * 500): pass")
+    whole = store.read_bytes()
+    store.write_bytes(whole[: len(whole) // 2])
+    app = Explorer(str(store))
+
+    async def story(pilot: Any) -> None:
+        await shows(app, "malformed")
+        assert "damaged" in screen(app)
+        await pilot.press("enter", "e", "q")
+
+    run(story, app)
+    assert app.return_code == 3

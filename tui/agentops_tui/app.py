@@ -9,6 +9,7 @@ from textual import on
 from textual.app import App
 from textual.message import Message
 
+from agentops.errors import StoreError
 from agentops.store.rows import TraceRow
 from agentops_tui.keys import bindings
 from agentops_tui.live import Changed, Clerk, Follower, Trouble
@@ -54,7 +55,7 @@ class Explorer(App[None]):
         self._traces = TracesScreen(store, reason)
         self._open: TraceScreen | None = None
         self._wanted = trace
-        self._store_path = store
+        self.store = store
         self.clerk: Clerk
         self._follower: Follower
 
@@ -62,8 +63,8 @@ class Explorer(App[None]):
         return self._traces
 
     def on_load(self) -> None:
-        self.clerk = Clerk(self._store_path, self._hear)
-        self._follower = Follower(self._store_path, self._hear)
+        self.clerk = Clerk(self.store, self._hear)
+        self._follower = Follower(self.store, self._hear)
 
     def on_mount(self) -> None:
         self._follower.start()
@@ -85,7 +86,7 @@ class Explorer(App[None]):
 
     @on(Trouble)
     def _trouble(self, trouble: Trouble) -> None:
-        if trouble.opening:
+        if trouble.opening or (not self._traces.known and isinstance(trouble.problem, StoreError)):
             self._traces.tell_trouble(trouble.problem)
         elif trouble.problem is not None:
             self.say(f"✗ {trouble.problem}", "error")
@@ -127,6 +128,8 @@ class Explorer(App[None]):
             footer.say(text, role)
 
     def action_turn_theme(self) -> None:
+        if self.palette is MONO:
+            return
         self.palette = LIGHT if self.palette is DARK else DARK
         self.theme = self.palette.name
         self.screen.refresh(layout=True)

@@ -18,6 +18,7 @@ __all__ = ["TABS", "compose", "shown_value"]
 
 TABS = ("Detail", "I/O", "Attrs", "Events", "Raw")
 _ALIKE_MAX = 40
+_NOTHING = "neither input nor output was recorded"
 _NEXT = 4  # lines of what came next
 _BRIEF = 40  # lines of a value in the first tab
 _VERDICT = {"error": ("✗ error", "error"), "ok": ("ok", "muted"), "running": ("● runs", "tool"),
@@ -54,7 +55,7 @@ def _facts(outline: Outline, place: int, detail: SpanDetail, width: int) -> list
         Ink(cut(span.name, width), bold=True),
     )
     facts = [
-        f"{took(span.start_ns, span.end_ns, span.status)} at {formats.duration(span.start_ns - outline.start_ns)}",
+        f"{took(span.start_ns, span.end_ns, span.status)} at {_after(span.start_ns - outline.start_ns)}",
         f"#{place + 1} of {len(outline.lines)}",
     ]
     usage = detail.usage or {}
@@ -68,6 +69,10 @@ def _facts(outline: Outline, place: int, detail: SpanDetail, width: int) -> list
     if span.model and span.model not in span.name:
         lines.append((Ink(cut(span.model, width), "muted"),))
     return [*lines, ()]
+
+
+def _after(ns: int) -> str:
+    return formats.duration(ns) if ns > 0 else "0"
 
 
 def _joined(facts: list[str], width: int) -> list[str]:
@@ -94,7 +99,7 @@ def _detail(detail: SpanDetail, width: int) -> list[Line]:
         lines += _section("input", _size(detail.input), _brief(detail.input, width, error), width)
     if detail.has_output:
         lines += _section("output", _size(detail.output), _brief(detail.output, width, ""), width)
-    return lines
+    return lines or [(Ink(_NOTHING, "muted"),), ()]
 
 
 def _brief(value: Any, width: int, names: str) -> list[Line]:
@@ -113,7 +118,7 @@ def _in_out(detail: SpanDetail, width: int) -> list[Line]:
     ):
         if there:
             lines += _section(title, _size(value), value_lines(value, width - 2), width)
-    return lines or [(Ink("neither input nor output was recorded", "muted"),)]
+    return lines or [(Ink(_NOTHING, "muted"),)]
 
 
 def _failure(detail: SpanDetail, width: int, stack: bool) -> list[Line]:
@@ -147,7 +152,7 @@ def _attributes(detail: SpanDetail, width: int) -> list[Line]:
 def _events(detail: SpanDetail, width: int) -> list[Line]:
     lines = _failure(detail, width, stack=True)
     for event in detail.events:
-        when = formats.duration(event.time_ns - detail.row.start_ns) or "0"
+        when = _after(event.time_ns - detail.row.start_ns)
         inner = value_lines(event.attributes, width - 2, talk=False) if event.attributes else []
         lines += _section(cut(event.name, width - 12), f"+{when}", inner, width, "text")
     for link in detail.links:
@@ -200,7 +205,7 @@ def _around(reader: Reader, outline: Outline, place: int, width: int) -> list[Li
         for other in alike[:_ALIKE_MAX]:
             span = outline.lines[other].span
             mark, role = {"error": ("✗", "error"), "ok": (" ", "text")}.get(span.status, ("○", "text"))
-            at = formats.duration(span.start_ns - outline.start_ns)
+            at = _after(span.start_ns - outline.start_ns)
             words = reason(span.error or "") or took(span.start_ns, span.end_ns, span.status)
             here = other == place
             rows.append(

@@ -66,7 +66,7 @@ def spread(left: Iterable[Ink], end: Iterable[Ink], width: int) -> Line:
         text = cut(ink.text, room)
         room -= cell_len(text)
         kept.append(ink._replace(text=text))
-        if room <= 0:
+        if room <= 0 or (room == 1 and text.endswith("…")):  # a wide character leaves a cell free
             break
     return (*kept, Ink(" " * max(0, room)), *end)
 

@@ -58,7 +58,7 @@ KEYS = (
     Key("trace.tab_back", "detail", "left_square_bracket", "tab(-1)", "[ ]", "the tab before", "tabs"),
     Key("trace.back", "trace", "escape", "back", "esc", "back to the runs", "back"),
     Key("value.back", "value", "escape,enter", "back", "esc", "back to the tree", "back"),
-    Key("filter.away", "filter", "escape", "away", "esc", "away with the line that is typed"),
+    Key("filter.away", "filter", "escape", "away", "esc", "leave the list as it is", "leave"),
     Key("help.back", "help", "escape,q,question_mark", "back", "esc", "back", "back"),
     Key("detail.up", "detail", "up,k", "scroll(-1)", "↑ k", "scroll up"),
     Key("detail.down", "detail", "down,j", "scroll(1)", "↓ j", "scroll down", "scroll"),
@@ -84,6 +84,7 @@ _FOOTER = {
     ),
     "detail": ("detail.down", "trace.tab_back", "trace.error", "trace.pane", "detail.copy", "trace.back", "app.help"),
     "value": ("detail.down", "trace.tab_back", "detail.copy", "value.back", "app.help"),
+    "filter": ("filter.away",),
     "notice": ("app.help", "app.quit"),
     "help": ("help.back",),
 }  # fmt: skip

@@ -15,6 +15,7 @@ from textual.message import Message
 from agentops.errors import AgentopsError
 from agentops.store.reader import Reader
 from agentops.store.rows import Changes, TraceRow
+from agentops.store.schema import DatabaseError, translate
 from agentops_tui.outline import Outline
 
 __all__ = ["Changed", "Clerk", "Follower", "Trouble"]
@@ -95,8 +96,8 @@ class Clerk:
                     question, post = self._todo.pop(next(iter(self._todo)))
                 try:
                     answer = question(reader)
-                except AgentopsError as problem:
-                    self._post(Trouble(problem, opening=False))
+                except Exception as problem:  # noqa: BLE001 - the next question still has its answer
+                    self._post(Trouble(_as_ours(problem, self._store), opening=False))
                     continue
                 if answer is not None:
                     post(answer)
@@ -135,12 +136,17 @@ class Follower:
             return
         with reader:
             seen: Changes | None = None
+            failing = False
             while not self._stop.is_set():
                 begun = time.monotonic()
                 try:
                     seen = self._look(reader, seen)
-                except AgentopsError:  # locked for a moment, or gone: the next look says more
-                    pass
+                except Exception as problem:  # noqa: BLE001 - locked for a moment, or damaged: it looks again
+                    if not failing:
+                        self._post(Trouble(_as_ours(problem, self._store), opening=False))
+                    failing = True
+                else:
+                    failing = False
                 self._stop.wait(max(_POLL_S, _REST * (time.monotonic() - begun)))
 
     def _look(self, reader: Reader, seen: Changes | None) -> Changes:
@@ -152,6 +158,14 @@ class Follower:
             outlines = {trace.no: Outline(trace, spans) for trace, spans in found.traces if trace.no == watched}
             self._post(Changed(traces, outlines))
         return found
+
+
+def _as_ours(problem: Exception, store: str) -> AgentopsError:
+    if isinstance(problem, AgentopsError):
+        return problem
+    if isinstance(problem, DatabaseError):
+        return translate(problem, store)
+    return AgentopsError(f"{store} holds what the explorer does not understand: {type(problem).__name__}: {problem}")
 
 
 def _opened(store: str, post: Post, stopped: Callable[[], bool]) -> Reader | None:

@@ -27,7 +27,7 @@ class Outline:
         lines: all lines, in pre-order.
         shown: which of them are shown, by their place in `lines`, in order.
         folded: ids of the spans whose children are hidden.
-        failures: places of the spans that failed by themselves, not because a child did.
+        failures: places of the spans that failed by themselves, not because a child did, in the order of failing.
         end_ns: when the last span ended or began.
     """
 
@@ -46,6 +46,7 @@ class Outline:
             for n, line in enumerate(self.lines)
             if line.span.status == "error" and line.span.span_id not in above_failed
         ]
+        self.failures.sort(key=self._ended)
         self.failure_places = frozenset(self.failures)
         rows = [line.span for line in self.lines]
         calls = [row if row.kind in _COUNTED else None for row in rows]
@@ -54,6 +55,10 @@ class Outline:
         self._priced = _sums([row is not None and row.cost_usd is not None for row in calls])
         self._failed = _sums([n in self.failure_places for n in range(len(rows))])
         self._unwell = _sums([row.status != "ok" for row in rows])
+
+    def _ended(self, n: int) -> int:
+        span = self.lines[n].span
+        return span.start_ns if span.end_ns is None else span.end_ns
 
     # -- what a line stands for ----------------------------------------------------------------------
 

@@ -19,7 +19,7 @@ __all__ = ["HelpScreen"]
 _PLACES = (
     ("everywhere", ("app",)),
     ("in lists", ("rows",)),
-    ("runs", ("list", "traces")),
+    ("runs", ("list", "traces", "filter")),
     ("one run", ("tree", "trace")),
     ("detail", ("detail", "value")),
 )

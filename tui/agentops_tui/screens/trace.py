@@ -149,7 +149,8 @@ class TraceScreen(_Answering):
     @on(Lines)
     def _lines(self, lines: Lines) -> None:
         self._trace = lines.outline.trace
-        self.tree_rows.begin(lines.outline)
+        if self.tree_rows.outline is None:  # else the follower was faster, and the reader may have moved since
+            self.tree_rows.begin(lines.outline)
 
     def follow(self, changed: Changed) -> None:
         """The run went on."""

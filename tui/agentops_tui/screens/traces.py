@@ -63,7 +63,8 @@ class TracesScreen(Screen[None]):
         self._filter = Filter()
         self._filter_text = ""
         self._fresh: set[int] = set()
-        self._known = False  # whether an answer has come yet
+        self._newest = 0  # runs with a higher number came after what the list was asked for
+        self.known = False  # whether an answer has come yet
         self._filter_line: FilterLine | None = None
         self.trouble: AgentopsError | None = None
 
@@ -85,6 +86,7 @@ class TracesScreen(Screen[None]):
 
     def reload(self) -> None:
         """Ask for the first page anew."""
+        self._newest = max(self._fresh, default=self._newest)
         self._ask(0, None)
 
     def _ask(self, page: int, before: TraceRow | None) -> None:
@@ -116,11 +118,12 @@ class TracesScreen(Screen[None]):
     def _page(self, page: Page) -> None:
         if page.filter != self._filter:
             return
-        self._known = True
+        self.known = True
         if page.page:
             self.list.take_page(page.page, page.traces, max(page.total, self.list.rows))
         else:
-            self._fresh.clear()
+            self._newest = max(self._newest, max((trace.no for trace in page.traces), default=0))
+            self._fresh = {no for no in self._fresh if no > self._newest}
             self.list.begin(page.traces, page.total)
         self.tell_trouble(None)
         self._tell()
@@ -132,9 +135,8 @@ class TracesScreen(Screen[None]):
     def follow(self, changed: Changed) -> None:
         """Runs began, went on or ended."""
         self.list.update_traces(changed.traces)
-        newest = self.list.newest_no
-        self._fresh |= {trace.no for trace in changed.traces if trace.no > newest}
-        if self._fresh and not self._filter.terms and self.list.cursor == 0:
+        self._fresh |= {trace.no for trace in changed.traces if trace.no > self._newest}
+        if self._fresh and self.known and self.list.cursor == 0:
             self.reload()
         self._tell()
 
@@ -142,9 +144,9 @@ class TracesScreen(Screen[None]):
         """The store cannot be read, or (None) can be again."""
         notice = self.query_one(Notice)
         self.trouble = None if problem is None or isinstance(problem, NotFound) else problem
-        empty = self._known and not self.list.rows and not self._filter.terms
+        empty = self.known and not self.list.rows and not self._filter.terms
         notice.display = problem is not None or empty
-        if not notice.display and not self._known:
+        if not notice.display and not self.known:
             return
         self.list.display = not notice.display
         if self.trouble is not None:
@@ -173,6 +175,8 @@ class TracesScreen(Screen[None]):
 
     def _tick(self) -> None:
         """Times go on."""
+        if self.trouble is not None:
+            self.reload()
         if self.list.display and self.list.rows:
             self.list.look_again()
 
@@ -196,6 +200,11 @@ class TracesScreen(Screen[None]):
             self._filter_line = FilterLine()
             self.mount(self._filter_line, before=self.query_one(Footer))
         self._filter_line.ask(self._filter_text)
+        self.query_one(Footer).tell("filter")
+
+    def on_descendant_focus(self) -> None:
+        if self.focused is self.list:
+            self.query_one(Footer).tell("traces")
 
     def action_clear(self) -> None:
         if self._filter.terms:

@@ -37,7 +37,7 @@ class Banner(OneLine):
             if above:
                 left.append(Ink(f"{above} › ", "error", bold=True))
         else:
-            count = f"{number}/{of}"
+            count = f"{number}/{of}" if of > 1 else ""
         left += [Ink(name, "error", bold=True), Ink("  "), Ink(message if width >= 100 else reason(message))]
         end = [Ink("  "), Ink(count, "muted")]
         if of > 1:

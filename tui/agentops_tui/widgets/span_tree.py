@@ -10,7 +10,7 @@ from textual.message import Message
 from agentops import formats
 from agentops.store.tree import TreeRow
 from agentops_tui.glances import reason, took
-from agentops_tui.inks import Ink, Line, cut, fill, right, spread
+from agentops_tui.inks import Ink, Line, cells, cut, fill, right, spread
 from agentops_tui.keys import bindings
 from agentops_tui.outline import Outline
 from agentops_tui.theme import KIND_LETTER, KIND_ROLE
@@ -23,6 +23,7 @@ _MARKS = {"error": ("✗", "error"), "running": ("●", "tool"), "interrupted": 
 #: From so many columns on there is room for costs.
 _COSTS_FROM = 88
 _BARS_FROM = 60
+_PREVIEW = 10
 
 
 class SpanTree(VirtualRows):
@@ -110,12 +111,19 @@ class SpanTree(VirtualRows):
             self.move_to(row, middle=True)
 
     def next_failure(self, by: int) -> None:
-        """To the next failure after the cursor's line, or with -1 the one before, and around."""
-        if self.outline is None or self.chosen is None or not self.outline.failures:
+        """To the failure after the one under the cursor, or with -1 the one before, and around.
+
+        From elsewhere, to the nearest one further down, or up.
+        """
+        outline, chosen = self.outline, self.chosen
+        if outline is None or chosen is None or not outline.failures:
             return
-        places = self.outline.failures if by > 0 else self.outline.failures[::-1]
-        beyond = (place for place in places if (place - self.chosen) * by > 0)
-        self.go_to(next(beyond, places[0]))
+        if chosen in outline.failure_places:
+            at = outline.failures.index(chosen)
+            self.go_to(outline.failures[(at + by) % len(outline.failures)])
+            return
+        beyond = [place for place in outline.failures if (place - chosen) * by > 0]
+        self.go_to(min(beyond or outline.failures, key=lambda place: place * by))
 
     def action_fold(self) -> None:
         if self.outline is None or (place := self.chosen) is None:
@@ -222,7 +230,8 @@ class SpanTree(VirtualRows):
                 inks.append(Ink(f" ✗{below}", "error"))
         if line.below and line.depth:
             if said := self._previews.get(span.span_id):
-                inks.append(Ink("  " + cut(said, width), "muted"))
+                if width - cells(inks) >= _PREVIEW:
+                    inks.append(Ink("  " + cut(said, width), "muted"))
             elif said is None:
                 self._ask_for(span.span_id)
         if line.lost:

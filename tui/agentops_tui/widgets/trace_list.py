@@ -71,11 +71,6 @@ class TraceList(VirtualRows):
     def copied(self) -> tuple[str, str] | None:
         return (self.chosen.trace_id, "the run's id") if self.chosen is not None else None
 
-    @property
-    def newest_no(self) -> int:
-        """The highest number of a run on the first page: what has a higher one came later."""
-        return max((trace.no for trace in self._pages.get(0) or ()), default=0)
-
     # -- what comes in -------------------------------------------------------------------------------
 
     def begin(self, traces: list[TraceRow], total: int) -> None:
