@@ -106,6 +106,7 @@ def test_e_goes_to_the_next_run_that_failed(shop: Path) -> None:
         assert cursor_of(app) == 1
         await pilot.press("e")
         assert cursor_of(app) == 1
+        await shows(app, "no further run with an error in sight: / errors>0 lists them all")
         await pilot.press("G", "E")
         assert cursor_of(app) == 1
 

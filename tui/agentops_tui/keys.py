@@ -41,7 +41,7 @@ KEYS = (
     Key("rows.last", "rows", "G,end", "last", "G", "to the last line"),
     Key("list.open", "list", "enter,right,l", "choose", "⏎", "open the run", "open"),
     Key("list.filter", "traces", "slash", "filter", "/", "filter: status:error took>5s kind:tool words", "filter"),
-    Key("list.error", "list", "e", "failed(1)", "e", "next run that failed", "next failed"),
+    Key("list.error", "list", "e", "failed(1)", "e", "next run with an error, or cut off", "next failed"),
     Key("list.error_back", "list", "E", "failed(-1)", "E", "the failed run before"),
     Key("list.clear", "traces", "escape", "clear", "esc", "away with the filter"),
     Key("tree.fold", "tree", "left,h", "fold", "← h", "fold, or go to the line above", "fold"),

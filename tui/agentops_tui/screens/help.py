@@ -24,7 +24,8 @@ _PLACES = (
     ("detail", ("detail", "value")),
 )
 _MARKS = (
-    ("✗", "error", "failed"), ("●", "tool", "runs"), ("○", "text", "was cut off: no end was recorded"),
+    ("✗", "error", "failed"), ("!", "text", "ended well, with errors in it"),
+    ("●", "tool", "runs"), ("○", "text", "was cut off: no end was recorded"),
 )  # fmt: skip
 _KINDS = "A agent  P plan  L llm  T tool  R retrieval  E embedding  K rerank  O loop  C chain  G guardrail  V eval"
 

@@ -22,7 +22,7 @@ from agentops_tui.widgets.footer import Footer
 from agentops_tui.widgets.header import Header
 from agentops_tui.widgets.notice import Notice
 from agentops_tui.widgets.painted import explorer_of
-from agentops_tui.widgets.trace_list import PAGE, TraceList
+from agentops_tui.widgets.trace_list import PAGE, Glanced, TraceList
 
 if TYPE_CHECKING:
     from agentops_tui.widgets.filter_line import FilterLine
@@ -46,7 +46,7 @@ class Page(Message):
 class Glances(Message):
     """What to say about runs."""
 
-    def __init__(self, lines: dict[int, Line]) -> None:
+    def __init__(self, lines: dict[Glanced, Line]) -> None:
         super().__init__()
         self.lines = lines
 
@@ -110,9 +110,13 @@ class TracesScreen(Screen[None]):
     @on(TraceList.GlancesWanted)
     def _glances_wanted(self, wanted: TraceList.GlancesWanted) -> None:
         def answer(reader: Reader) -> Glances:
-            return Glances({trace.no: glance(reader, trace) for trace in wanted.traces})
+            return Glances({(trace.no, trace.status): glance(reader, trace) for trace in wanted.traces})
 
         explorer_of(self).clerk.ask("glances", answer, self.post_message)
+
+    @on(TraceList.NoneFailed)
+    def _none_failed(self) -> None:
+        explorer_of(self).say("no further run with an error in sight: / errors>0 lists them all")
 
     @on(Page)
     def _page(self, page: Page) -> None:

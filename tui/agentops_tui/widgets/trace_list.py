@@ -16,12 +16,15 @@ from agentops_tui.keys import bindings
 from agentops_tui.widgets.painted import palette_of
 from agentops_tui.widgets.virtual_rows import VirtualRows
 
-__all__ = ["PAGE", "TraceList"]
+__all__ = ["PAGE", "Glanced", "TraceList"]
 
 PAGE = 200
 _PAGES = 50
 _GLANCES = 4_000
 _MARKS = {"error": ("✗", "error"), "running": ("●", "tool"), "interrupted": ("○", "text"), "ok": (" ", "muted")}
+
+#: A run's number, and the status that it had.
+Glanced = tuple[int, str]
 
 
 class TraceList(VirtualRows):
@@ -37,6 +40,9 @@ class TraceList(VirtualRows):
             self.page = page
             self.before = before
 
+    class NoneFailed(Message):
+        """There is no run with an error further on, in what was looked at."""
+
     class GlancesWanted(Message):
         """What to say about these runs is needed."""
 
@@ -49,7 +55,7 @@ class TraceList(VirtualRows):
         self._total = 0
         self._pages: LRUCache[int, list[TraceRow]] = LRUCache(_PAGES)
         self._asked: set[int] = set()
-        self._glances: LRUCache[int, Line] = LRUCache(_GLANCES)
+        self._glances: LRUCache[Glanced, Line] = LRUCache(_GLANCES)
         self._unsaid: dict[int, TraceRow] = {}
         self._usual = (0.0, 0.0)
 
@@ -95,10 +101,10 @@ class TraceList(VirtualRows):
         self._total = total
         self.repaint()
 
-    def take_glances(self, glances: dict[int, Line]) -> None:
-        """What to say about runs, by their numbers."""
-        for no, line in glances.items():
-            self._glances[no] = line
+    def take_glances(self, glances: dict[Glanced, Line]) -> None:
+        """What to say about runs, by their numbers and what state they were in."""
+        for glanced, line in glances.items():
+            self._glances[glanced] = line
         self.look_again()
 
     def update_traces(self, traces: list[TraceRow]) -> None:
@@ -109,17 +115,18 @@ class TraceList(VirtualRows):
             for n, old in enumerate(rows):
                 if old.no in changed:
                     rows[n] = changed[old.no]
-                    self._glances.discard(old.no)
+                    self._glances.discard((old.no, changed[old.no].status))
         self.look_again()
 
     def action_failed(self, by: int) -> None:
-        """To the next failed run of those that are in memory."""
+        """To the next run with an error of those that are in memory."""
         row = self.cursor + by
         while 0 <= row < self._total and (trace := self.trace_at(row)) is not None:
-            if trace.status == "error":
+            if trace.errors or trace.status in ("error", "interrupted"):
                 self.move_to(row)
                 return
             row += by
+        self.post_message(self.NoneFailed())
 
     # -- painting ------------------------------------------------------------------------------------
 
@@ -140,7 +147,7 @@ class TraceList(VirtualRows):
             self._want(row // PAGE)
             return (Ink("   …", "muted"),)
         name = self._name_cells(width)
-        mark, role = _MARKS[trace.status]
+        mark, role = _MARKS[trace.status] if trace.status != "ok" or not trace.errors else ("!", "text")
         failed = trace.status == "error"
         numbers = self._numbers(trace, width >= 100)
         room = width - 9 - name - sum(len(ink.text) for ink in numbers)
@@ -160,13 +167,13 @@ class TraceList(VirtualRows):
         return (
             Ink(right(took(trace.start_ns, trace.end_ns, trace.status), 7), "text" if slow else "muted"),
             *(spans if wide else ()),
-            Ink(right(formats.cost(trace.cost_usd).removeprefix("$"), 8), "text" if dear else "muted"),
+            Ink(right(formats.cost(trace.cost_usd).replace("$", ""), 8), "text" if dear else "muted"),
             Ink(right(str(trace.errors or ""), 4), "error" if trace.status == "error" else "muted"),
             Ink(" "),
         )
 
     def _said(self, trace: TraceRow, room: int) -> Line:
-        line = self._glances.get(trace.no)
+        line = self._glances.get((trace.no, trace.status))
         if line is None:
             if not self._unsaid:
                 self.call_after_refresh(self._ask_for_glances)
