@@ -1,0 +1,114 @@
+"""`why` on agents that nobody prepared: model calls alone, and what tools did in the messages between them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+import agentops
+from agentops import span
+from agentops.cli.main import main
+
+MODEL = "chat claude-haiku-4-5"
+Said = Callable[[], list[str]]
+Block = dict[str, Any]
+
+
+@pytest.fixture
+def said(store: Path, capsys: pytest.CaptureFixture[str]) -> Said:
+    """What `agentops why latest` prints."""
+
+    def said() -> list[str]:
+        assert agentops.flush()
+        assert main(["why", "latest"]) == 0
+        return capsys.readouterr().out.splitlines()
+
+    return said
+
+
+class Agent:
+    """Calls a model with the whole conversation, as a client's instrumentation records it."""
+
+    def __init__(self) -> None:
+        self.messages: list[Any] = [{"role": "user", "content": "What is the port of the database, please?"}]
+        self.ids: list[str] = []
+
+    def chat(self, *answer: Block) -> None:
+        with span(MODEL, kind="llm", input=self.messages) as s:
+            self.ids.append(format(s.get_span_context().span_id, "016x"))
+            s.output = list(answer)
+        self.messages = [*self.messages, {"role": "assistant", "content": list(answer)}]
+
+    def given(self, *results: Block) -> None:
+        self.messages = [*self.messages, {"role": "user", "content": list(results)}]
+
+
+def use(number: int | str, name: str = "read_file", **given: Any) -> Block:
+    return {"type": "tool_use", "id": f"toolu_{number}", "name": name, "input": given}
+
+
+def result(number: int | str, content: Any, **more: Any) -> Block:
+    return {"type": "tool_result", "tool_use_id": f"toolu_{number}", "content": content, **more}
+
+
+def text(words: str) -> Block:
+    return {"type": "text", "text": words}
+
+
+KAPUT: dict[str, Block] = {
+    "text": result(2, "Error: kaput", is_error=True),
+    "text that does not say so": result(2, "kaput", is_error=True),
+    "blocks": result(2, [text("kaput it is")], is_error=True),
+    "long": result(2, [text("kaput it is " + "and more of it " * 20)], is_error=True),
+    "without a flag": result(2, "Error: kaput " + "and more of it " * 20),
+}
+
+
+@pytest.mark.parametrize("order", [(0, 1), (1, 0)], ids=["first", "last"])
+@pytest.mark.parametrize("kind", KAPUT)
+def test_an_error_among_the_results_of_parallel_calls_is_found(kind: str, order: tuple[int, int], said: Said) -> None:
+    results = [KAPUT[kind], result(1, "the port is not in this file, look elsewhere")]
+    with span("agent.py"):
+        agent = Agent()
+        agent.chat(use(1, path="/etc/a"), use(2, "list_dir", path="/etc"))
+        agent.given(*(results[n] for n in order))
+        agent.chat(text("I do not know."))
+    first = said()[0]
+    assert f"agent.py ended ok, but {MODEL} (llm) was given an error of list_dir: kaput" in first, first
+
+
+def test_an_error_among_many_results_that_say_they_are_none_is_found(said: Said) -> None:
+    with span("agent.py"):
+        agent = Agent()
+        for n in range(200):
+            agent.chat(use(n, path=f"/etc/{n}"))
+            agent.given(result(n, f"port {n} is a port of something else", is_error=False))
+        agent.chat(use("x", "list_dir"))
+        agent.given(result("x", "kaput", is_error=True), result("y", "fine"))
+        agent.chat(text("I do not know."))
+    lines = said()
+    assert any("was given an error of list_dir: kaput" in line for line in lines[:5]), "\n".join(lines)
+
+
+def test_results_of_tools_that_worked_are_no_trouble(said: Said) -> None:
+    with span("agent.py"):
+        agent = Agent()
+        for n in range(3):
+            agent.chat(use(n, path=f"/etc/{n}"))
+            agent.given(result(n, [text("errors are written to the log " * n)], is_error=False))
+        agent.chat(text("Yes."))
+    assert said()[0].endswith("agent.py ended ok: nothing failed")
+
+
+def test_a_tools_error_that_comes_again_and_again_is_counted(said: Said) -> None:
+    with span("agent.py"):
+        agent = Agent()
+        for n in range(8):
+            agent.chat(text("Let me look at that file."), use(n, path=f"/etc/app/{n}.yaml"))
+            agent.given(result(n, f"Error: file not found: /etc/app/{n}.yaml", is_error=True))
+        agent.chat(text("I do not know."))
+    lines = said()
+    assert "was given an error of read_file 8 times: file not found" in lines[0], "\n".join(lines)
