@@ -8,7 +8,7 @@ from typing import Any
 
 from agentops.analysis.causes import caller, causes, is_overflow, largest
 from agentops.analysis.findings import Finding, Findings, Kind
-from agentops.analysis.loops import LOOP_CALLS, repeated
+from agentops.analysis.loops import LOOP_CALLS, asked_again, repeated
 from agentops.analysis.run import LLM, Run, called
 from agentops.analysis.signs import growth, limits, signs
 from agentops.analysis.texts import tail
@@ -191,6 +191,17 @@ class _Why:
                 self.add("loop", min(72 + times if group.exact else 70, 87) - n, first, text)
             elif n == 0:
                 self.add("repeated", 20, first, text)
+        if not self.run.has_tools:
+            self._asked_again()
+
+    def _asked_again(self) -> None:
+        """As `_repeated`, of tools that have no spans: models asked for them."""
+        for n, (calls, with_name) in enumerate(asked_again(self.run)[:3]):
+            first, times = calls[0], len(calls)
+            text = f"{first.name} was asked for {times} times with the same input"
+            text += f", in turn with {with_name}" if with_name else ""
+            text += f": {tail(first.given, 60)}" if first.given else ""
+            self.add("loop", min(72 + times, 87) - n, first.span, f"{text}, first by {called(first.span)}")
 
     def _context(self) -> None:
         full = next((f for f in self.suspects if f.kind == "context"), None)

@@ -112,3 +112,41 @@ def test_a_tools_error_that_comes_again_and_again_is_counted(said: Said) -> None
         agent.chat(text("I do not know."))
     lines = said()
     assert "was given an error of read_file 8 times: file not found" in lines[0], "\n".join(lines)
+
+
+def test_a_tool_that_is_asked_for_again_and_again_is_a_loop(said: Said) -> None:
+    with span("agent.py"):
+        agent = Agent()
+        for n in range(12):
+            agent.chat(text("Let me look that file up once more."), use(n, path="/etc/app/config.yaml"))
+            agent.given(result(n, "see /etc/app for the configuration"))
+    lines = said()
+    assert "read_file was asked for 12 times with the same input" in lines[0], "\n".join(lines)
+    assert any(agent.ids[0][:8] in line for line in lines[:5])
+
+
+@pytest.mark.parametrize("more", ["", "and a note of what this is for, so that the block is long " * 4])
+def test_two_tools_that_are_asked_for_in_turn_are_a_loop(more: str, said: Said) -> None:
+    with pytest.raises(SystemExit), span("agent.py"):
+        agent = Agent()
+        agent.chat(text("I begin."), use("a", "search", q="port"))
+        agent.given(result("a", "3 files"))
+        for n in range(12):
+            agent.chat(
+                text("Let me look. " * 12),
+                use(n, "list_dir", path="/etc", why=more) if n % 2 else use(n, path="/etc/app", why=more),
+            )
+            agent.given(result(n, f"seen at {n}"))
+        raise SystemExit(3)
+    lines = said()
+    found = [line for line in lines[:5] if "read_file was asked for 6 times with the same input" in line]
+    assert found and agent.ids[1][:8] in found[0] and "in turn with list_dir" in found[0], "\n".join(lines)
+
+
+def test_a_tool_that_is_asked_for_each_time_in_another_way_is_no_loop(said: Said) -> None:
+    with span("agent.py"):
+        agent = Agent()
+        for n in range(12):
+            agent.chat(use(n, path=f"/etc/app/{n}.yaml"))
+            agent.given(result(n, "see the next one"))
+    assert said()[0].endswith("agent.py ended ok: nothing failed")
