@@ -149,6 +149,10 @@ class Run:
     def attributes(self, span: SpanRow) -> dict[str, Any]:
         return self._reader.attributes(self.exchange(span))
 
+    def exception(self, span: SpanRow) -> dict[str, str] | None:
+        """Type, message and stacktrace of the exception that ended a span."""
+        return self._reader.span(self.trace, span.span_id).exception
+
     # -- failures ------------------------------------------------------------------------------------
 
     def failed(self) -> list[SpanRow]:

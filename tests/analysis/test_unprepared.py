@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
+from opentelemetry import trace as otel
 
 import agentops
 from agentops import span
@@ -150,3 +152,46 @@ def test_a_tool_that_is_asked_for_each_time_in_another_way_is_no_loop(said: Said
             agent.chat(use(n, path=f"/etc/app/{n}.yaml"))
             agent.given(result(n, "see the next one"))
     assert said()[0].endswith("agent.py ended ok: nothing failed")
+
+
+def test_an_error_of_the_models_service_is_told_in_its_own_words(said: Said) -> None:
+    answer = {"type": "error", "error": {"type": "invalid_request_error", "message": "prompt is too long: 9 > 8"}}
+    with pytest.raises(ConnectionError), span("agent.py"), span(MODEL, kind="llm", input=[]):
+        raise ConnectionError(f"Error code: 400 - {answer}")
+    assert said()[0].endswith(f"agent.py failed: {MODEL} (llm) raised ConnectionError 400: prompt is too long: 9 > 8")
+
+
+def test_an_exception_without_a_message_is_told_without_a_colon(said: Said) -> None:
+    with span("agent.py"):
+        with pytest.raises(KeyboardInterrupt), span(MODEL, kind="llm"):
+            raise KeyboardInterrupt
+        with span("last"):
+            pass
+    assert said()[0].endswith(f"agent.py ended ok, but {MODEL} (llm) raised KeyboardInterrupt; the run went on")
+
+
+def test_of_a_run_that_runs_it_is_said_since_when_and_what_runs_now(said: Said) -> None:
+    with span("agent.py"):
+        with span(MODEL, kind="llm"):
+            pass
+        between = said()
+        with span("look around", kind="tool"):
+            within = said()
+    assert re.search(r"agent\.py still runs, since \d\d:\d\d:\d\d; no step of it runs now$", between[0]), between
+    assert len(between) == 1 or "open" not in "".join(between[1:]), between
+    assert re.search(r"agent\.py still runs, since \d\d:\d\d:\d\d$", within[0]), within
+    assert re.search(r"^  open +[0-9a-f]{8} look around \(tool\) runs since \d\d:\d\d:\d\d$", within[1]), within
+
+
+@pytest.mark.parametrize(("took", "told"), [(24, False), (26, True)])
+def test_of_a_run_that_went_well_only_a_slow_step_is_told(took: int, told: bool, said: Said) -> None:
+    agentops.init(otel=True)
+    tracer = otel.get_tracer("t")
+    run = tracer.start_span("agent.py", start_time=10**18)
+    inside = otel.set_span_in_context(run)
+    for start, ends in ((0, took), (40, 60), (70, 75)):
+        tracer.start_span(f"to {ends}", inside, start_time=10**18 + start * 10**9).end(10**18 + ends * 10**9)
+    run.end(10**18 + 100 * 10**9)
+    lines = said()
+    assert lines[0].endswith("agent.py ended ok: nothing failed")
+    assert any("slowest" in line and f"{took}% of the run" in line for line in lines[1:]) is told, lines
