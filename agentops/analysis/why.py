@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import gc
 from typing import Any
 
 from agentops.analysis.causes import caller, causes, is_overflow, largest
@@ -38,13 +37,7 @@ def why(reader: Reader, trace: TraceRow) -> Findings:
     Raises:
         StoreError: the store cannot be read.
     """
-    collects = gc.isenabled()
-    gc.disable()  # a trace may have 10,000 rows, none of them garbage: looking for some takes a tenth of the time
-    try:
-        return _Why(Run(reader, trace)).findings()
-    finally:
-        if collects:
-            gc.enable()
+    return _Why(Run(reader, trace)).findings()
 
 
 def headline(reader: Reader, trace: TraceRow) -> tuple[str, str] | None:
