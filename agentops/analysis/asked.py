@@ -37,7 +37,7 @@ def asked(run: Run) -> list[Call]:
     """The calls of tools that stand in the answers of models, in the order of asking."""
     models = [s for s in run.spans if s.kind_number == LLM and s.status_number != ERROR]
     models = models[-_CALLS_OF_HUGE:] if run.huge else models
-    run.load(run.exchange(span).output for span in models)
+    run.load([run.exchange(span).output for span in models], _PIECES_OF_HUGE if run.huge else _PIECES)
     known: dict[Key, list[tuple[str, Any, str | None]]] = {}
     found: list[Call] = []
     for span in models:
@@ -77,7 +77,7 @@ def failed_results(run: Run, models: list[SpanRow]) -> Iterator[tuple[SpanRow, d
     A message that is large enough is a content of its own, as its blocks are and what is in them: they are looked at
     wherever they stand.
     """
-    pieces = _pieces(run, models)
+    pieces = _pieces(run, models[-_CALLS_OF_HUGE:] if run.huge else models)
     chosen = [(key, raw) for key in pieces if b"tool" in (raw := run.raw(key)) or b"function" in raw]
     worth = {chosen[n][0] for n in worth_decoding([raw for _, raw in chosen])}
     seen: set[str] = set()
@@ -121,6 +121,7 @@ def _pieces(run: Run, models: list[SpanRow]) -> dict[Key, SpanRow]:
         if (key := run.exchange(span).input) is not None:
             level.setdefault(key, span)
     found = dict(level)
+    run.load(level, _PIECES_OF_HUGE if run.huge else _PIECES)
     for _ in range(_LEVELS):
         below: dict[Key, SpanRow] = {}
         for key, span in level.items():

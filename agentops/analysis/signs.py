@@ -83,8 +83,6 @@ def _candidates(run: Run) -> tuple[list[SpanRow], list[SpanRow]]:
         and (span.kind_number in _CALLS or span.span_id not in parents)
     ]
     wanted = [exchanges[span.span_id].output for span in (*steps, *models)]
-    if not run.has_tools:  # what tools answered stands in the next call's input then
-        wanted += [exchanges[span.span_id].input for span in models]
     run.load(wanted)
     return steps, models
 

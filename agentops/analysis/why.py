@@ -243,13 +243,14 @@ class _Why:
             ]
 
     def _slowest(self, well: bool) -> None:
-        parents, slow, longest, steps = self.run.parents, None, 0, 0
-        for span in self.run.spans:
-            if span.end_ns is not None and span.span_id not in parents:
-                steps += 1
-                if span.end_ns - span.start_ns > longest:
-                    slow, longest = span, span.end_ns - span.start_ns
-        if slow is None or steps < 2 or longest < 10**6:
+        parents = self.run.parents
+        steps = [s for s in self.run.spans if s.end_ns is not None and s.span_id not in parents]
+        if len(steps) < 2:
+            return
+        durations = [end_ns - start_ns for _, _, _, _, _, start_ns, end_ns, *_ in steps if end_ns is not None]
+        longest = max(durations)
+        slow = steps[durations.index(longest)]
+        if longest < 10**6:
             return
         whole = self.run.trace.duration_ns
         if well and whole and longest < _TELLING_SHARE * whole:

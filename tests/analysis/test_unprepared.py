@@ -195,3 +195,18 @@ def test_of_a_run_that_went_well_only_a_slow_step_is_told(took: int, told: bool,
     lines = said()
     assert lines[0].endswith("agent.py ended ok: nothing failed")
     assert any("slowest" in line and f"{took}% of the run" in line for line in lines[1:]) is told, lines
+
+
+def test_what_went_wrong_at_the_end_of_a_huge_run_is_found(said: Said) -> None:
+    with span("agent.py"):
+        for n in range(2_600):
+            agent = Agent()
+            agent.chat(text(f"I looked at {n}. " * 10), use(n, path=f"/etc/{n}", why="it may be there " * 10))
+        agent = Agent()
+        for n in range(6):
+            agent.chat(text(f"Let me look again. {n} " * 10), use(f"l{n}", path="/etc/a", why="it may be there " * 10))
+            agent.given(result(f"l{n}", [text(f"no such file, I looked {n} times " * 8)], is_error=True))
+        agent.chat(text("I do not know."))
+    lines = said()
+    assert any("read_file was asked for 6 times" in line for line in lines[:5]), "\n".join(lines)
+    assert any("was given an error of read_file 6 times" in line for line in lines[:5]), "\n".join(lines)
