@@ -10,7 +10,7 @@ __all__ = ["Finding", "Findings", "Kind"]
 
 Kind = Literal[
     "cause", "error", "path", "before", "input", "output", "refused", "cut off", "context", "empty", "loop", "open",
-    "limit", "ended with", "repeated", "slowest", "growth",
+    "limit", "place", "ended with", "repeated", "slowest", "growth",
 ]  # fmt: skip
 
 

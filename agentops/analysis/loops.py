@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 import itertools
+import json
 import re
 from collections import Counter, defaultdict
 from typing import Any, NamedTuple
 
+from agentops.analysis.asked import Call, asked
 from agentops.analysis.normal import without_ids
 from agentops.analysis.run import AGENT, LLM, LOOP, PLAN, RETRIEVAL, TOOL, Run
 from agentops.analysis.texts import text_of
 from agentops.store.rows import SpanRow
 
-__all__ = ["Repeated", "repeated"]
+__all__ = ["LOOP_CALLS", "AskedAgain", "Repeated", "asked_again", "repeated"]
 
 #: So many calls alike are a loop.
 LOOP_CALLS = 4
@@ -45,6 +47,30 @@ class Repeated(NamedTuple):
     spans: list[SpanRow]
     exact: bool
     with_name: str | None  # another call that alternates with it
+
+
+class AskedAgain(NamedTuple):
+    """Calls of one tool without a span that models asked for with the same input; `with_name` as of `Repeated`."""
+
+    calls: list[Call]
+    with_name: str | None
+
+
+def asked_again(run: Run) -> list[AskedAgain]:
+    """Loops of an agent whose tools have no spans, most calls first."""
+    groups: defaultdict[tuple[str, str], list[Call]] = defaultdict(list)
+    for call in asked(run):
+        groups[call.name, _canonical(call.given)].append(call)
+    found = [AskedAgain(calls, None) for calls in groups.values() if len(calls) >= LOOP_CALLS]
+    found.sort(key=lambda group: -len(group.calls))
+    return [group._replace(with_name=_asked_in_turn(group, found)) for group in found[:20]]
+
+
+def _canonical(given: Any) -> str:
+    try:
+        return given if isinstance(given, str) else json.dumps(given, sort_keys=True, default=str)
+    except (ValueError, RecursionError):  # a store from elsewhere may hold anything: it is like nothing else
+        return f"{id(given)}"
 
 
 def repeated(run: Run) -> list[Repeated]:
@@ -117,12 +143,27 @@ def _only_volatile(values: list[Any]) -> bool:
 def _partner(group: Repeated, groups: list[Repeated]) -> str | None:
     """The name of another repeated call of which one follows each of these."""
     for other in groups:
-        if other.spans[0] is group.spans[0] or abs(len(other.spans) - len(group.spans)) > 1:
+        first = other.spans[0]
+        if first is group.spans[0] or first.kind_number == LLM or first.name == group.spans[0].name:
             continue
-        if other.spans[0].kind_number == LLM or other.spans[0].name == group.spans[0].name:
-            continue
-        both = sorted([(s.start_ns, 0) for s in group.spans] + [(s.start_ns, 1) for s in other.spans])
-        changes = sum(a[1] != b[1] for a, b in itertools.pairwise(both))
-        if changes >= len(both) - 2:
-            return other.spans[0].name
+        if _alternate([s.start_ns for s in group.spans], [s.start_ns for s in other.spans]):
+            return first.name
     return None
+
+
+def _asked_in_turn(group: AskedAgain, groups: list[AskedAgain]) -> str | None:
+    for other in groups:
+        first = other.calls[0]
+        if first.name != group.calls[0].name and _alternate(
+            [call.span.start_ns for call in group.calls], [call.span.start_ns for call in other.calls]
+        ):
+            return first.name
+    return None
+
+
+def _alternate(ones: list[int], others: list[int]) -> bool:
+    """Whether of two kinds of calls, which began at these times, one follows the other each time."""
+    if abs(len(ones) - len(others)) > 1:
+        return False
+    both = sorted([(start, 0) for start in ones] + [(start, 1) for start in others])
+    return sum(a[1] != b[1] for a, b in itertools.pairwise(both)) >= len(both) - 2

@@ -97,10 +97,16 @@ class Run:
     def exchange(self, span: SpanRow) -> Exchange:
         return self.exchanges.get(span.span_id, _NOTHING)
 
-    def load(self, keys: Iterable[Key | None]) -> None:
-        """Fetch what stands in contents, many at once; of too many, the first and the last."""
+    def load(self, keys: Iterable[Key | None], most: int | None = None) -> None:
+        """Fetch what stands in contents, many at once; of too many, the first and the last.
+
+        Args:
+            keys: of the contents; others are passed over.
+            most: so many, however many were loaded before; None for what is left of all that a run may cost.
+        """
         wanted: list[Key] = [key for key in dict.fromkeys(keys) if type(key) is int and key not in self.raws]
         room = max(0, (_CONTENTS_MAX_OF_HUGE if self.huge else _CONTENTS_MAX) - len(self.raws))
+        room = room if most is None else most
         if len(wanted) > room:
             wanted = wanted[: room // 2] + wanted[len(wanted) - (room - room // 2) :]
         self.raws.update(self._reader.raws(wanted))
@@ -118,6 +124,10 @@ class Run:
         """What stands in a loaded value itself: of a list, what it adds to the one before."""
         form, data = self.raws.get(key, (0, key if isinstance(key, bytes) else b""))
         return own(form, data) if data else None
+
+    def whole(self, key: Key) -> Any:
+        """A whole value, whatever was spent before: for one that is known to be small, as what a model answered."""
+        return self._reader.value(key)
 
     def value(self, key: Key | None) -> Any:
         """A whole value, or what stands in it itself where the budget is used up."""
@@ -138,6 +148,10 @@ class Run:
 
     def attributes(self, span: SpanRow) -> dict[str, Any]:
         return self._reader.attributes(self.exchange(span))
+
+    def exception(self, span: SpanRow) -> dict[str, str] | None:
+        """Type, message and stacktrace of the exception that ended a span."""
+        return self._reader.span(self.trace, span.span_id).exception
 
     # -- failures ------------------------------------------------------------------------------------
 

@@ -6,9 +6,11 @@ import itertools
 import re
 from collections.abc import Iterator
 
+from agentops.analysis.asked import asked, failed_results
 from agentops.analysis.causes import is_overflow
 from agentops.analysis.findings import Finding, Kind
 from agentops.analysis.judging import emptiness, said_error, worth_decoding
+from agentops.analysis.normal import message
 from agentops.analysis.run import AGENT, LLM, LOOP, PLAN, RETRIEVAL, TOOL, Run, called
 from agentops.analysis.stopping import finish, reasons, stopped_it
 from agentops.analysis.texts import text_of
@@ -36,6 +38,8 @@ _FINISH = re.compile(
 )
 _PREFIX = re.compile(r"(?i)^error:\s+")
 _RETRY = re.compile(r"(?i)retry|retries|retrying|attempt|backoff|reconnect")
+#: A tool's error that comes so often is more than an answer that a model learns from.
+_OFTEN = 3
 #: An output that says nothing was found is short, unless it says so at length under many keys.
 _EMPTY_BYTES = 400
 
@@ -44,17 +48,17 @@ def signs(run: Run, shown: int = 12) -> list[Finding]:
     """Refusals, answers cut off, errors that were handed back as values, searches that found nothing."""
     steps, models = _candidates(run)
     found: list[Finding] = []
-    raws, results = run.raws, not run.has_tools
+    raws = run.raws
     known: dict[bytes, bool] = {}
     for span in models:  # thousands of them, of which hardly any is worth a second look
-        given, output, body = run.exchanges[span.span_id]
+        _, output, body = run.exchanges[span.span_id]
         answer = output if type(output) is bytes else raws.get(output, _NO_CONTENT)[1]  # type: ignore[arg-type]
         if _stopped_badly(body, known) or (answer and (_stopped_badly(answer, known) or _worth_a_look(answer))):
             found += _of_model(run, span, answer)
         if answer in _EMPTY_ANSWERS:
             found.append(_finding(run, "empty", 58, span, f"{called(span)} gave an empty answer"))
-        if results and b"tool" in (given if type(given) is bytes else raws.get(given, _NO_CONTENT)[1]):  # type: ignore[arg-type]
-            found += _results_given(run, span)
+    if not run.has_tools:
+        found += _results_given(run, models)
     judged: dict[Key, tuple[str | None, str | None]] = {}
     kept = [run.exchanges[span.span_id].output for span in steps]
     for n in worth_decoding([run.raw(output) for output in kept]):
@@ -79,8 +83,6 @@ def _candidates(run: Run) -> tuple[list[SpanRow], list[SpanRow]]:
         and (span.kind_number in _CALLS or span.span_id not in parents)
     ]
     wanted = [exchanges[span.span_id].output for span in (*steps, *models)]
-    if not run.has_tools:  # what tools answered stands in the next call's input then
-        wanted += [exchanges[span.span_id].input for span in models]
     run.load(wanted)
     return steps, models
 
@@ -141,25 +143,22 @@ def _stopped_badly(raw: bytes, known: dict[bytes, bool]) -> bool:
     return bad
 
 
-def _results_given(run: Run, span: SpanRow) -> Iterator[Finding]:
+def _results_given(run: Run, models: list[SpanRow]) -> Iterator[Finding]:
     """Tools that have no span of their own: their errors stand in what the next model call was given."""
-    given = run.exchanges[span.span_id].input
-    assert given is not None
-    messages = run.own(given)
-    said = next(filter(None, map(said_error, _results(messages))), None)
-    if said is not None:
-        yield _finding(run, "error", 60, span, f"{called(span)} was given a tool's error: {said[:160]}")
-
-
-def _results(messages: object) -> Iterator[object]:
-    """Results of tools among messages."""
-    for item in messages if isinstance(messages, list) else [messages]:
-        if isinstance(item, dict):
-            inner = item.get("content") or item.get("messages")
-            if item.get("role") in ("tool", "function") or item.get("type") in ("tool_result", "function_call_output"):
-                yield item
-            elif isinstance(inner, list):
-                yield from _results(inner)
+    names = {call.id: call.name for call in asked(run) if call.id is not None}
+    groups: dict[tuple[str | None, str], list[tuple[SpanRow, str]]] = {}
+    for span, result, answers in failed_results(run, models):
+        said = said_error(result)
+        if said is not None:
+            name = names.get(answers) if answers is not None else None
+            groups.setdefault((name, message(said)), []).append((span, said))
+    for (name, _), errors in groups.items():
+        (span, said), times = errors[0], len(errors)
+        of = f"an error of {name}" if name else "a tool's error"
+        often = f" {times} times" if times > 1 else ""
+        words = _PREFIX.sub("", said[:160])
+        score = 60 if times < _OFTEN else min(72 + times, 84)
+        yield _finding(run, "error", score, span, f"{called(span)} was given {of}{often}: {words}")
 
 
 def _of_step(run: Run, span: SpanRow, judged: dict[Key, tuple[str | None, str | None]]) -> Finding | None:

@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-import gc
-import re
 from typing import Any
 
 from agentops.analysis.causes import caller, causes, is_overflow, largest
 from agentops.analysis.findings import Finding, Findings, Kind
-from agentops.analysis.loops import LOOP_CALLS, repeated
+from agentops.analysis.loops import LOOP_CALLS, asked_again, repeated
+from agentops.analysis.raised import place, without_modules, words
 from agentops.analysis.run import LLM, Run, called
 from agentops.analysis.signs import growth, limits, signs
 from agentops.analysis.texts import tail
+from agentops.formats import moment
 from agentops.journal.format import ERROR, INTERRUPTED, OK, RUNNING
 from agentops.store.reader import Reader
 from agentops.store.rows import SpanRow, TraceRow
@@ -19,10 +19,10 @@ from agentops.store.rows import SpanRow, TraceRow
 __all__ = ["headline", "why"]
 
 _CAUSES = 4
-#: Modules in front of an error's type.
-_MODULES = re.compile(r"^(?:\w+\.)+(?=\w+(?::|$))")
 #: Score of what may well be as it should.
 _BUT = 60
+#: Of a run that went well, a step is told as the slowest if it took so much of it.
+_TELLING_SHARE = 0.25
 #: Characters of a finding beside its kind and its span's id in 100 cells.
 _ROOM = 76
 
@@ -37,13 +37,7 @@ def why(reader: Reader, trace: TraceRow) -> Findings:
     Raises:
         StoreError: the store cannot be read.
     """
-    collects = gc.isenabled()
-    gc.disable()  # a trace may have 10,000 rows, none of them garbage: looking for some takes a tenth of the time
-    try:
-        return _Why(Run(reader, trace)).findings()
-    finally:
-        if collects:
-            gc.enable()
+    return _Why(Run(reader, trace)).findings()
 
 
 def headline(reader: Reader, trace: TraceRow) -> tuple[str, str] | None:
@@ -66,7 +60,7 @@ def headline(reader: Reader, trace: TraceRow) -> tuple[str, str] | None:
 
 def error_type(error: str | None) -> str:
     """`TimeoutError` of `TimeoutError: payment service did not answer`; `error` where it says no type."""
-    kind = _MODULES.sub("", error or "").partition(":")[0]
+    kind = without_modules(error or "").partition(":")[0]
     return kind if kind and " " not in kind and len(kind) <= 80 else "error"
 
 
@@ -96,13 +90,15 @@ class _Why:
         suspects = _each_span_once([f for f in self.suspects if f.score >= 50])
         self.background += [f for f in self.suspects if f.score < 50]
         failed = self.root.status_number in (ERROR, INTERRUPTED)
-        words, cause = self._headline(suspects)
+        headline, cause = self._headline(suspects)
         around = self._around(suspects)
+        raised_at = self._place(suspects)
         self.background += limits(run)
-        self._slowest()
+        self._slowest(well=not failed and not suspects and self.first is None)
         self.background.sort(key=_score, reverse=True)
-        keep = {id(f): f for f in (*suspects[:_CAUSES], *around, *suspects[_CAUSES:8], *self.background)}
-        return Findings(trace, failed, words, cause, _without_repeats(list(keep.values())))
+        first = (*suspects[:1], *raised_at, *suspects[1:_CAUSES], *around)
+        keep = {id(f): f for f in (*first, *suspects[_CAUSES:8], *self.background)}
+        return Findings(trace, failed, headline, cause, _without_repeats(list(keep.values())))
 
     def add(self, kind: Kind, score: int, span: SpanRow | None, text: str) -> None:
         finding = Finding(kind, score, span, () if span is None else self._path(span), text)
@@ -125,6 +121,9 @@ class _Why:
             if span.span_id in on_the_way:
                 continue  # what the error was turned into on its way up
             said = _raised(span)
+            if self._is_process(span):
+                self.add("error", 89, span, f"{called(span)}, a process it started, died: {words(span.error)}")
+                continue
             later, again = run.worked_later(span, lambda other: other.status_number == OK)
             if again:
                 self.add("error", 46, span, f"{said}; it worked when it was tried again")
@@ -134,9 +133,14 @@ class _Why:
                 self.add("error", 79, span, f"{said}; the run went on")
         self.first = fatal or next((span for span in handled), None)
         if fatal is not None:
-            self._causes(fatal, fatal.error or "", 0)
+            self._causes(fatal, words(fatal.error), 0)
             if self.root.error and fatal.error and self.root.error != fatal.error and fatal is not self.root:
-                self.add("ended with", 48, self.root, f"{called(self.root)} ended with {_error(self.root)}")
+                self.add("ended with", 48, self.root, f"{called(self.root)} ended with {words(self.root.error)}")
+
+    def _is_process(self, span: SpanRow) -> bool:
+        """Whether it is a child of the program, which has a span if an exception ended it."""
+        above = self.root is not None and span.parent_id == self.root.span_id and not self.run.contains(span)
+        return above and "process.command_args" in self.run.attributes(span)
 
     def _causes(self, failed: SpanRow, error: str, less: int) -> None:
         for cause in causes(self.run, failed, error):
@@ -158,16 +162,17 @@ class _Why:
         found = sorted(run.open(), key=lambda s: -s.start_ns)[:3]
         end = max(span.end_ns or span.start_ns for span in run.spans) if found else 0
         for n, span in enumerate(found):
+            if span.status_number == RUNNING:
+                if span is not self.root:  # of which the headline tells
+                    self.add("open", 49 - n, span, f"{called(span)} runs since {moment(span.start_ns)}")
+                continue
+            text = f"{called(span)} was open at the end"
+            waited = (end - span.start_ns) / 1e9
             if span is self.root and run.contains(span):
-                text = f"{called(span)} was open at the end; all steps in it had ended"
-            elif span.status_number == RUNNING:
-                text = f"{called(span)} is open"
-            else:
-                waited = (end - span.start_ns) / 1e9
-                text = f"{called(span)} was open at the end" + (
-                    f", for {waited:.1f} s at least" if waited > 0.5 else ""
-                )
-            self.add("open", 90 - n if span.status_number == INTERRUPTED else 50 - n, span, text)
+                text += "; all steps in it had ended"
+            elif waited > 0.5:
+                text += f", for {waited:.1f} s at least"
+            self.add("open", 90 - n, span, text)
 
     def _exit(self) -> str:
         """How a program that `agentops run` started came to a bad end; nothing if it did not."""
@@ -175,6 +180,23 @@ class _Why:
         attributes = self.run.attributes(self.root)
         signal, code = attributes.get("process.exit.signal"), attributes.get("process.exit.code")
         return f"signal {signal}" if signal else f"exit code {code}" if type(code) is int and code else ""
+
+    def _place(self, suspects: list[Finding]) -> list[Finding]:
+        """Where in the user's code the exception was raised that the run failed with, or the worst that it got over."""
+        assert self.root is not None
+        at = self.first if self.root.status_number == ERROR else suspects[0].span if suspects else None
+        if at is None or at.status_number != ERROR:
+            return []
+        folder = self.run.attributes(self.root).get("process.working_directory")
+        folder = folder if isinstance(folder, str) else None
+        # A client's own span has the client's frames alone; where it was called from, a span above it may know.
+        for span in reversed(self.run.path(at)):
+            exception = self.run.exception(span) if span.error == at.error else None
+            if exception is not None:
+                found = place(exception["stacktrace"], exception["message"], folder)
+                if found is not None:
+                    return [Finding("place", 49, at, self._path(at), f"raised at {found}")]
+        return []
 
     # -- the whole run -------------------------------------------------------------------------------
 
@@ -191,6 +213,17 @@ class _Why:
                 self.add("loop", min(72 + times if group.exact else 70, 87) - n, first, text)
             elif n == 0:
                 self.add("repeated", 20, first, text)
+        if not self.run.has_tools:
+            self._asked_again()
+
+    def _asked_again(self) -> None:
+        """As `_repeated`, of tools that have no spans: models asked for them."""
+        for n, (calls, with_name) in enumerate(asked_again(self.run)[:3]):
+            first, times = calls[0], len(calls)
+            text = f"{first.name} was asked for {times} times with the same input"
+            text += f", in turn with {with_name}" if with_name else ""
+            text += f": {tail(first.given, 60)}" if first.given else ""
+            self.add("loop", min(72 + times, 87) - n, first.span, f"{text}, first by {called(first.span)}")
 
     def _context(self) -> None:
         full = next((f for f in self.suspects if f.kind == "context"), None)
@@ -209,39 +242,46 @@ class _Why:
                 for c in largest(self.run, self.run.before(full.span))
             ]
 
-    def _slowest(self) -> None:
-        parents, slow, longest, steps = self.run.parents, None, 0, 0
-        for span in self.run.spans:
-            if span.end_ns is not None and span.span_id not in parents:
-                steps += 1
-                if span.end_ns - span.start_ns > longest:
-                    slow, longest = span, span.end_ns - span.start_ns
-        if slow is None or steps < 2 or longest < 10**6:
+    def _slowest(self, well: bool) -> None:
+        parents = self.run.parents
+        steps = [s for s in self.run.spans if s.end_ns is not None and s.span_id not in parents]
+        if len(steps) < 2:
+            return
+        durations = [end_ns - start_ns for _, _, _, _, _, start_ns, end_ns, *_ in steps if end_ns is not None]
+        longest = max(durations)
+        slow = steps[durations.index(longest)]
+        if longest < 10**6:
             return
         whole = self.run.trace.duration_ns
+        if well and whole and longest < _TELLING_SHARE * whole:
+            return
         share = f", {(slow.duration_ns or 0) / whole:.0%} of the run" if whole else ""
         self.add("slowest", 10, slow, f"{called(slow)} took the longest, {_seconds(slow.duration_ns or 0)}{share}")
 
     # -- what is shown -------------------------------------------------------------------------------
 
     def _headline(self, suspects: list[Finding]) -> tuple[str, SpanRow | None]:
-        root, trace = self.root, self.run.trace
+        run, root, trace = self.run, self.root, self.run.trace
         assert root is not None
         cause = suspects[0].span if suspects else None
         name = trace.name if len(trace.name) <= 40 else trace.name[:39] + "…"
         if root.status_number == ERROR and self.first is not None:
             if self.first is root:
-                return f"{name} failed: {_error(root) or self._exit() or 'it says no error'}", cause or root
+                return f"{name} failed: {words(root.error) or self._exit() or 'it says no error'}", cause or root
             return f"{name} failed: {_raised(self.first)}", cause or self.first
         if root.status_number == INTERRUPTED:
             open_span = next((f for f in suspects if f.kind == "open"), None)
             return f"{name} was cut off: {open_span.text if open_span else 'its program died'}", cause or root
-        state = "still runs" if root.status_number == RUNNING else "ended ok"
+        running = root.status_number == RUNNING
+        state = "still runs" if running else "ended ok"
         if suspects:
             but = ", but" if suspects[0].score >= _BUT else ";"
             return f"{name} {state}{but} {suspects[0].text}", cause
         if self.first is not None:
             return f"{name} {state}; worked when tried again: {_raised(self.first)}", None
+        if running:
+            idle = "; no step of it runs now" if run.contains(root) and run.open()[-1:] == [root] else ""
+            return f"{name} still runs, since {moment(root.start_ns)}{idle}", None
         return f"{name} {state}: nothing failed", None
 
     def _around(self, suspects: list[Finding]) -> list[Finding]:
@@ -292,13 +332,8 @@ def _score(finding: Finding) -> int:
     return finding.score
 
 
-def _error(span: SpanRow) -> str:
-    """An error without the modules of its type."""
-    return _MODULES.sub("", span.error or "")
-
-
 def _raised(span: SpanRow) -> str:
-    return f"{called(span)} raised {_error(span)}" if span.error else f"{called(span)} failed without a word"
+    return f"{called(span)} raised {words(span.error)}" if span.error else f"{called(span)} failed without a word"
 
 
 def _seconds(ns: int) -> str:

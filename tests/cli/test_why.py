@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import sys
+import textwrap
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -120,3 +122,35 @@ def test_alike_says_why_it_cannot(
     record(_FINE)
     done = agentops("ls", *words)
     assert done.code == code and done.err.startswith("agentops: ")
+
+
+def test_the_place_in_the_users_own_code_is_told(
+    executable: Callable[..., Any], agentops: Callable[..., Any], tmp_path: Path
+) -> None:
+    (tmp_path / "steps").mkdir()
+    (tmp_path / "steps" / "parsing.py").write_text("import json\n\n\ndef parse(text):\n    return json.loads(text)\n")
+    (tmp_path / "triage.py").write_text("from steps.parsing import parse\n\nparse('{')\n")
+    executable("run", "--", sys.executable, "triage.py")
+    said = agentops("why")
+    assert "triage.py failed: JSONDecodeError: Expecting property name" in said.lines[0]
+    assert any(line.endswith("raised at steps/parsing.py:5 in parse") for line in said.lines[:5]), said.out
+
+
+def test_a_process_that_died_in_a_run_that_went_on_is_named_first(
+    executable: Callable[..., Any], agentops: Callable[..., Any], tmp_path: Path
+) -> None:
+    (tmp_path / "fmt.py").write_text("def render():\n    raise ValueError('no such format')\n\n\nrender()\n")
+    source = """
+        import subprocess, sys
+        from agentops import span
+        subprocess.run([sys.executable, "fmt.py"], stderr=subprocess.DEVNULL)
+        with span("search", kind="retrieval", input="q") as s:
+            s.output = []
+        """
+    (tmp_path / "main.py").write_text(textwrap.dedent(source))
+    executable("run", "--", sys.executable, "main.py")
+    said = agentops("why")
+    assert (
+        "main.py ended ok, but fmt.py (chain), a process it started, died: ValueError: no such format" in said.lines[0]
+    )
+    assert any(line.endswith("raised at fmt.py:2 in render") for line in said.lines[:5]), said.out

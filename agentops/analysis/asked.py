@@ -1,0 +1,139 @@
+"""Tools of an agent without spans for them: what its models asked for, and what came back in the messages after it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any, NamedTuple
+
+from agentops.analysis.judging import worth_decoding
+from agentops.analysis.run import LLM, Run
+from agentops.journal.format import BLOB, ERROR
+from agentops.store.contents import references
+from agentops.store.flow import Key
+from agentops.store.rows import SpanRow
+
+__all__ = ["Call", "asked", "failed_results"]
+
+#: A request, its messages, one of them, its blocks, one of them, its content.
+_LEVELS = 6
+#: So many model calls of a huge run, the last, are looked at, and so many contents of each level below their inputs.
+_CALLS_OF_HUGE, _PIECES_OF_HUGE, _PIECES = 200, 400, 8_000
+_CALL_TYPES = ("tool_use", "function_call", "tool_call")
+_RESULT_TYPES = ("tool_result", "function_call_output")
+#: A flag that is true, as it is encoded: however many flags are not, these are looked at.
+_FLAGS = (b"is_error\xc3", b"isError\xc3")
+
+
+class Call(NamedTuple):
+    """A model asked for `name` with `given`; `id` is what the answer will name."""
+
+    span: SpanRow
+    name: str
+    given: Any
+    id: str | None
+
+
+def asked(run: Run) -> list[Call]:
+    """The calls of tools that stand in the answers of models, in the order of asking."""
+    models = [s for s in run.spans if s.kind_number == LLM and s.status_number != ERROR]
+    models = models[-_CALLS_OF_HUGE:] if run.huge else models
+    run.load([run.exchange(span).output for span in models], _PIECES_OF_HUGE if run.huge else _PIECES)
+    known: dict[Key, list[tuple[str, Any, str | None]]] = {}
+    found: list[Call] = []
+    for span in models:
+        key = run.exchange(span).output
+        if key is None:
+            continue
+        if key not in known:
+            form, raw = run.raws.get(key, (BLOB, run.raw(key)))
+            told = form != BLOB or b"tool" in raw or b"function" in raw
+            known[key] = list(_calls(run.whole(key))) if told else []
+        found += [Call(span, *call) for call in known[key]]
+    return found
+
+
+def _calls(value: Any, level: int = 0) -> Iterator[tuple[str, Any, str | None]]:
+    if level > _LEVELS:
+        return
+    if isinstance(value, list):
+        for item in value[:100]:
+            yield from _calls(item, level + 1)
+    elif isinstance(value, dict):
+        function = value.get("function")
+        call = function if isinstance(function, dict) else value if value.get("type") in _CALL_TYPES else None
+        if call is None:
+            for inner in value.values():
+                if isinstance(inner, (dict, list)):
+                    yield from _calls(inner, level + 1)
+        elif isinstance(name := call.get("name"), str):
+            given = next((call[key] for key in ("input", "arguments", "args") if key in call), None)
+            yield name, given, _id(value, "id", "call_id")
+
+
+def failed_results(run: Run, models: list[SpanRow]) -> Iterator[tuple[SpanRow, dict[str, Any], str | None]]:
+    """Results of tools that may say that something failed, each once: the model call that was given it first, the
+    result, and the id of the call that it answers.
+
+    A message that is large enough is a content of its own, as its blocks are and what is in them: they are looked at
+    wherever they stand.
+    """
+    pieces = _pieces(run, models[-_CALLS_OF_HUGE:] if run.huge else models)
+    chosen = [(key, raw) for key in pieces if b"tool" in (raw := run.raw(key)) or b"function" in raw]
+    worth = {chosen[n][0] for n in worth_decoding([raw for _, raw in chosen])}
+    seen: set[str] = set()
+    for key, raw in chosen:
+        form = run.raws[key][0] if key in run.raws else BLOB
+        if key not in worth and form == BLOB and not any(flag in raw for flag in _FLAGS):
+            continue
+        value = run.own(key)
+        if form != BLOB and isinstance(value, dict) and _is_result(value):  # its words are a content of their own
+            value = run.whole(key)
+        for item in _results(value):
+            answers = _id(item, "tool_use_id", "tool_call_id", "call_id")
+            if answers is None or answers not in seen:
+                seen |= set() if answers is None else {answers}
+                yield pieces[key], item, answers
+
+
+def _is_result(item: dict[str, Any]) -> bool:
+    return item.get("role") in ("tool", "function") or item.get("type") in _RESULT_TYPES
+
+
+def _results(value: Any) -> Iterator[dict[str, Any]]:
+    """Results of tools among messages."""
+    for item in value if isinstance(value, list) else [value]:
+        if isinstance(item, dict):
+            inner = item.get("content") or item.get("messages")
+            if _is_result(item):
+                yield item
+            elif isinstance(inner, list):
+                yield from _results(inner)
+
+
+def _id(item: dict[str, Any], *keys: str) -> str | None:
+    return next((item[key] for key in keys if isinstance(item.get(key), str)), None)
+
+
+def _pieces(run: Run, models: list[SpanRow]) -> dict[Key, SpanRow]:
+    """What models were given and the contents in it, each with the first model call that it stands in."""
+    level: dict[Key, SpanRow] = {}
+    for span in models:
+        if (key := run.exchange(span).input) is not None:
+            level.setdefault(key, span)
+    found = dict(level)
+    run.load(level, _PIECES_OF_HUGE if run.huge else _PIECES)
+    for _ in range(_LEVELS):
+        below: dict[Key, SpanRow] = {}
+        for key, span in level.items():
+            form, raw = run.raws.get(key, (BLOB, b""))
+            if form != BLOB:
+                previous, inside = references(form, raw)
+                for number in (previous, *inside):
+                    if number and number not in found:
+                        below.setdefault(number, span)
+        if not below:
+            break
+        run.load(below, _PIECES_OF_HUGE if run.huge else _PIECES)
+        found.update(below)
+        level = below
+    return found
