@@ -99,7 +99,7 @@ def usage() -> str:
     """What `agentops --help` prints."""
     width = max(map(len, COMMANDS))
     lines = [f"  {name:{width}}  {meaning}" for name, (_, meaning) in COMMANDS.items()]
-    return "usage: agentops COMMAND [--help]\n\ncommands:\n" + "\n".join(lines) + "\n" + _FOOT
+    return "usage: agentops COMMAND [--help]\n\nAlone, on a terminal, it opens the explorer.\n\ncommands:\n" + "\n".join(lines) + "\n" + _FOOT
 
 
 def parser_of(name: str) -> argparse.ArgumentParser:
@@ -199,7 +199,7 @@ def _alone() -> int:
 
         for entry in entry_points(group="agentops.ui"):
             return int(entry.load()() or 0)
-    print(f"{usage()}\n\nWithout a command the explorer opens, on a terminal: this is none.", file=sys.stderr)
+    print(f"{usage()}\n\nNo command was given, and this is no terminal.", file=sys.stderr)
     return 2
 
 

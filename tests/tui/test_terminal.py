@@ -65,6 +65,14 @@ def test_in_a_terminal_it_opens_and_q_leaves_it_as_it_was(shop: Path) -> None:
     assert b"fonts.googleapis" not in terminal.seen
 
 
+def test_it_opens_at_one_run_as_the_demo_does(shop: Path) -> None:
+    terminal = Terminal([sys.executable, "-m", "agentops_tui", "latest"], environment(shop))
+    terminal.until(b"fold")  # of the keys of a run, not of those of the list
+    terminal.press(b"q")
+    terminal.until(None)
+    assert terminal.code() == 0
+
+
 def test_ctrl_c_leaves_too(shop: Path) -> None:
     terminal = Terminal([COMMAND], environment(shop))
     terminal.until(b"nightly")
