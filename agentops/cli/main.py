@@ -99,7 +99,12 @@ def usage() -> str:
     """What `agentops --help` prints."""
     width = max(map(len, COMMANDS))
     lines = [f"  {name:{width}}  {meaning}" for name, (_, meaning) in COMMANDS.items()]
-    return "usage: agentops COMMAND [--help]\n\nAlone, on a terminal, it opens the explorer.\n\ncommands:\n" + "\n".join(lines) + "\n" + _FOOT
+    return (
+        "usage: agentops COMMAND [--help]\n\nAlone, on a terminal, it opens the explorer.\n\ncommands:\n"
+        + "\n".join(lines)
+        + "\n"
+        + _FOOT
+    )
 
 
 def parser_of(name: str) -> argparse.ArgumentParser:
