@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from operator import itemgetter
 from typing import Any
 
 from agentops.analysis.causes import caller, causes, is_overflow, largest
@@ -243,15 +244,15 @@ class _Why:
             ]
 
     def _slowest(self, well: bool) -> None:
-        parents = self.run.parents
-        steps = [s for s in self.run.spans if s.end_ns is not None and s.span_id not in parents]
-        if len(steps) < 2:
+        spans, parents = self.run.spans, self.run.parents
+        took = [
+            end_ns - start_ns if end_ns is not None and span_id not in parents else -1
+            for span_id, start_ns, end_ns in map(itemgetter(0, 5, 6), spans)
+        ]
+        longest = max(took, default=-1)
+        if longest < 10**6 or len(took) - took.count(-1) < 2:
             return
-        durations = [end_ns - start_ns for _, _, _, _, _, start_ns, end_ns, *_ in steps if end_ns is not None]
-        longest = max(durations)
-        slow = steps[durations.index(longest)]
-        if longest < 10**6:
-            return
+        slow = spans[took.index(longest)]
         whole = self.run.trace.duration_ns
         if well and whole and longest < _TELLING_SHARE * whole:
             return
