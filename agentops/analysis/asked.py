@@ -18,6 +18,8 @@ __all__ = ["Call", "asked", "failed_results"]
 _LEVELS = 6
 #: So many model calls of a huge run, the last, are looked at, and so many contents of each level below their inputs.
 _CALLS_OF_HUGE, _PIECES_OF_HUGE, _PIECES = 200, 400, 8_000
+#: So many contents belong to one result.
+_PARTS = 20
 _CALL_TYPES = ("tool_use", "function_call", "tool_call")
 _RESULT_TYPES = ("tool_result", "function_call_output")
 #: A flag that is true, as it is encoded: however many flags are not, these are looked at.
@@ -77,16 +79,19 @@ def failed_results(run: Run, models: list[SpanRow]) -> Iterator[tuple[SpanRow, d
     A message that is large enough is a content of its own, as its blocks are and what is in them: they are looked at
     wherever they stand.
     """
-    pieces = _pieces(run, models[-_CALLS_OF_HUGE:] if run.huge else models)
-    chosen = [(key, raw) for key in pieces if b"tool" in (raw := run.raw(key)) or b"function" in raw]
-    worth = {chosen[n][0] for n in worth_decoding([raw for _, raw in chosen])}
+    pieces, inside = _pieces(run, models[-_CALLS_OF_HUGE:] if run.huge else models)
+    chosen: list[tuple[Key, bytes]] = []
+    for key in pieces:
+        raw = run.raw(key)
+        if b"tool" in raw or b"function" in raw:  # with its words, which may be contents of their own
+            chosen.append((key, raw if key not in inside else b"".join(map(run.raw, _below(key, inside)))))
+    worth = set(worth_decoding([raw for _, raw in chosen]))
     seen: set[str] = set()
-    for key, raw in chosen:
-        form = run.raws[key][0] if key in run.raws else BLOB
-        if key not in worth and form == BLOB and not any(flag in raw for flag in _FLAGS):
+    for n, (key, raw) in enumerate(chosen):
+        if n not in worth and not any(flag in raw for flag in _FLAGS):
             continue
         value = run.own(key)
-        if form != BLOB and isinstance(value, dict) and _is_result(value):  # its words are a content of their own
+        if key in inside and isinstance(value, dict) and _is_result(value):
             value = run.whole(key)
         for item in _results(value):
             answers = _id(item, "tool_use_id", "tool_call_id", "call_id")
@@ -114,26 +119,40 @@ def _id(item: dict[str, Any], *keys: str) -> str | None:
     return next((item[key] for key in keys if isinstance(item.get(key), str)), None)
 
 
-def _pieces(run: Run, models: list[SpanRow]) -> dict[Key, SpanRow]:
-    """What models were given and the contents in it, each with the first model call that it stands in."""
+def _pieces(run: Run, models: list[SpanRow]) -> tuple[dict[Key, SpanRow], dict[Key, list[int]]]:
+    """What models were given and the contents in it, each with the first model call that it stands in; and which
+    contents stand in which."""
     level: dict[Key, SpanRow] = {}
     for span in models:
         if (key := run.exchange(span).input) is not None:
             level.setdefault(key, span)
-    found = dict(level)
-    run.load(level, _PIECES_OF_HUGE if run.huge else _PIECES)
+    found, inside = dict(level), dict[Key, list[int]]()
+    most = _PIECES_OF_HUGE if run.huge else _PIECES
+    run.load(level, most)
     for _ in range(_LEVELS):
         below: dict[Key, SpanRow] = {}
         for key, span in level.items():
             form, raw = run.raws.get(key, (BLOB, b""))
             if form != BLOB:
-                previous, inside = references(form, raw)
-                for number in (previous, *inside):
+                previous, inside[key] = references(form, raw)
+                for number in (previous, *inside[key]):
                     if number and number not in found:
                         below.setdefault(number, span)
         if not below:
             break
-        run.load(below, _PIECES_OF_HUGE if run.huge else _PIECES)
+        run.load(below, most)
         found.update(below)
         level = below
-    return found
+    return found, inside
+
+
+def _below(key: Key, inside: dict[Key, list[int]]) -> list[Key]:
+    """A content and those that stand in it, not too many of them."""
+    found: dict[Key, None] = {}
+    todo = [key]
+    while todo and len(found) < _PARTS:
+        at = todo.pop()
+        if at not in found:
+            found[at] = None
+            todo += inside.get(at, ())[:_PARTS]
+    return list(found)

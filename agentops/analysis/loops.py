@@ -8,7 +8,7 @@ import re
 from collections import Counter, defaultdict
 from typing import Any, NamedTuple
 
-from agentops.analysis.asked import Call, asked
+from agentops.analysis.asked import Call
 from agentops.analysis.normal import without_ids
 from agentops.analysis.run import AGENT, LLM, LOOP, PLAN, RETRIEVAL, TOOL, Run
 from agentops.analysis.texts import text_of
@@ -56,12 +56,12 @@ class AskedAgain(NamedTuple):
     with_name: str | None
 
 
-def asked_again(run: Run) -> list[AskedAgain]:
-    """Loops of an agent whose tools have no spans, most calls first."""
+def asked_again(calls: list[Call]) -> list[AskedAgain]:
+    """Those of `calls`, which models asked for, that are loops; most calls first."""
     groups: defaultdict[tuple[str, str], list[Call]] = defaultdict(list)
-    for call in asked(run):
+    for call in calls:
         groups[call.name, _canonical(call.given)].append(call)
-    found = [AskedAgain(calls, None) for calls in groups.values() if len(calls) >= LOOP_CALLS]
+    found = [AskedAgain(alike, None) for alike in groups.values() if len(alike) >= LOOP_CALLS]
     found.sort(key=lambda group: -len(group.calls))
     return [group._replace(with_name=_asked_in_turn(group, found)) for group in found[:20]]
 

@@ -6,7 +6,7 @@ import itertools
 import re
 from collections.abc import Iterator
 
-from agentops.analysis.asked import asked, failed_results
+from agentops.analysis.asked import Call, failed_results
 from agentops.analysis.causes import is_overflow
 from agentops.analysis.findings import Finding, Kind
 from agentops.analysis.judging import emptiness, said_error, worth_decoding
@@ -44,8 +44,14 @@ _OFTEN = 3
 _EMPTY_BYTES = 400
 
 
-def signs(run: Run, shown: int = 12) -> list[Finding]:
-    """Refusals, answers cut off, errors that were handed back as values, searches that found nothing."""
+def signs(run: Run, calls: list[Call], shown: int = 12) -> list[Finding]:
+    """Refusals, answers cut off, errors that were handed back as values, searches that found nothing.
+
+    Args:
+        run: the run.
+        calls: what models asked for, where tools have no spans.
+        shown: so many findings are looked at once more.
+    """
     steps, models = _candidates(run)
     found: list[Finding] = []
     raws = run.raws
@@ -58,7 +64,7 @@ def signs(run: Run, shown: int = 12) -> list[Finding]:
         if answer in _EMPTY_ANSWERS:
             found.append(_finding(run, "empty", 58, span, f"{called(span)} gave an empty answer"))
     if not run.has_tools:
-        found += _results_given(run, models)
+        found += _results_given(run, models, calls)
     judged: dict[Key, tuple[str | None, str | None]] = {}
     kept = [run.exchanges[span.span_id].output for span in steps]
     for n in worth_decoding([run.raw(output) for output in kept]):
@@ -143,9 +149,9 @@ def _stopped_badly(raw: bytes, known: dict[bytes, bool]) -> bool:
     return bad
 
 
-def _results_given(run: Run, models: list[SpanRow]) -> Iterator[Finding]:
+def _results_given(run: Run, models: list[SpanRow], calls: list[Call]) -> Iterator[Finding]:
     """Tools that have no span of their own: their errors stand in what the next model call was given."""
-    names = {call.id: call.name for call in asked(run) if call.id is not None}
+    names = {call.id: call.name for call in calls if call.id is not None}
     groups: dict[tuple[str | None, str], list[tuple[SpanRow, str]]] = {}
     for span, result, answers in failed_results(run, models):
         said = said_error(result)

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from operator import itemgetter
 from typing import Any
 
+from agentops.analysis.asked import Call, asked
 from agentops.analysis.causes import caller, causes, is_overflow, largest
 from agentops.analysis.findings import Finding, Findings, Kind
 from agentops.analysis.loops import LOOP_CALLS, asked_again, repeated
@@ -79,12 +81,14 @@ class _Why:
         if self.root is None:
             return Findings(trace, False, f"{trace.name} has no spans", None, [])
         self._errors()
-        self.suspects += signs(run)
+        calls = [] if run.has_tools else asked(run)
+        self.suspects += signs(run, calls)
         self._of_handled()
         self._open()
         if said := self._exit():
             self.add("ended with", 49, self.root, f"{called(self.root)} ended with {said}")
         self._repeated()
+        self._asked_again(calls)
         self._context()
         self.suspects.sort(key=_score, reverse=True)
         suspects = _each_span_once([f for f in self.suspects if f.score >= 50])
@@ -213,12 +217,10 @@ class _Why:
                 self.add("loop", min(72 + times if group.exact else 70, 87) - n, first, text)
             elif n == 0:
                 self.add("repeated", 20, first, text)
-        if not self.run.has_tools:
-            self._asked_again()
 
-    def _asked_again(self) -> None:
+    def _asked_again(self, all_calls: list[Call]) -> None:
         """As `_repeated`, of tools that have no spans: models asked for them."""
-        for n, (calls, with_name) in enumerate(asked_again(self.run)[:3]):
+        for n, (calls, with_name) in enumerate(asked_again(all_calls)[:3]):
             first, times = calls[0], len(calls)
             text = f"{first.name} was asked for {times} times with the same input"
             text += f", in turn with {with_name}" if with_name else ""
@@ -243,15 +245,15 @@ class _Why:
             ]
 
     def _slowest(self, well: bool) -> None:
-        parents = self.run.parents
-        steps = [s for s in self.run.spans if s.end_ns is not None and s.span_id not in parents]
-        if len(steps) < 2:
+        spans, parents = self.run.spans, self.run.parents
+        took = [
+            end_ns - start_ns if end_ns is not None and span_id not in parents else -1
+            for span_id, start_ns, end_ns in map(itemgetter(0, 5, 6), spans)
+        ]
+        longest = max(took, default=-1)
+        if longest < 10**6 or len(took) - took.count(-1) < 2:
             return
-        durations = [end_ns - start_ns for _, _, _, _, _, start_ns, end_ns, *_ in steps if end_ns is not None]
-        longest = max(durations)
-        slow = steps[durations.index(longest)]
-        if longest < 10**6:
-            return
+        slow = spans[took.index(longest)]
         whole = self.run.trace.duration_ns
         if well and whole and longest < _TELLING_SHARE * whole:
             return
