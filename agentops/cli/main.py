@@ -148,11 +148,15 @@ def _run(words: list[str]) -> int:
 
         print(f"agentops {agentops.__version__}" if name in ("-V", "--version") else usage(), flush=True)
         return 0
+    if name == "run":
+        words = _divided(words)
+        if words[1:2] == ["--"]:  # by far the commonest form, and the program waits: argparse is left out
+            from agentops.cli.run import start
+
+            return start(words[2:])
     from agentops.cli.output import Output
 
     parser = parser_of(name)
-    if name == "run":
-        words = _divided(words)
     given = parser.parse_intermixed_args(_arranged(parser, words[1:]))
     for field, value in vars(given).items():
         if isinstance(value, str):

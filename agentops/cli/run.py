@@ -32,7 +32,12 @@ def arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(given: argparse.Namespace, out: Output) -> int:
-    program = launch(given.command, given.name)
+    return start(given.command, given.name)
+
+
+def start(command: list[str], name: str | None = None) -> int:
+    """Run a program; returns its exit code, where no signal ended it."""
+    program = launch(command, name)
     try:
         _say(program)
     except Exception as problem:  # noqa: BLE001 - whatever is wrong with the store, the exit code is the program's

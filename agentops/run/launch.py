@@ -10,7 +10,6 @@ from typing import NamedTuple, NoReturn
 
 from agentops.errors import AgentopsError, CannotStart, UsageError
 from agentops.inert import block
-from agentops.safety import failed
 from agentops.settings import resolve
 from agentops.store.location import find_store, prepare
 
@@ -83,17 +82,23 @@ def launch(command: list[str], name: str | None = None) -> Program:
 
             root = Root(name or name_of(command), command, trace, span_id, start_ns, pid)
         except Exception as problem:  # noqa: BLE001 - the program runs already
-            failed("recording the program's start", problem)
+            _failed("recording the program's start", problem)
         end = _wait(pid)
         try:
             if root is not None:
                 root.end(str(store), end.code, end.signal, end.sentence)
         except Exception as problem:  # noqa: BLE001 - its exit code must come through
-            failed("recording the program's end", problem)
+            _failed("recording the program's end", problem)
         with open(report, errors="replace") as lines:
             return Program(command, str(store), trace, span_id, end, lines.read().splitlines())
     finally:
         os.unlink(report)
+
+
+def _failed(what: str, problem: Exception) -> None:
+    from agentops.safety import failed  # with it comes logging, which would take a fifth of the time until the start
+
+    failed(what, problem)
 
 
 def _become(command: list[str]) -> NoReturn:
