@@ -45,6 +45,7 @@ def test_a_failed_run_opens_at_its_first_failure_with_the_reason(shop: Path) -> 
         assert "turns › turn 1 › look_up" in rows[0] and "✗3" in rows[0]
         assert rows[1].startswith(" ✗ turn 1 › look_up  TimeoutError: no answer about OB-1")
         assert rows[1].endswith("e next")
+        await shows(app, "at <string>:")  # where in the user's code; this program has no file
         at = next(n for n, line in enumerate(rows) if "T look_up" in line[:40])
         assert rows[at].startswith(" ✗ ")
         assert all(ground == app.palette.cursor for text, _, ground, _ in colours(app, at)[:4])

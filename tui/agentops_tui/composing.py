@@ -6,6 +6,7 @@ import json
 from typing import Any
 
 from agentops import formats
+from agentops.analysis.raised import place
 from agentops.store.reader import Reader
 from agentops.store.rows import SpanDetail
 from agentops_tui.glances import reason, took
@@ -129,6 +130,9 @@ def _failure(detail: SpanDetail, width: int, stack: bool) -> list[Line]:
     if known.get("type") and not text.startswith(known["type"]):
         text = f"{known['type']}: {known.get('message') or text}"
     lines: list[Line] = [(Ink(line),) for line in wrap((text or "failed")[:TEXT_MAX], width - 2)]
+    raised_at = place(known.get("stacktrace", "")[-TEXT_MAX:], known.get("message", ""), None)
+    if raised_at is not None:
+        lines += [(Ink(line, "muted"),) for line in wrap(f"at {raised_at}", width - 2)]
     found = _section("error", "", lines, width, "error")
     if stack and known.get("stacktrace"):
         traceback: list[Line] = [(Ink(line, "muted"),) for line in wrap(known["stacktrace"][:TEXT_MAX], width - 2)]
