@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import textwrap
+import time
 from typing import TYPE_CHECKING, Any
 
 from agentops import formats
@@ -10,7 +11,6 @@ from agentops.analysis.findings import Finding
 from agentops.analysis.why import why
 from agentops.cli.ls import trace_fields
 from agentops.inert import line
-from agentops.store.filters import parse
 from agentops.store.reader import Reader
 
 if TYPE_CHECKING:
@@ -37,10 +37,10 @@ def run(given: argparse.Namespace, out: Output) -> int:
     with Reader() as reader:
         trace = reader.trace(given.trace)
         found = why(reader, trace)
-        others = []
+        others = 0
         if given.trace == "latest" and not found.failed:  # of a service, the latest is seldom the one of interest
-            recent = reader.traces(parse(["errors>0", "since:1h"]), limit=100)
-            others = [other for other in recent if other.no != trace.no]
+            hour_ago = time.time_ns() - 3600 * 10**9
+            others = reader.tally(hour_ago)[1] - (trace.errors > 0 and trace.start_ns >= hour_ago)
     if out.json:
         out.object(
             {
@@ -62,7 +62,7 @@ def run(given: argparse.Namespace, out: Output) -> int:
         text = f"  {finding.kind:<10} {span:<8} {line(finding.text, 400)}"
         out.line(out.paint(_fitted(text, width, out), "" if finding.severity == "suspect" else "dim"))
     if others:
-        more = f"{len(others)} other run{'s' * (len(others) != 1)} of the last hour had errors"
+        more = f"{others} other run{'s' * (others != 1)} of the last hour had errors"
         out.line(out.paint(f"{more}: agentops ls 'errors>0' since:1h", "dim"))
     return 0
 

@@ -55,14 +55,14 @@ def _how(reader: Reader, program: Program) -> str:
 
 def _meanwhile(reader: Reader, trace: TraceRow) -> str:
     """What a service answered is in traces of their own."""
-    others, bad = reader.tally(trace.start_ns)
-    if others < 2:
+    traces, errors, cut_off = reader.tally(trace.start_ns)
+    others, errors = traces - 1, errors - bool(trace.errors)
+    if not others:
         return ""
-    many = others != 2
-    said = f"; meanwhile {others - 1} other run{'s' * many} {'were' if many else 'was'} recorded"
-    minutes = max(1, -(-(trace.duration_ns or 0) // 60_000_000_000))
-    bad -= bool(trace.errors)
-    return said + (f", {bad} with errors or cut off: agentops ls 'errors>0' since:{minutes}m" if bad > 0 else "")
+    since = f"since:{max(1, -(-(trace.duration_ns or 0) // 60_000_000_000))}m"
+    said = f"; meanwhile {others} other run{'s' * (others != 1)} {'were' if others != 1 else 'was'} recorded"
+    said += f", {errors} with errors (agentops ls 'errors>0' {since})" * bool(errors)
+    return said + f", {cut_off} cut off (agentops ls status:interrupted {since})" * bool(cut_off)
 
 
 def _short(reader: Reader, trace_id: str) -> str:

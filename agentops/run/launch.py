@@ -65,15 +65,15 @@ def launch(command: list[str], name: str | None = None) -> Program:
     if not resolve({})["enabled"].value:
         _become(command)
     store = find_store(None)
+    trace, span_id = os.urandom(16), int.from_bytes(os.urandom(8), "big") or 1
+    report = os.path.join(os.path.dirname(os.path.abspath(store)), f"run-{trace.hex()}")
     try:
         prepare(store)
+        os.close(os.open(report, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o600))
     except (OSError, AgentopsError) as problem:  # what is watched runs, whatever is wrong with us
         print(f"agentops: nothing is recorded: {block(str(problem))}", file=sys.stderr)
         _become(command)
-    trace, span_id = os.urandom(16), int.from_bytes(os.urandom(8), "big") or 1
     start_ns = time.time_ns()
-    report = os.path.join(os.path.dirname(os.path.abspath(store)), f"run-{trace.hex()}")
-    os.close(os.open(report, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o600))
     try:
         pid = _spawn(command, _environment(str(store), trace, span_id, report))
         root = None
@@ -89,10 +89,20 @@ def launch(command: list[str], name: str | None = None) -> Program:
                 root.end(str(store), end.code, end.signal, end.sentence)
         except Exception as problem:  # noqa: BLE001 - its exit code must come through
             _failed("recording the program's end", problem)
-        with open(report, errors="replace") as lines:
-            return Program(command, str(store), trace, span_id, end, lines.read().splitlines())
+        return Program(command, str(store), trace, span_id, end, _taken(report))
     finally:
+        _taken(report)  # where the program could not be started
+
+
+def _taken(report: str) -> list[str]:
+    """The lines of a report, which goes; none if the program has taken its folder away."""
+    try:
+        with open(report, errors="replace") as lines:
+            found = lines.read().splitlines()
         os.unlink(report)
+    except OSError:
+        return []
+    return found
 
 
 def _failed(what: str, problem: Exception) -> None:

@@ -158,11 +158,11 @@ class Reader:
         """How many traces there are."""
         return int(self._rows("SELECT count(*) FROM traces")[0][0])
 
-    def tally(self, since_ns: int) -> tuple[int, int]:
-        """How many traces began since a time in ns since 1970, and how many of them have errors or were cut off."""
-        bad = f"errors > 0 OR status = {STATUS.index('interrupted')}"
-        (row,) = self._rows(f"SELECT count(*), ifnull(sum({bad}), 0) FROM traces WHERE start_ns >= ?", (since_ns,))
-        return int(row[0]), int(row[1])
+    def tally(self, since_ns: int) -> tuple[int, int, int]:
+        """How many traces began since a time in ns since 1970, how many of them have errors, and were cut off."""
+        counts = f"count(*), ifnull(sum(errors > 0), 0), ifnull(sum(status = {STATUS.index('interrupted')}), 0)"
+        ((traces, errors, cut_off),) = self._rows(f"SELECT {counts} FROM traces WHERE start_ns >= ?", (since_ns,))
+        return traces, errors, cut_off
 
     def trace(self, which: str) -> TraceRow:
         """One trace by its id, the beginning of one, or `latest`.

@@ -125,12 +125,9 @@ class Traces:
     def write(self) -> None:
         new: list[tuple[Any, ...]] = []
         for number, change in self._changes.items():
-            scope = {**change.scope_below, **(change.scope or {})}
-            metadata, tags = (change.scope or {}).get("metadata"), scope.get("tags")
-            about = (
-                _text(scope.get("session")), _text(scope.get("user")), _tags(tags),
-                encode(metadata) if isinstance(metadata, dict) and metadata else None,
-            )  # fmt: skip
+            root_scope = change.scope or {}
+            metadata = root_scope.get("metadata")
+            metadata = encode(metadata) if isinstance(metadata, dict) and metadata else None
             counts = (
                 change.spans, change.errors, change.open, change.llm_calls, change.input_tokens, change.output_tokens
             )  # fmt: skip
@@ -141,16 +138,16 @@ class Traces:
                     (
                         number, change.new_id, change.root, root.name or change.name or "?", root.kind or 0,
                         root.status if ended else RUNNING, sql_time(change.start_ns), sql_time(root.end_ns), *counts,
-                        change.cost_usd, *about,
+                        change.cost_usd, *_about({**change.scope_below, **root_scope}), metadata,
                     )
                 )  # fmt: skip
                 continue
-            self._update_trace(number, change, about)
+            self._update_trace(number, change, metadata)
             self._sql(_COUNTS, (number,))
             self._sql(_ROOT_DECIDES, (number,))
         self._many(f"INSERT INTO traces VALUES ({', '.join('?' * 19)})", new)
 
-    def _update_trace(self, number: int, change: _Trace, about: tuple[Any, ...]) -> None:
+    def _update_trace(self, number: int, change: _Trace, metadata: bytes | None) -> None:
         """A trace that was there gets its root, or a better one than it had."""
         root, has_root = self._sql(
             "SELECT root, (SELECT parent_id IS NULL FROM spans WHERE trace = no AND span_id = root) "
@@ -161,13 +158,16 @@ class Traces:
             self._sql(
                 "UPDATE traces SET root = ?, name = ?, kind = ?, start_ns = ?, session = ifnull(?, session), "
                 "user = ifnull(?, user), tags = ifnull(?, tags), metadata = ? WHERE no = ?",
-                (change.root, change.name, change.kind, sql_time(change.start_ns), *about, number),
-            )
-        elif change.scope_below:
+                (
+                    change.root, change.name, change.kind, sql_time(change.start_ns), *_about(change.scope or {}),
+                    metadata, number,
+                ),
+            )  # fmt: skip
+        if change.scope_below:
             self._sql(
                 "UPDATE traces SET session = ifnull(session, ?), user = ifnull(user, ?), tags = ifnull(tags, ?) "
                 "WHERE no = ?",
-                (*about[:3], number),
+                (*_about(change.scope_below), number),
             )
 
     def interrupt(self, process: int) -> None:
@@ -178,6 +178,11 @@ class Traces:
         touched = [(trace,) for trace in {trace for trace, _ in rows}]
         self._many(_COUNTS, touched)
         self._many(_ROOT_DECIDES, touched)
+
+
+def _about(scope: dict[str, Any]) -> tuple[str | None, str | None, str | None]:
+    """Session, user and tags as a trace's row has them."""
+    return _text(scope.get("session")), _text(scope.get("user")), _tags(scope.get("tags"))
 
 
 def _tags(tags: object) -> str | None:

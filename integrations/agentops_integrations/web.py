@@ -46,7 +46,8 @@ class _Request:
             failed("recording a request", problem)
 
     def __enter__(self) -> _Request:
-        self._token = attach(Context({**get_current(), ROOT_KEY: (self.span._trace, self.span._id)}))
+        root = {ROOT_KEY: (self.span._trace, self.span._id)} if self.span._started else {}
+        self._token = attach(Context({**get_current(), **root}))
         return self
 
     def __exit__(self, *_: object) -> None:

@@ -361,7 +361,7 @@ def test_a_request_that_uvicorn_serves_is_a_trace_of_its_own(
     finally:
         process.terminate()
         said = process.communicate(timeout=30)[1]
-    assert "; meanwhile 3 other runs were recorded, 1 with errors or cut off: agentops ls 'errors>0' since:1m" in said
+    assert "; meanwhile 3 other runs were recorded, 1 with errors (agentops ls 'errors>0' since:1m)" in said
     spans = read(tmp_path / "traces.db")
     [program] = [span for span in spans if span["name"] == "uvicorn"]
     requests = {span["name"]: span for span in spans if span["name"].startswith("GET ")}
@@ -523,6 +523,13 @@ def test_switched_off_or_without_a_place_the_program_runs(run: Run, tmp_path: Pa
     off = run("python", "-c", "print(1)", AGENTOPS_ENABLED="false")
     assert (off.stdout, off.stderr, off.returncode) == ("1\n", "", 0)
     assert not (tmp_path / "traces.db").exists()
+    gone = run(
+        "python",
+        "-c",
+        "import os, shutil; shutil.rmtree(os.path.dirname(os.environ['AGENTOPS_STORE'])); exit(5)",
+        AGENTOPS_STORE=str(tmp_path / "gone/traces.db"),
+    )
+    assert gone.returncode == 5
     (tmp_path / "file").write_text("")
     nowhere = run("python", "-c", "print(1)", AGENTOPS_STORE=str(tmp_path / "file/traces.db"))
     assert (nowhere.stdout, nowhere.returncode) == ("1\n", 0)

@@ -2,38 +2,10 @@
 
 from __future__ import annotations
 
-import os
-import subprocess
-import sys
-import textwrap
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-
-from tests.tui.seen import Record
-
-
-def run_recording(program: str, store: Path) -> Path:
-    """Runs `program`, to its end, so that it records into `store`."""
-    kept = {name: value for name, value in os.environ.items() if not name.startswith(("AGENTOPS_", "OTEL_"))}
-    source = "import agentops\nfrom agentops import span\n" + textwrap.dedent(program)
-    done = subprocess.run(
-        [sys.executable, "-c", source],
-        cwd=store.parent,
-        env={**kept, "AGENTOPS_STORE": str(store), "AGENTOPS_RAISE": "1", "PYTHONWARNINGS": "error"},
-        capture_output=True,
-        text=True,
-        timeout=60,
-    )
-    assert done.returncode == 0, done.stderr
-    return store
-
-
-@pytest.fixture
-def record(tmp_path: Path) -> Record:
-    """Runs a program that records into this test's store; gives the store."""
-    return lambda program: run_recording(program, tmp_path / "traces.db")
-
 
 #: One run that failed in a tool, deep inside, and two that went well around it.
 SHOP = """
@@ -67,6 +39,6 @@ with span("nightly"):
 
 
 @pytest.fixture(scope="session")
-def shop(tmp_path_factory: pytest.TempPathFactory) -> Path:
+def shop(recording: Callable[[str, Path], Path], tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A store with three runs, the one in the middle failed; only to be read."""
-    return run_recording(SHOP, tmp_path_factory.mktemp("tui-shop") / "traces.db")
+    return recording(SHOP, tmp_path_factory.mktemp("tui-shop") / "traces.db")

@@ -10,6 +10,7 @@ from typing import Any, TypeVar
 from anthropic import Middleware
 from opentelemetry import trace
 
+from agentops.safety import failed
 from agentops.trace.client import GLOBAL, ClientProvider
 
 from .call import Call, make
@@ -52,9 +53,12 @@ class _Answered(Middleware):
 def _answered(request: Any, response: Any) -> None:
     call = trace.get_current_span()
     if isinstance(call, Call):
-        call.ask(request.json)  # where nothing was sent
-        http = getattr(response, "http_response", None)
-        call.made_up(response) if http is None else call.answered(http)
+        try:
+            call.ask(request.json)  # where nothing was sent
+            http = getattr(response, "http_response", None)
+            call.made_up(response) if http is None else call.answered(http)
+        except Exception as problem:  # noqa: BLE001 - a stand-in of the program's own may be anything
+            failed("recording an answer", problem)
 
 
 _ASKED, _ANSWERED = _Asked(), _Answered()
@@ -88,15 +92,21 @@ def wrap(client: C) -> C:
 def _recorded(construct: Any) -> Any:
     @functools.wraps(construct)
     def constructor(self: Any, *arguments: Any, **options: Any) -> None:
-        options["middleware"] = _around(options.get("middleware") or ())
-        options["open_telemetry"] = _tracing(options.get("open_telemetry"))
-        construct(self, *arguments, **options)
+        try:
+            ours = {
+                "middleware": _around(options.get("middleware") or ()),
+                "open_telemetry": _tracing(options.get("open_telemetry")),
+            }
+        except Exception as problem:  # noqa: BLE001 - the client itself says what is wrong with its options
+            failed("instrumenting a client", problem)
+            ours = {}
+        construct(self, *arguments, **{**options, **ours})
 
     return constructor
 
 
 def _around(middleware: Iterable[Any]) -> list[Any]:
-    return [_ANSWERED, *(entry for entry in middleware if entry not in (_ASKED, _ANSWERED)), _ASKED]
+    return [_ANSWERED, *(entry for entry in middleware if entry is not _ASKED and entry is not _ANSWERED), _ASKED]
 
 
 def _tracing(option: Any) -> dict[str, Any]:

@@ -8,7 +8,6 @@ from collections.abc import Mapping
 from typing import Any
 
 import httpx2
-from opentelemetry.trace import Status, StatusCode
 
 from agentops import conventions
 from agentops.prices import cost_usd
@@ -53,7 +52,6 @@ class Call(ClientSpan):
     _attempts = 0
     _body: Body | None = None
     _answer: Answer | None = None
-    _judged = False
     _closing = False
     _handled: BaseException | None = None  # what the program was handling when the call began
 
@@ -62,7 +60,7 @@ class Call(ClientSpan):
         self._handled = sys.exc_info()[1]
 
     def attempt(self, body: object) -> None:
-        """One HTTP request of this call goes out; the last one's `body` is what was asked."""
+        """One HTTP request of this call goes out; the first one's `body` is what was asked."""
         try:
             self._attempts += 1
             if self._attempts > 1:
@@ -104,14 +102,9 @@ class Call(ClientSpan):
         if callable(to_dict):
             self._answer = Answer(to_dict(mode="json"), True)
 
-    def set_status(self, status: Status | StatusCode, description: str | None = None) -> None:
-        """As the client's tracing judges it; an error with its exception, which that tracing does not hand over."""
-        self._judged = True
-        super().set_status(status, description)
-
     def end(self, end_time: int | None = None) -> None:
         """End it with what came back."""
-        if self._ended or self._closing:
+        if self._ended or self._closing or not self._started:
             return
         self._closing = True  # what is set now may end it again, where it is the last reference to a stream
         end_time = end_time or self._now()
