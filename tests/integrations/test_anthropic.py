@@ -281,6 +281,21 @@ def test_an_answer_that_the_programs_middleware_gives_is_on_record(spans: Spans)
     assert chat["output"][0]["text"] == "Within five days."
 
 
+def test_an_odd_answer_of_the_programs_middleware_reaches_the_program(
+    store: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("AGENTOPS_RAISE", "0")
+
+    class Odd:
+        def to_dict(self, **_: object) -> dict[str, object]:
+            raise RuntimeError("no")
+
+    odd: Any = Odd()
+    with server() as at, client_of(at) as client:
+        wrapped: Any = agentops.wrap(client.with_middleware(lambda request, call_next: odd))
+        assert wrapped.messages.create(model=MODEL, max_tokens=64, messages=ASKED) is odd
+
+
 def test_a_wrapped_clients_options_and_copies_are_recorded_once(spans: Spans) -> None:
     with server() as at, client_of(at) as client:
         wrapped = agentops.wrap(agentops.wrap(client)).with_options(timeout=5).with_middleware(lambda r, n: n(r))
