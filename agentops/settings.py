@@ -7,6 +7,7 @@ pydantic alone would take longer than the whole of `import agentops`.
 from __future__ import annotations
 
 import os
+import re
 from collections.abc import Callable, Mapping
 from typing import Any, NamedTuple
 
@@ -15,6 +16,10 @@ from agentops.errors import SettingError
 __all__ = ["SETTINGS", "Setting", "Value", "find_file", "resolve"]
 
 FILE = "agentops.toml"
+
+
+_BYTES = {"": 1, "b": 1, "kb": 10**3, "mb": 10**6, "gb": 10**9, "tb": 10**12}
+_NS = {"": 86_400 * 10**9, "h": 3_600 * 10**9, "d": 86_400 * 10**9, "w": 604_800 * 10**9}
 
 
 class Setting(NamedTuple):
@@ -52,10 +57,33 @@ def _switch(value: object) -> bool:
     return words[str(value).lower()]
 
 
+def _amount(value: object, units: Mapping[str, int], example: str) -> int:
+    if isinstance(value, int) and not isinstance(value, bool) and value >= 0:
+        return value
+    found = re.fullmatch(r"\s*(\d+(?:\.\d+)?)\s*([a-z]*)\s*", str(value).lower())
+    if found is None or found[2] not in units:
+        raise ValueError(example)
+    return round(float(found[1]) * units[found[2]])
+
+
+def _size(value: object) -> int:
+    return _amount(value, _BYTES, "a size such as 500MB or 5GB, or 0 for no bound")
+
+
+def _age(value: object) -> int:
+    """In ns; a bare number is of days."""
+    days = value * _NS["d"] if isinstance(value, int) and not isinstance(value, bool) else value
+    return _amount(days, _NS, "an age such as 12h, 30d or 8w, or 0 for no bound")
+
+
 SETTINGS: tuple[Setting, ...] = (
     Setting("store", _path, None, "path of the store's file; found from the working directory if not set"),
     Setting("enabled", _switch, True, "false switches all recording off"),
     Setting("quiet", _switch, False, "true leaves out the line on standard error that says where is recorded"),
+    Setting(
+        "max_bytes", _size, 5 * 10**9, "room for the store, such as 5GB: the oldest clean runs go first; 0: no bound"
+    ),
+    Setting("max_age", _age, 0, "how old runs may become, such as 30d; 0: no bound"),
 )
 
 

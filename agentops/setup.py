@@ -19,6 +19,8 @@ def init(
     otel: bool = False,
     enabled: bool | None = None,
     quiet: bool | None = None,
+    max_bytes: int | str | None = None,
+    max_age: int | str | None = None,
 ) -> None:
     """Change the defaults. Nothing has to be set up: without it `span` records into the nearest store.
 
@@ -30,6 +32,10 @@ def init(
             has no tracer provider, ours is put in force, in a way that lets it set its own later.
         enabled: False switches recording off.
         quiet: True leaves out the line on standard error that says where is recorded.
+        max_bytes: room for the store, as a number of bytes or a text such as "5GB"; 0 for no bound. When it is used
+            up, the oldest runs go, clean ones before those that failed or have a score. It holds for all that record
+            into this store until somebody sets another.
+        max_age: how old runs may become, in days or as a text such as "30d"; 0, the default, for no bound.
 
     Raises:
         SettingError: a value, an environment variable or `agentops.toml` cannot be used.
@@ -37,7 +43,7 @@ def init(
     """
     if redact is not None and not callable(redact):
         raise UsageError(f"redact takes a function from text to text, not {type(redact).__name__}")
-    recorder.configure(redact, store=store, enabled=enabled, quiet=quiet)
+    recorder.configure(redact, store=store, enabled=enabled, quiet=quiet, max_bytes=max_bytes, max_age=max_age)
     if otel and otel_trace._TRACER_PROVIDER is None:
         from agentops.trace.joined import own_provider
 

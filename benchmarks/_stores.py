@@ -101,7 +101,7 @@ class _Builder:
     def batch(self, traces: list[tuple[int, int]], rare: int) -> None:
         """One transaction of so many traces, each a number and how many spans it has."""
         from agentops.journal.format import BLOB, OK
-        from agentops.store.arrivals import _key
+        from agentops.store.arrivals import key_of
         from agentops.store.plain_text import indexable
 
         self._connection.execute("BEGIN IMMEDIATE")
@@ -125,7 +125,7 @@ class _Builder:
                     text = f"{text} {RARE}"
                 data = self._encode(text)
                 self._keep(self._content, BLOB, data)
-                keys.append((_key(BLOB, data), self._content))
+                keys.append((key_of(BLOB, data), self._content))
                 uses.append((self._content, number))
                 documents.append((self._content, indexable([text])))
                 body = self._encode({"a": {self._input: 250, self._output: 40, self._model: model}})

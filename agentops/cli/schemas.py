@@ -269,6 +269,32 @@ class Doctor(_Output):
     checks: list[Check]
 
 
+class Prune(_Output):
+    """`agentops prune --json`; with --dry-run what would go, the other counts null."""
+
+    traces: int
+    spans: int
+    contents: int | None
+    bytes_freed: int | None
+
+
+class Forget(_Output):
+    """`agentops forget --json`: what went, traces that still run and stay, journals that running programs hold."""
+
+    traces: int
+    spans: int
+    contents: int
+    running: int
+    held: list[str]
+
+
+class Backup(_Output):
+    """`agentops backup --json`."""
+
+    file: str
+    bytes: int
+
+
 class ErrorInfo(_Model):
     type: str
     message: str
@@ -293,6 +319,9 @@ SCHEMAS: dict[str, type[BaseModel]] = {
     "export": ExportLine,
     "import": Import,
     "config": Config,
+    "prune": Prune,
+    "forget": Forget,
+    "backup": Backup,
     "doctor": Doctor,
     "error": Error,
 }

@@ -20,7 +20,7 @@ from agentops.recorder.capture import Capture, New
 from agentops.recorder.plain import Redactor
 from agentops.recorder.writer import Journal, Place, open_journal
 from agentops.settings import resolve
-from agentops.store.location import find_store, journal_folder, prepare
+from agentops.store.location import find_store, journal_folder, prepare, rotation_asked
 
 if TYPE_CHECKING:
     from agentops.store.ingest import Ingester
@@ -126,6 +126,9 @@ class Recorder:
         self._stop = threading.Event()
         self._journals_opened = 0
         self._let_go_bytes = 0
+        self._bounds: tuple[int, ...] = (0, 0)
+        self._bounds_are_set = False
+        self._rotation_asked = 0
 
     def configure(self, redact: Redactor | None, **given: object) -> None:
         """What `init()` was given; what was recorded so far stays where it is."""
@@ -166,6 +169,10 @@ class Recorder:
         prepare(store)
         if self._place is None:
             self._place = Place(journal_folder(store), self.process, self.redact, self._full)
+        bounds = values["max_bytes"], values["max_age"]
+        self._bounds = tuple(value.value for value in bounds)
+        self._bounds_are_set = any(value.origin != "default" for value in bounds)
+        self._rotation_asked = rotation_asked(store)
         journal = open_journal(self._place, next(self._sequence))
         self._journals_opened += 1
         if self.store is None:
@@ -222,6 +229,9 @@ class Recorder:
                     journal.make_room()
                 if stop.wait(delay):
                     return
+                if self.store is not None and rotation_asked(self.store) != self._rotation_asked:
+                    with self._lock:
+                        self._let_go()
                 size = self._bytes()
                 if size == done:
                     delay = min(delay * 2, POLL_IDLE_S)
@@ -258,7 +268,10 @@ class Recorder:
             if self._ingester is None:
                 self._ingester = Ingester(self.store)
             written = self._pulse if polite else None
-            return self._ingester.run(process=self.process[0], deadline=deadline, pack=pack, written=written)
+            done = self._ingester.run(process=self.process[0], deadline=deadline, pack=pack, written=written)
+            if pack or deadline is not None:
+                self._ingester.keep_within(self._bounds, self._bounds_are_set, deadline, written)
+            return done
         except Exception as problem:  # noqa: BLE001 - the journal keeps what is not in the store
             safety.failed("ingest", problem)
             self._ingester = None

@@ -13,7 +13,7 @@ import xxhash
 from agentops.journal.format import BLOB, LIST, Content, Record, Reference, decode_value, encode
 from agentops.store.contents import Contents, references, texts
 
-__all__ = ["Arrivals"]
+__all__ = ["Arrivals", "key_of"]
 
 _KEY_BITS = 48
 _CACHED_TRACES = 4_096
@@ -46,8 +46,10 @@ class Arrivals:
         self._keys: dict[int, list[int]] = {}
         self._children: dict[int, tuple[int, ...]] = {}
         self._uses: list[tuple[int, int]] = []
+        self._keeps: list[tuple[int, int]] = []
         self._blobs: dict[int, tuple[int, list[int]]] = {}
         self._instructions = {row[0] for row in self._sql("SELECT content FROM instructions")}
+        self._orphaned = {row[0] for row in self._sql("SELECT content FROM orphans")} & self._instructions
         self._new_instructions: set[int] = set()
         (self._next,) = self._sql("SELECT value FROM meta WHERE name = 'content'").fetchone()
 
@@ -57,7 +59,7 @@ class Arrivals:
         for record in records:
             for content in getattr(record, "contents", None) or ():
                 if content.form == BLOB:
-                    blobs[content.number] = _key(BLOB, content.data)
+                    blobs[content.number] = key_of(BLOB, content.data)
         if not blobs:
             return
         known: dict[int, list[int]] = {}
@@ -79,7 +81,7 @@ class Arrivals:
                 key, candidates = self._blobs[content.number]
             else:
                 data, children = self._translated(form, data)
-                key = _key(form, data)
+                key = key_of(form, data)
             number = self._same_content(form, data, key, candidates)
             if number is None:
                 self._next += 1
@@ -147,31 +149,36 @@ class Arrivals:
         """Note that `trace` uses content `number` and all that it refers to: there its words are found.
 
         Instructions (system prompts) stand in every call of every run alike, so they count where they
-        were new: a search for a word of them finds the run that first had them, not all runs.
+        were new: a search for a word of them finds the run that first had them, not all runs. Those, and lists
+        without words of their own, are only kept for the trace.
         """
         seen = self._seen.get(trace)
         if seen is None:
             if len(self._seen) > _CACHED_TRACES:
                 self._seen.clear()
             seen = self._seen[trace] = set()
-        todo = [number]
+        todo = [number]  # below zero: only kept
         while todo:
             number = todo.pop()
-            if number in seen or not number:
+            if not number or number in seen or (number < 0 and -number in seen):
                 continue
             seen.add(number)
-            if number in self._instructions:
-                continue
+            told, number = number > 0, abs(number)
+            if told and number in self._instructions:
+                told = number in self._orphaned
+                self._orphaned.discard(number)
             fresh = self._fresh.get(number)
             if fresh is not None:
                 form, children = fresh[0], self._children.get(number, ())
             else:
                 form, children = self._stored_children(number)
-            if form != LIST or self._has_words(number):
+            if told and (form != LIST or self._has_words(number)):
                 self._uses.append((number, trace))
+            else:
+                self._keeps.append((number, trace))
             if number in self._new_instructions:
                 self._instructions.add(number)
-            todo.extend(children)
+            todo.extend(children if told else [-child for child in children])
 
     def _has_words(self, number: int) -> bool:
         """Whether texts stand in a list itself: short messages do."""
@@ -204,9 +211,12 @@ class Arrivals:
             self._uses.append((self._next, trace))
         self._many("INSERT INTO fresh_text VALUES (?, ?)", documents)
         self._many("INSERT OR IGNORE INTO uses VALUES (?, ?)", self._uses)
+        self._many("INSERT OR IGNORE INTO keeps VALUES (?, ?)", self._keeps)
+        unused = self._fresh.keys() - {number for number, _ in self._uses} - {number for number, _ in self._keeps}
+        self._many("INSERT OR IGNORE INTO orphans VALUES (?)", [(number,) for number in unused])
         self._many("INSERT OR IGNORE INTO instructions VALUES (?)", [(number,) for number in self._new_instructions])
         self._sql("UPDATE meta SET value = ? WHERE name = 'content'", (self._next,))
 
 
-def _key(form: int, data: bytes) -> int:
+def key_of(form: int, data: bytes) -> int:
     return xxhash.xxh3_64_intdigest(data, seed=form) >> (64 - _KEY_BITS)

@@ -88,7 +88,7 @@ class Contents:
     def __init__(self, connection: sqlite3.Connection) -> None:
         self._connection = connection
         self._depth = 0
-        self._blocks: OrderedDict[int, dict[int, tuple[int, bytes]]] = OrderedDict()
+        self._blocks: OrderedDict[tuple[int, int], dict[int, tuple[int, bytes]]] = OrderedDict()
 
     def load(self, number: int) -> tuple[int, bytes] | None:
         """Form and bytes of content `number`; None if it is not there or its block is damaged."""
@@ -100,17 +100,21 @@ class Contents:
         ).fetchone()
         if row is None or number > row[1]:
             return None
-        return self.block(row[0]).get(number)
+        return self.block(*row).get(number)
 
-    def block(self, first: int) -> dict[int, tuple[int, bytes]]:
-        """Form and bytes of the contents of the block that begins with content `first`; none if it is damaged."""
-        block = self._blocks.get(first)
+    def block(self, first: int, last: int) -> dict[int, tuple[int, bytes]]:
+        """Form and bytes of the contents of the block with the contents `first` to `last`; none if it is damaged."""
+        block = self._blocks.get((first, last))
         if block is None:
-            return self._open(first)
-        self._blocks.move_to_end(first)
+            block = self._blocks[first, last] = self.read(first)
+            if len(self._blocks) > _CACHED_BLOCKS:
+                self._blocks.popitem(last=False)
+            return block
+        self._blocks.move_to_end((first, last))
         return block
 
-    def _open(self, first: int) -> dict[int, tuple[int, bytes]]:
+    def read(self, first: int) -> dict[int, tuple[int, bytes]]:
+        """As `block`, and it does not stay in memory."""
         (data,) = self._connection.execute("SELECT data FROM blocks WHERE first = ?", (first,)).fetchone()
         try:
             if zstandard.frame_content_size(data) > _BLOCK_BYTES_MAX:
@@ -118,11 +122,7 @@ class Contents:
             items = _decode_block(zstandard.ZstdDecompressor().decompress(data))
         except (zstandard.ZstdError, msgspec.MsgspecError, ValueError):
             return {}
-        block = {number: (form, content) for number, form, content in items}
-        self._blocks[first] = block
-        if len(self._blocks) > _CACHED_BLOCKS:
-            self._blocks.popitem(last=False)
-        return block
+        return {number: (form, content) for number, form, content in items}
 
     def value(self, number: int) -> Any:
         """The whole value of content `number`, references followed."""

@@ -110,7 +110,7 @@ def raws(connection: sqlite3.Connection, contents: Contents, keys: list[Key]) ->
     for number in numbers:
         at = bisect_right(firsts, number) - 1
         if at >= 0 and number <= blocks[at][1]:
-            item = contents.block(firsts[at]).get(number)
+            item = contents.block(*blocks[at]).get(number)
             if item is not None:
                 found[number] = item
                 continue

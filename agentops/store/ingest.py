@@ -19,7 +19,9 @@ from agentops.journal.reading import end_of, read, writer_is_alive
 from agentops.store.batch import Batch
 from agentops.store.contents import Contents
 from agentops.store.location import journal_folder
-from agentops.store.packing import pack_and_index, reclaim
+from agentops.store.packing import pack_and_index, reclaim, rest_while_busy
+from agentops.store.removal import remove_orphans
+from agentops.store.ring import Limits, keep_within, settle
 from agentops.store.schema import connect, translate
 
 __all__ = ["Ingester"]
@@ -47,6 +49,7 @@ class Ingester:
         self._contents = Contents(self._connection)
         self._trace_numbers: dict[bytes, int] = {}
         self._seen: dict[int, set[int]] = {}
+        self._removals = 0
 
     def run(
         self,
@@ -88,6 +91,36 @@ class Ingester:
             self._forget()
             raise
 
+    def keep_within(
+        self,
+        bounds: tuple[int, ...],
+        are_set: bool,
+        deadline: float | None = None,
+        written: Callable[[], int] | None = None,
+    ) -> None:
+        """Take out what is over the store's bounds.
+
+        Args:
+            bounds: bytes and age in ns, 0 for none.
+            are_set: somebody said so, and it holds for all that record here; else what was said before holds.
+            deadline, written: as for `run`.
+
+        Raises:
+            StoreError: the store cannot be written.
+        """
+
+        def go_on() -> bool:
+            if written is not None:
+                rest_while_busy(written)
+            return deadline is None or time.monotonic() < deadline
+
+        try:
+            limits = settle(self._connection, Limits(*bounds), are_set)
+            keep_within(self._connection, self._contents, limits, go_on)
+        except sqlite3.Error as problem:
+            self._forget()
+            raise translate(problem, self._store) from problem
+
     def close(self, tidy: bool = False) -> None:
         """Close the store; `tidy` packs and indexes what is left and gives free pages back."""
         try:
@@ -117,6 +150,7 @@ class Ingester:
             alive = writer_is_alive(descriptor)
             before = written() if written else 0
             self._connection.execute("BEGIN IMMEDIATE")
+            self._notice_removals()
             if not os.path.exists(path):  # another reader has brought it in, deleted it, and forgotten it since
                 self._connection.execute("ROLLBACK")
                 return False
@@ -150,6 +184,8 @@ class Ingester:
                 "INSERT OR REPLACE INTO journals VALUES (?, ?, ?, ?, ?)",
                 (name, position, contents.tobytes(), rotated, ended),
             )
+            if ended:
+                remove_orphans(self._connection, self._contents)
             self._connection.execute("COMMIT")
             if ended:
                 self._remove(path, name)
@@ -159,6 +195,14 @@ class Ingester:
         if written and written() != before:
             time.sleep(POLITE_REST_S)
         return position < ends.get(name, position + 1)
+
+    def _notice_removals(self) -> None:
+        """What this remembers of traces does not hold when some were taken out since, by whomever."""
+        (removals,) = self._connection.execute("SELECT value FROM meta WHERE name = 'removals'").fetchone()
+        if removals != self._removals:
+            self._trace_numbers.clear()
+            self._seen.clear()
+            self._removals = removals
 
     def _progress(self, name: str) -> tuple[int, array.array[int], bool, bool]:
         row = self._connection.execute(

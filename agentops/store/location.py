@@ -8,10 +8,11 @@ from collections.abc import Iterator
 from agentops.errors import UsageError
 from agentops.settings import resolve
 
-__all__ = ["StorePath", "find_store", "journal_folder", "prepare"]
+__all__ = ["StorePath", "ask_for_rotation", "find_store", "journal_folder", "prepare", "rotation_asked"]
 
 FOLDER = ".agentops"
 FILE = "traces.db"
+_ROTATE = "rotate"
 
 
 class StorePath(str):
@@ -93,6 +94,25 @@ def prepare(store: str) -> None:
             with open(os.open(ignore, os.O_WRONLY | os.O_CREAT, 0o600), "w") as file:
                 file.write("*\n")
     os.makedirs(journal_folder(store), mode=0o700, exist_ok=True)
+
+
+def ask_for_rotation(store: str) -> None:
+    """Ask all programs that record into `store` to go on in new journals, so that their old ones can go.
+
+    Raises:
+        OSError: the folder of journals cannot be written.
+    """
+    with open(os.path.join(journal_folder(store), _ROTATE), "w"):
+        pass
+    os.utime(os.path.join(journal_folder(store), _ROTATE))
+
+
+def rotation_asked(store: str) -> int:
+    """When that was asked last, as a number that changes; 0 for never."""
+    try:
+        return os.stat(os.path.join(journal_folder(store), _ROTATE)).st_mtime_ns
+    except OSError:
+        return 0
 
 
 def _as_file(path: str) -> str:

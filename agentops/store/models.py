@@ -51,9 +51,12 @@ __all__ = [
     "FreshText",
     "Instruction",
     "Journal",
+    "Keep",
     "Meta",
     "Name",
     "OpenSpan",
+    "Orphan",
+    "Part",
     "Score",
     "Span",
     "Trace",
@@ -277,13 +280,40 @@ class Block(_Table, table=True):
 
 
 class Use(_Table, table=True):
-    """Which trace uses which content: for searching, and for deleting what nobody uses any more."""
+    """Which trace uses which content: for searching, and for knowing what no trace needs any more."""
 
     __tablename__ = "uses"
-    __table_args__ = _WITHOUT_ROWID
+    __table_args__ = (Index("uses_trace", "trace"), _WITHOUT_ROWID)
 
     content: int = Field(primary_key=True)
     trace: int = Field(primary_key=True)
+
+
+class Keep(_Table, table=True):
+    """Which trace needs which content without being found by its words: instructions again, lists of contents."""
+
+    __tablename__ = "keeps"
+    __table_args__ = (Index("keeps_trace", "trace"), _WITHOUT_ROWID)
+
+    content: int = Field(primary_key=True)
+    trace: int = Field(primary_key=True)
+
+
+class Orphan(_Table, table=True):
+    """A content that no trace needs, but a journal that is still written may: it goes when that one is done."""
+
+    __tablename__ = "orphans"
+
+    content: int | None = Field(default=None, primary_key=True, nullable=True)
+
+
+class Part(_Table, table=True):
+    """A part of the index of words, the table `words_<part>`: contents of 65,536 ids. documents: how many it has."""
+
+    __tablename__ = "parts"
+
+    part: int | None = Field(default=None, primary_key=True, nullable=True)
+    documents: int
 
 
 class Instruction(_Table, table=True):
@@ -339,7 +369,11 @@ class OpenSpan(_Table, table=True):
 
 
 class Meta(_Table, table=True):
-    """Numbers about the store itself; `content` is the last id that a content was given."""
+    """Numbers about the store itself.
+
+    `content` is the last id that a content was given, `trace` a number that is not given again, `removals` how often
+    traces were taken out, `max_bytes` and `max_age_ns` the bounds that a program has set.
+    """
 
     __tablename__ = "meta"
     __table_args__ = _WITHOUT_ROWID

@@ -5,11 +5,12 @@ from __future__ import annotations
 import sqlite3
 import time
 from collections.abc import Callable, Iterator
+from operator import itemgetter
 
+from agentops.store import words
 from agentops.store.contents import BLOCK_BYTES, Contents, pack, texts
-from agentops.store.plain_text import indexable
 
-__all__ = ["index_words", "pack_and_index", "reclaim"]
+__all__ = ["index_words", "pack_and_index", "reclaim", "rest_while_busy"]
 
 _ROWS = 1_000
 #: Contents stay as they came until there are this many bytes of them.
@@ -44,7 +45,7 @@ def pack_and_index(
             if deadline is not None and time.monotonic() > deadline:
                 return False
             if written:
-                _rest_while_busy(written)
+                rest_while_busy(written)
     return True
 
 
@@ -54,7 +55,8 @@ def index_words(connection: sqlite3.Connection) -> None:
         pass
 
 
-def _rest_while_busy(written: Callable[[], int]) -> None:
+def rest_while_busy(written: Callable[[], int]) -> None:
+    """Wait until the program does not record any more; `written` as for `Ingester.run`."""
     before = written()
     time.sleep(0.002)
     while written() != before:
@@ -69,10 +71,10 @@ def _index_some(connection: sqlite3.Connection, everything: bool, rows: int) -> 
             "SELECT id, form, data FROM fresh WHERE NOT indexed ORDER BY id LIMIT ?", (rows,)
         ).fetchall()
         spans = connection.execute("SELECT id, text FROM fresh_text ORDER BY id LIMIT ?", (rows,)).fetchall()
-        documents = [(number, indexable(own)) for number, form, data in fresh if (own := texts(form, data))]
-        documents += [(number, indexable([text])) for number, text in spans]
-        documents.sort()
-        connection.executemany("INSERT INTO words (rowid, text) VALUES (?, ?)", documents)
+        documents = [(number, own) for number, form, data in fresh if (own := texts(form, data))]
+        documents += [(number, [text]) for number, text in spans]
+        documents.sort(key=itemgetter(0))
+        words.add(connection, documents)
         connection.executemany("UPDATE fresh SET indexed = 1 WHERE id = ?", [row[:1] for row in fresh])
         connection.executemany("DELETE FROM fresh_text WHERE id = ?", [row[:1] for row in spans])
         connection.execute("COMMIT")

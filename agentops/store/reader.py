@@ -455,10 +455,12 @@ class Reader:
             where.append(f"EXISTS (SELECT 1 FROM spans WHERE trace = traces.no AND {' AND '.join(together)})")
             parameters += together_parameters
         for word in filter.words:
-            where.append(
-                "no IN (SELECT trace FROM uses WHERE content IN (SELECT rowid FROM words WHERE words MATCH ?))"
-            )
-            parameters.append(self._word_query(word))
+            from agentops.store.words import matching
+
+            query = self._word_query(word)
+            found, times = matching(self._connection, "content")
+            where.append(f"no IN (SELECT trace FROM uses WHERE {found})")
+            parameters += [query] * times
         return where, parameters
 
     def _span_check(self, filter: Filter) -> Any:
@@ -504,7 +506,11 @@ class Reader:
         match = query(text)
         if match is None:
             raise UsageError(f"there is no word in {text!r} that could be looked for")
-        return " " not in match and not self._rows("SELECT 1 FROM words WHERE words MATCH ? LIMIT 1", (match,))
+        if " " in match:
+            return False
+        from agentops.store.words import stands
+
+        return not self._guarded(stands, self._connection, match)
 
     def _word_query(self, text: str) -> str:
         """An FTS query for `text`: the word itself, or where nobody wrote it, longer ones that hold it."""
@@ -514,10 +520,10 @@ class Reader:
         match = str(query(text))
         if not inside or len(match) < 5:  # a part of at least three letters, in quotes
             return match
-        self._connection.execute(
-            "CREATE VIRTUAL TABLE IF NOT EXISTS temp.vocabulary USING fts5vocab('main', 'words', 'row')"
-        )
-        longer = self._rows("SELECT term FROM vocabulary WHERE instr(term, ?) LIMIT 200", (match.strip('"').lower(),))
+        from agentops.store.words import vocabularies
+
+        terms = vocabularies(self._connection)
+        longer = self._rows(f"SELECT term FROM ({terms}) WHERE instr(term, ?) LIMIT 200", (match.strip('"').lower(),))
         return " OR ".join('"' + term.replace('"', '""') + '"' for (term,) in longer) or match
 
     def _index(self) -> None:

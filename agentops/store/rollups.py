@@ -66,7 +66,9 @@ class Traces:
         self._numbers = numbers
         self._new: dict[bytes, int] = {}
         self._changes: dict[int, _Trace] = {}
-        (self._next,) = self._sql("SELECT ifnull(max(no), 0) + 1 FROM traces").fetchone()
+        (self._next,) = self._sql(
+            "SELECT max(value, (SELECT ifnull(max(no), 0) FROM traces)) + 1 FROM meta WHERE name = 'trace'"
+        ).fetchone()
 
     def number(self, trace_id: bytes, span: SpanChanges | None) -> int:
         number = self._numbers.get(trace_id) or self._new.get(trace_id)

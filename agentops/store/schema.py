@@ -138,25 +138,52 @@ CREATE TABLE meta (
 ) WITHOUT ROWID;
 """
 
-#: The index of words. It keeps no text and no positions: the store has the text, and a reader looks.
-WORDS = """
-CREATE VIRTUAL TABLE words USING fts5 (
-    text, content='', columnsize=0, detail=none, tokenize='unicode61 remove_diacritics 2'
+#: Version 2: what is needed to take traces out again, and the index of words in parts (`agentops.store.words`).
+TABLES_2 = """
+CREATE TABLE keeps (
+    content INTEGER NOT NULL,
+    trace INTEGER NOT NULL,
+    PRIMARY KEY (content, trace)
+) WITHOUT ROWID;
+CREATE INDEX keeps_trace ON keeps (trace);
+CREATE INDEX uses_trace ON uses (trace);
+CREATE TABLE orphans (
+    content INTEGER PRIMARY KEY
+);
+CREATE TABLE parts (
+    part INTEGER PRIMARY KEY,
+    documents INTEGER NOT NULL
 );
 """
 
 
-def _create(connection: sqlite3.Connection) -> None:
-    """Version 1: everything."""
-    for statement in (TABLES + WORDS).split(";\n"):
-        if statement.strip():
-            connection.execute(statement)
+def _first(connection: sqlite3.Connection) -> None:
+    """Version 1: spans and what they hold."""
+    _statements(connection, TABLES)
     connection.execute("INSERT INTO meta VALUES ('content', 0)")
     connection.execute(f"PRAGMA application_id = {APPLICATION_ID}")
 
 
+def _second(connection: sqlite3.Connection) -> None:
+    """Version 2: what is not needed any more can go."""
+    _statements(connection, TABLES_2)
+    connection.execute("INSERT INTO meta VALUES ('trace', 0), ('removals', 0)")
+    connection.execute("DROP TABLE IF EXISTS words")
+    if connection.execute("SELECT 1 FROM traces LIMIT 1").fetchone():
+        from agentops.store.removal import recount
+
+        recount(connection)
+
+
+def _statements(connection: sqlite3.Connection, statements: str) -> None:
+    """Run them in the transaction that is open; `executescript` would end it."""
+    for statement in statements.split(";\n"):
+        if statement.strip():
+            connection.execute(statement)
+
+
 #: One function a version, each run in one transaction together with setting the version.
-MIGRATIONS: tuple[Callable[[sqlite3.Connection], None], ...] = (_create,)
+MIGRATIONS: tuple[Callable[[sqlite3.Connection], None], ...] = (_first, _second)
 VERSION = len(MIGRATIONS)
 
 

@@ -10,6 +10,8 @@ import zstandard
 
 import agentops
 from agentops import score, span
+from agentops.store.packing import index_words
+from agentops.store.schema import connect
 
 CANARY = "canary-4012-8888"
 
@@ -18,13 +20,15 @@ def everything_on_disk(store: Path) -> bytes:
     """All bytes of store and journals, with what is compressed opened."""
     import sqlite3
 
+    connection = connect(str(store))
+    index_words(connection)
+    assert connection.execute("SELECT 1 FROM parts").fetchone()
+    connection.close()
     raw = b"".join(path.read_bytes() for path in store.parent.rglob("traces*") if path.is_file())
     raw += b"".join(path.read_bytes() for path in store.parent.rglob("*.journal") if path.is_file())
     connection = sqlite3.connect(store)
     for (block,) in connection.execute("SELECT data FROM blocks"):
         raw += zstandard.ZstdDecompressor().decompress(block)
-    terms = connection.execute("SELECT name FROM sqlite_master WHERE name LIKE 'words%'").fetchall()
-    assert terms
     connection.close()
     return raw
 

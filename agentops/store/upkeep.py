@@ -1,0 +1,253 @@
+"""What is done to a whole store by hand: take runs out, make a user forgotten, copy it."""
+
+from __future__ import annotations
+
+import os
+import sqlite3
+import time
+from collections.abc import Iterable, Iterator
+from typing import Any, NamedTuple
+
+import msgspec
+
+from agentops.errors import StoreBusy, StoreError, UsageError
+from agentops.journal.format import decode_value
+from agentops.journal.names import journals
+from agentops.store.contents import Contents
+from agentops.store.filters import Filter
+from agentops.store.location import ask_for_rotation, journal_folder
+from agentops.store.packing import reclaim
+from agentops.store.reader import Reader
+from agentops.store.removal import Removed, make_anew, remove_names, remove_orphans
+from agentops.store.ring import Limits, keep_within, remove_now, settle
+from agentops.store.rows import TraceRow
+from agentops.store.schema import connect, translate
+
+__all__ = ["Forgotten", "Store", "backup"]
+
+#: After pruning by hand no part of the index has more than a tenth that finds nothing.
+_LIVE = 0.9
+_STEP_TRACES, _STEP_SPANS = 2_000, 20_000
+#: An idle program looks every four seconds whether it is asked for another journal.
+_ROTATION_S = 10.0
+_POLL_S = 0.05
+
+
+class Forgotten(NamedTuple):
+    """What `forget` has taken out, and what it could not.
+
+    removed: what went.
+    running: traces that are still being recorded, and stay.
+    held: journals of running programs that did not let go of them, and may still have some of it.
+    """
+
+    removed: Removed
+    running: int
+    held: list[str]
+
+
+class Store:
+    """A store, open for upkeep. What programs have recorded so far is brought in first.
+
+    Args:
+        path: of the database file.
+
+    Raises:
+        NotFound: there is no store.
+        StoreError: it cannot be read or written.
+    """
+
+    def __init__(self, path: str) -> None:
+        self.path = path
+        self.reader = Reader(path)
+        self._connection = connect(path)
+        self._contents = Contents(self._connection)
+
+    def __enter__(self) -> Store:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._connection.close()
+        self.reader.close()
+
+    def prune(self, filter: Filter) -> Removed:
+        """Take out the traces that `filter` selects, those that are still being recorded left out."""
+        removed: Removed = self._guarded(self._prune, self._ended(self.reader.iter_traces(filter)))
+        return removed
+
+    def keep_within(self, given: Limits, are_set: bool) -> Removed:
+        """Take out what is over the store's bounds now; see `agentops.store.ring.settle` for the arguments."""
+        limits = settle(self._connection, given, are_set)
+        removed: Removed = self._guarded(keep_within, self._connection, self._contents, limits) or _NOTHING
+        self._guarded(reclaim, self._connection)
+        return removed
+
+    def forget(self, *, user: str | None = None, session: str | None = None, filter: Filter | None = None) -> Forgotten:
+        """Take out all traces of a user or a session, or that a filter selects, so that nothing is left on disk.
+
+        Whole traces go: also those in which only one span says that user or session. Running programs are asked to
+        go on in new journals first, since what they have recorded stands in theirs.
+        """
+        held = self._let_go()
+        selected = list(self._of(user, session) if filter is None else self.reader.iter_traces(filter))
+        ended = list(self._ended(selected))
+        removed = self._guarded(self._forget, ended)
+        return Forgotten(removed, len(selected) - len(ended), held)
+
+    # -- how -----------------------------------------------------------------------------------------
+
+    def _ended(self, traces: Iterable[TraceRow]) -> Iterator[TraceRow]:
+        running = {number for (number,) in self._connection.execute("SELECT DISTINCT trace FROM open_spans")}
+        return (trace for trace in traces if trace.no not in running)
+
+    def _prune(self, traces: Iterable[TraceRow]) -> Removed:
+        removed = _NOTHING
+        for group in _groups(list(traces)):
+            removed = removed.plus(remove_now(self._connection, self._contents, group, _LIVE))
+        self._transaction(remove_names, self._connection)
+        reclaim(self._connection)
+        return removed
+
+    def _forget(self, traces: list[TraceRow]) -> Removed:
+        removed = _NOTHING
+        for group in _groups(traces):
+            removed = removed.plus(remove_now(self._connection, self._contents, group, 0))
+        self._transaction(remove_orphans, self._connection, self._contents)
+        self._transaction(remove_names, self._connection)
+        for part in sorted(removed.parts):
+            self._transaction(make_anew, self._connection, self._contents, part)
+        # What SQLite deletes stays in its pages until they are written anew.
+        if removed.traces:
+            _room_for_another(self.path)
+            self._connection.execute("VACUUM")
+        self._truncate_log()
+        return removed
+
+    def _truncate_log(self) -> None:
+        until = time.monotonic() + _ROTATION_S
+        while self._connection.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()[0]:
+            if time.monotonic() > until:
+                raise StoreBusy(
+                    f"{self.path} is being read by another program, and its log {self.path}-wal still has what was "
+                    "taken out: close what reads it, and run this again"
+                )
+            time.sleep(_POLL_S)
+
+    def _let_go(self) -> list[str]:
+        """Bring in and delete all journals that there are now; gives the names of those that programs hold."""
+        folder = journal_folder(self.path)
+        before = set(journals(folder))
+        if not before:
+            return []
+        try:
+            ask_for_rotation(self.path)
+        except OSError as problem:
+            raise StoreError(f"{folder} cannot be written: {problem.strerror}") from problem
+        until = time.monotonic() + _ROTATION_S
+        while True:
+            self.reader.refresh()
+            left = before.intersection(journals(folder))
+            if not left or time.monotonic() > until:
+                return sorted(left)
+            time.sleep(_POLL_S)
+
+    def _of(self, user: str | None, session: str | None) -> Iterator[TraceRow]:
+        """Traces of a user or session: their own, or that of any of their spans."""
+        column, value = ("user", user) if session is None else ("session", session)
+        own = {number for (number,) in self._connection.execute(f"SELECT no FROM traces WHERE {column} = ?", (value,))}
+        inside = self._connection.execute(
+            "SELECT trace, body FROM spans WHERE instr(body, ?)", (str(value).encode("utf-8", "surrogatepass"),)
+        )
+        own.update(trace for trace, body in inside if trace not in own and str(_scope(body).get(column)) == value)
+        return (trace for trace in self.reader.iter_traces() if trace.no in own)
+
+    def _transaction(self, work: Any, *arguments: Any) -> None:
+        self._connection.execute("BEGIN IMMEDIATE")
+        try:
+            work(*arguments)
+            self._connection.execute("COMMIT")
+        except BaseException:
+            if self._connection.in_transaction:
+                self._connection.execute("ROLLBACK")
+            raise
+
+    def _guarded(self, work: Any, *arguments: Any) -> Any:
+        try:
+            return work(*arguments)
+        except sqlite3.Error as problem:
+            raise translate(problem, self.path) from problem
+
+
+_NOTHING = Removed(0, 0, 0, frozenset())
+
+
+def backup(store: str, target: str) -> int:
+    """Copy a store to the file `target`, consistent while programs write; its size in bytes.
+
+    Args:
+        store: path of the database file. What was recorded so far is brought in first.
+        target: path of a file that is not there yet.
+
+    Raises:
+        UsageError: `target` is there, or cannot be written.
+        NotFound, StoreError: the store is not there or cannot be read.
+    """
+    if os.path.exists(target):
+        raise UsageError(f"{target} is there already: name another file, or delete it")
+    with Reader(store):
+        pass  # brings in what waits
+    part = f"{target}.part"
+    connection = connect(store)
+    try:
+        _room_for_another(store, os.path.dirname(os.path.abspath(target)))
+        os.close(os.open(part, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o600))
+        connection.execute("VACUUM INTO ?", (part,))
+        descriptor = os.open(part, os.O_RDONLY)
+        os.fsync(descriptor)
+        os.close(descriptor)
+        os.rename(part, target)
+    except FileExistsError:
+        raise UsageError(f"{part} is there: another backup runs, or one was stopped; delete it then") from None
+    except (OSError, sqlite3.Error) as problem:
+        if os.path.exists(part):
+            os.unlink(part)
+        if isinstance(problem, OSError):
+            raise UsageError(f"{target} cannot be written: {problem.strerror}") from problem
+        raise translate(problem, store) from problem
+    finally:
+        connection.close()
+    return os.path.getsize(target)
+
+
+def _groups(traces: list[TraceRow]) -> Iterator[list[int]]:
+    """Numbers of traces, a transaction's worth at a time, the oldest first."""
+    group: list[int] = []
+    spans = 0
+    for trace in reversed(traces):
+        group.append(trace.no)
+        spans += trace.spans
+        if len(group) >= _STEP_TRACES or spans >= _STEP_SPANS:
+            yield group
+            group, spans = [], 0
+    if group:
+        yield group
+
+
+def _room_for_another(store: str, folder: str | None = None) -> None:
+    folder = folder or os.path.dirname(store)
+    room = os.statvfs(folder)
+    free, size = room.f_bavail * room.f_frsize, os.path.getsize(store)
+    if free < size * 1.1:
+        raise StoreError(
+            f"{folder} has {free / 1e6:.0f} MB free, and a copy of the store needs {size / 1e6:.0f} MB: free some "
+            "room, and run this again"
+        )
+
+
+def _scope(body: bytes) -> dict[str, Any]:
+    try:
+        value = decode_value(body)
+        scope = value.get("s") if type(value) is dict else None
+    except (msgspec.MsgspecError, ValueError, TypeError, RecursionError):
+        return {}
+    return scope if type(scope) is dict else {}
