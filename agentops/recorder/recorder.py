@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import atexit
+import functools
 import itertools
 import os
 import random
@@ -35,6 +36,8 @@ BACKLOG_BYTES = 4 << 20
 UNPACKED_BYTES = 64 << 20
 EXIT_WAIT_S = 0.5
 MOVE_WAIT_S = 10.0
+#: A fork waits so long, at most, until nothing of ours is in the middle of something; mostly nothing is.
+FORK_WAIT_S = 0.1
 _RETRY_S = 5.0
 
 
@@ -48,6 +51,10 @@ class suppressed:
 
     def __exit__(self, *_: object) -> None:
         otel_context.detach(self._token)
+
+
+class _Stopped(Exception):
+    """The recorder's thread is to end between two steps."""
 
 
 class _Nothing(dict[bytes, int]):
@@ -214,7 +221,8 @@ class Recorder:
 
     def _run(self, stop: threading.Event) -> None:
         seen = done = packed = -1
-        delay = POLL_S
+        delay = POLL_S if self._journals_opened <= 1 else 0.0  # begun anew after a fork: journals may wait already
+        pulse = functools.partial(self._pulse, stop)
         with suppressed():
             while True:
                 journal = self.journal
@@ -230,7 +238,7 @@ class Recorder:
                 quiet = size == seen
                 if quiet or size - done > BACKLOG_BYTES:
                     pack = quiet or size - packed > UNPACKED_BYTES
-                    self._ingest(None, pack=pack, polite=True)
+                    self._ingest(None, pack=pack, polite=pulse)
                     done = size
                     packed = size if pack else packed
                 seen = size
@@ -239,13 +247,15 @@ class Recorder:
         journal = self.journal
         return self._let_go_bytes + (0 if journal is None else journal.written)
 
-    def _pulse(self) -> int:
+    def _pulse(self, stop: threading.Event) -> int:
         """What polite ingest looks at between its steps; the caller must not have to make room itself meanwhile."""
+        if stop.is_set():
+            raise _Stopped
         if self.journal is not None:
             self.journal.make_room()
         return self._bytes()
 
-    def _ingest(self, deadline: float | None, pack: bool, polite: bool = False) -> bool:
+    def _ingest(self, deadline: float | None, pack: bool, polite: Callable[[], int] | None = None) -> bool:
         """Bring this process's journals into the store; True if all of it is in."""
         if self.store is None:
             return True
@@ -257,8 +267,9 @@ class Recorder:
 
             if self._ingester is None:
                 self._ingester = Ingester(self.store)
-            written = self._pulse if polite else None
-            return self._ingester.run(process=self.process[0], deadline=deadline, pack=pack, written=written)
+            return self._ingester.run(process=self.process[0], deadline=deadline, pack=pack, written=polite)
+        except _Stopped:
+            return False
         except Exception as problem:  # noqa: BLE001 - the journal keeps what is not in the store
             safety.failed("ingest", problem)
             self._ingester = None
@@ -316,6 +327,21 @@ class Recorder:
 
     # -- fork ----------------------------------------------------------------------------------------
 
+    def before_fork(self) -> None:
+        """Stop the thread; the next journal starts one again, and until then readers bring in what there is.
+
+        A child inherits locks as they are, those inside of SQLite too, and there nobody would open them. Python
+        says from 3.12 on that a process with threads should not fork: ours must not be the reason.
+        """
+        thread = self._thread
+        if thread is None or thread is threading.current_thread():
+            return
+        stop, self._stop, self._thread = self._stop, threading.Event(), None
+        stop.set()
+        thread.join(FORK_WAIT_S)
+        if self._ingest_lock.acquire(timeout=FORK_WAIT_S):  # a thread of the program's may be in `flush`
+            self._ingest_lock.release()  # others have something to do before a fork too, so it is not held
+
     def after_fork_in_child(self) -> None:
         """A child has a journal, ids and threads of its own, and does not keep its parent's lock."""
         if self.journal is not None:
@@ -338,4 +364,4 @@ def _of_run(traceparent: str) -> tuple[bytes, int] | None:
 
 
 recorder = Recorder()
-os.register_at_fork(after_in_child=recorder.after_fork_in_child)
+os.register_at_fork(before=recorder.before_fork, after_in_child=recorder.after_fork_in_child)
