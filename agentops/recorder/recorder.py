@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import atexit
+import functools
 import itertools
 import os
 import random
@@ -35,6 +36,8 @@ BACKLOG_BYTES = 4 << 20
 UNPACKED_BYTES = 64 << 20
 EXIT_WAIT_S = 0.5
 MOVE_WAIT_S = 10.0
+#: A fork waits so long, at most, until nothing of ours is in the middle of something; mostly nothing is.
+FORK_WAIT_S = 0.1
 _RETRY_S = 5.0
 
 
@@ -48,6 +51,10 @@ class suppressed:
 
     def __exit__(self, *_: object) -> None:
         otel_context.detach(self._token)
+
+
+class _Stopped(Exception):
+    """The recorder's thread is to end between two steps."""
 
 
 class _Nothing(dict[bytes, int]):
@@ -123,6 +130,7 @@ class Recorder:
         self._ingest_lock = threading.Lock()
         self._ingester: Ingester | None = None
         self._thread: threading.Thread | None = None
+        self._resting: Journal | None = None  # after a fork, until the next record
         self._stop = threading.Event()
         self._journals_opened = 0
         self._let_go_bytes = 0
@@ -142,6 +150,8 @@ class Recorder:
                 self.flush(MOVE_WAIT_S)  # what comes later goes into the other store
                 self._ingester = None
             self.store = self._place = None  # before the next journal: it is made from these
+            if self._resting is not None:
+                self.open()
             if self.journal is not None:
                 self._let_go()
 
@@ -162,6 +172,10 @@ class Recorder:
             return self.journal
 
     def _make(self) -> Journal | Nowhere:
+        if self._resting is not None:
+            journal, self._resting = self._resting, None
+            self._start_thread()
+            return journal
         values = resolve(self.given)
         if not values["enabled"].value:
             return Nowhere(None, float("inf"))
@@ -182,10 +196,13 @@ class Recorder:
         if not self._at_exit:
             self._at_exit = True
             atexit.register(self.at_exit)
+        self._start_thread()
+        return journal
+
+    def _start_thread(self) -> None:
         if self._thread is None:
             self._thread = threading.Thread(target=self._run, args=(self._stop,), name="agentops", daemon=True)
             self._thread.start()
-        return journal
 
     def lost(self, journal: Journal | Nowhere, problem: OSError) -> None:
         """A record could not be written: count it, and try another journal for the next one."""
@@ -221,7 +238,8 @@ class Recorder:
 
     def _run(self, stop: threading.Event) -> None:
         seen = done = packed = -1
-        delay = POLL_S
+        delay = POLL_S if self._journals_opened <= 1 else 0.0  # begun anew after a fork: journals may wait already
+        pulse = functools.partial(self._pulse, stop)
         with suppressed():
             while True:
                 journal = self.journal
@@ -240,22 +258,24 @@ class Recorder:
                 quiet = size == seen
                 if quiet or size - done > BACKLOG_BYTES:
                     pack = quiet or size - packed > UNPACKED_BYTES
-                    self._ingest(None, pack=pack, polite=True)
+                    self._ingest(None, pack=pack, polite=pulse)
                     done = size
                     packed = size if pack else packed
                 seen = size
 
     def _bytes(self) -> int:
-        journal = self.journal
+        journal = self.journal or self._resting
         return self._let_go_bytes + (0 if journal is None else journal.written)
 
-    def _pulse(self) -> int:
+    def _pulse(self, stop: threading.Event) -> int:
         """What polite ingest looks at between its steps; the caller must not have to make room itself meanwhile."""
+        if stop.is_set():
+            raise _Stopped
         if self.journal is not None:
             self.journal.make_room()
         return self._bytes()
 
-    def _ingest(self, deadline: float | None, pack: bool, polite: bool = False) -> bool:
+    def _ingest(self, deadline: float | None, pack: bool, polite: Callable[[], int] | None = None) -> bool:
         """Bring this process's journals into the store; True if all of it is in."""
         if self.store is None:
             return True
@@ -267,11 +287,12 @@ class Recorder:
 
             if self._ingester is None:
                 self._ingester = Ingester(self.store)
-            written = self._pulse if polite else None
-            done = self._ingester.run(process=self.process[0], deadline=deadline, pack=pack, written=written)
+            done = self._ingester.run(process=self.process[0], deadline=deadline, pack=pack, written=polite)
             if pack or deadline is not None:
-                self._ingester.keep_within(self._bounds, self._bounds_are_set, deadline, written)
+                self._ingester.keep_within(self._bounds, self._bounds_are_set, deadline, polite)
             return done
+        except _Stopped:
+            return False
         except Exception as problem:  # noqa: BLE001 - the journal keeps what is not in the store
             safety.failed("ingest", problem)
             self._ingester = None
@@ -320,7 +341,7 @@ class Recorder:
             self._stop.set()
             self._stop = threading.Event()
             self._thread = None
-            journal, self.journal = self.journal, None
+            journal, self.journal, self._resting = self.journal or self._resting, None, None
             if isinstance(journal, Journal):
                 try:
                     journal.leave(final=True)
@@ -329,10 +350,32 @@ class Recorder:
 
     # -- fork ----------------------------------------------------------------------------------------
 
+    def before_fork(self) -> None:
+        """Stop the thread; the next record starts one again.
+
+        A child inherits locks as they are, those inside of SQLite too, and there nobody would open them. Python
+        says from 3.12 on that a process with threads should not fork: ours must not be the reason.
+        """
+        thread = self._thread
+        if thread is None or thread is threading.current_thread():
+            return
+        stop, self._stop, self._thread = self._stop, threading.Event(), None
+        stop.set()
+        thread.join(FORK_WAIT_S)
+        if self._ingest_lock.acquire(timeout=FORK_WAIT_S):  # a thread of the program's may be in `flush`
+            self._ingest_lock.release()  # others have something to do before a fork too, so it is not held
+
+    def after_fork_in_parent(self) -> None:
+        """Nothing that takes long: a program may fork many times."""
+        with self._lock:
+            if self._thread is None and isinstance(self.journal, Journal):
+                self._resting, self.journal = self.journal, None
+
     def after_fork_in_child(self) -> None:
         """A child has a journal, ids and threads of its own, and does not keep its parent's lock."""
-        if self.journal is not None:
-            self.journal.abandon()
+        journal = self.journal or self._resting
+        if journal is not None:
+            journal.abandon()
         self._left_behind = self._ingester  # closing an inherited SQLite connection would hurt the parent
         self.journal = None
         safety.reset_after_fork()
@@ -351,4 +394,8 @@ def _of_run(traceparent: str) -> tuple[bytes, int] | None:
 
 
 recorder = Recorder()
-os.register_at_fork(after_in_child=recorder.after_fork_in_child)
+os.register_at_fork(
+    before=recorder.before_fork,
+    after_in_parent=recorder.after_fork_in_parent,
+    after_in_child=recorder.after_fork_in_child,
+)

@@ -169,3 +169,58 @@ def test_a_grandchild_that_lives_on_does_not_keep_the_dead_running(tmp_path: Pat
         }
     finally:
         os.kill(int(done.stdout), signal.SIGKILL)
+
+
+def test_children_of_a_program_that_is_being_ingested_do_not_hang(program: Any, read: Any, tmp_path: Path) -> None:
+    done = program(
+        """
+        import os, signal, sqlite3, threading, time
+        import agentops.recorder.recorder as recorder
+        recorder.POLL_S, recorder.BACKLOG_BYTES = 0.001, 1_000      # the store is written nearly all the time
+        import agentops
+        from agentops import span
+        stop = threading.Event()
+        def work():
+            while not stop.is_set():
+                with span("busy", input=os.urandom(300).hex()): pass
+                time.sleep(0.0002)
+        thread = threading.Thread(target=work)
+        thread.start()
+        codes = []
+        for n in range(30):
+            child = os.fork()
+            if child == 0:
+                signal.alarm(20)
+                sqlite3.connect(":memory:").execute("CREATE TABLE own (use)")
+                with span("child"): pass
+                os._exit(0 if agentops.flush() else 1)
+            codes.append(os.waitpid(child, 0)[1])
+        stop.set()
+        thread.join()
+        assert codes == [0] * 30, codes
+        """
+    )
+    assert done.returncode == 0, done.stderr
+    assert sum(record["name"] == "child" for record in read(tmp_path / "traces.db")) == 30
+
+
+def test_no_thread_of_ours_runs_while_the_program_forks(program: Any, read: Any, tmp_path: Path) -> None:
+    done = program(
+        """
+        import os, threading
+        names = []
+        os.register_at_fork(before=lambda: names.append([thread.name for thread in threading.enumerate()]))
+        from agentops import span
+        with span("before"): pass
+        assert len(threading.enumerate()) == 2
+        child = os.fork()
+        if child == 0:
+            with span("inside"): pass
+            os._exit(0)
+        os.waitpid(child, 0)
+        with span("after"): pass
+        assert names == [["MainThread"]], names
+        """
+    )
+    assert done.returncode == 0, done.stderr
+    assert {record["name"] for record in read(tmp_path / "traces.db")} == {"before", "inside", "after"}

@@ -2,42 +2,20 @@
 
 from __future__ import annotations
 
+import hashlib
+import json
 import os
 import random
+import shutil
 import signal
 import subprocess
-import sys
 import time
-from collections.abc import Callable, Iterator
+from collections import Counter
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
-
-WRITER = """
-import os, sys, threading
-from agentops import span
-out = os.open(sys.argv[1], os.O_CREAT | os.O_WRONLY | os.O_APPEND)
-def note(edge, s, text=""):
-    os.write(out, f"{edge} {s.span_id} {text}\\n".encode())
-def work(k):
-    i = 0
-    while True:
-        with span(f"run-{k}", kind="agent") as run:
-            note("S", run)
-            for j in range(5):
-                text = f"{os.getpid()}.{k}.{i}." + "x" * 400
-                with span("step", kind="tool", input={"i": text}) as s:
-                    note("S", s, text)
-                    s.output = [text]
-                note("E", s, text)
-                i += 1
-        note("E", run)
-for k in (1, 2):
-    threading.Thread(target=work, args=(k,), daemon=True).start()
-work(0)
-"""
-
 
 RECORD_AND_DIE = """
 import os
@@ -54,100 +32,123 @@ os.kill(os.getpid(), 9)
 
 Start = Callable[..., subprocess.Popen[str]]
 
-
-@pytest.fixture
-def start(tmp_path: Path) -> Iterator[Start]:
-    """Starts a program that records into this test's store; what still runs at the end is killed."""
-    started: list[subprocess.Popen[str]] = []
-
-    def start(source: str, *arguments: str, folder: Path = tmp_path) -> subprocess.Popen[str]:
-        program = folder / f"writer-{len(started)}.py"
-        program.write_text(source)
-        started.append(
-            subprocess.Popen(
-                [sys.executable, str(program), *arguments],
-                cwd=folder,
-                env={**os.environ, "AGENTOPS_STORE": str(folder / "traces.db")},
-                stdout=subprocess.PIPE,
-                stderr=subprocess.DEVNULL,
-                text=True,
-            )
-        )
-        return started[-1]
-
-    yield start
-    for process in started:
-        process.kill()
-        process.wait()
-        assert process.stdout is not None
-        process.stdout.close()
+WRITER = Path(__file__).parent / "storm_writer.py"
+WAYS = ("threads", "large", "flush", "shutdown", "plain")
+READER = """
+import sys, time
+from agentops.store.reader import Reader
+print("reads", flush=True)
+while True:
+    try:
+        with Reader() as reader:
+            while True:
+                reader.refresh()
+                time.sleep(0.01)
+    except Exception:   # there is no store yet
+        time.sleep(0.01)
+"""
 
 
-def wait_for(condition: Any, seconds: float = 30) -> None:
-    end = time.monotonic() + seconds
-    while not condition():
-        assert time.monotonic() < end, "it never came"
-        time.sleep(0.005)
+class Storm(Counter[str]):
+    """What was killed and compared, over several rounds."""
 
+    def round(self, folder: Path, start: Start, read: Any, seed: int) -> None:
+        """Kill four writers and a reader at random moments; what had returned to the writers must be on record."""
+        moment = random.Random(seed)
+        ways = moment.sample(WAYS, 4)
+        logs = [folder / f"log-{way}" for way in ways]
+        processes = [start(READER, folder=folder)]
+        processes += [
+            start(WRITER, str(log), str(seed), way, folder=folder) for way, log in zip(ways, logs, strict=True)
+        ]
+        if seed % 5:
+            while not all(log.exists() and log.stat().st_size for log in logs):
+                time.sleep(0.005)
+            time.sleep(moment.choice((0.0, 0.0, 0.3, 0.6)) * moment.random())
+        moment.shuffle(processes)
+        for process in processes:
+            time.sleep(moment.random() * (0.02 if seed % 5 else 0.08))  # every fifth time while they start
+            process.send_signal(signal.SIGKILL)
+        for process in processes:
+            process.wait()
+        self["writers killed"] += 4
+        journals = [path.name for path in (folder / "traces.journal").glob("*.journal")]
+        self["journals left"] += len(journals)
+        self["of them not the first of their process"] += sum(not name.endswith("-000001.journal") for name in journals)
+        records = read(folder / "traces.db") if journals or (folder / "traces.db").exists() else []
+        spans = {record["span_id"]: record for record in records}
+        assert len(spans) == len(records), "a span is there twice"
+        for log in logs:
+            if log.exists():
+                self._compare(log.read_text(), spans, seed)
+        assert not list((folder / "traces.journal").glob("*.journal")), "journals of the dead are left"
 
-def kill_four_writers(tmp_path: Path, start: Start, read: Any, seed: int) -> int:
-    """Kill four writers at random moments and compare what they noted with what is on record; the edges compared."""
-    moment = random.Random(seed)
-    logs = [tmp_path / f"log-{n}" for n in range(4)]
-    writers = [start(WRITER, str(log)) for log in logs]
-    wait_for(lambda: all(log.exists() and log.stat().st_size for log in logs))
-    for writer in writers:
-        time.sleep(moment.random() * 0.01)
-        writer.send_signal(signal.SIGKILL)
-        writer.wait()
-    records = read(tmp_path / "traces.db")
-    spans = {record["span_id"]: record for record in records}
-    assert len(spans) == len(records), "a span is there twice"
-    checked = 0
-    for log in logs:
-        started: dict[str, str] = {}
+    def _compare(self, log: str, spans: dict[str, Any], seed: int) -> None:
         ended: set[str] = set()
-        for line in log.read_text().splitlines(keepends=True):
-            if line.endswith("\n"):
-                edge, span_id, text = line.rstrip("\n").split(" ", 2)
-                started[span_id] = text
-                if edge == "E":
-                    ended.add(span_id)
-                checked += 1
-        for span_id, text in started.items():
-            record = spans[span_id]
-            assert not text or record["input"] == {"i": text}
-            if span_id in ended:
-                assert record["status"] == "ok" and record["end_time_unix_nano"] is not None
-                assert not text or record["output"] == [text]
+        begun: dict[str, dict[str, Any]] = {}
+        within: Counter[str] = Counter()
+        for line in log.splitlines(keepends=True):
+            if not line.endswith("\n"):
+                continue
+            what, span_id, rest = line.split(" ", 2)
+            facts = json.loads(rest)
+            if span_id == "-":
+                within[what[:-1]] += 1 if what[-1] == "+" else -1
+                continue
+            record = spans.get(span_id)
+            assert record is not None, f"seed {seed}: the span {span_id} is lost"
+            self["edges and values compared"] += 1
+            if what == "start":
+                begun[span_id] = record
+                assert digest(record["input"]) == facts[0], f"seed {seed}: another input"
+            elif what == "event":
+                assert [event["attributes"]["n"] for event in record["events"]] == facts, f"seed {seed}: events"
+            elif what == "attribute":
+                assert record["attributes"][facts[0]] == facts[1], f"seed {seed}: attributes"
+            elif what == "output":
+                assert digest(record["output"]) == facts[0], f"seed {seed}: another output"
             else:
-                assert record["status"] in ("interrupted", "ok"), record["status"]
-    assert checked > 100
-    assert not list((tmp_path / "traces.journal").glob("*.journal")), "journals of the dead are left"
-    return checked
+                end_ns, status, output = facts
+                ended.add(span_id)
+                assert record["end_time_unix_nano"] == (end_ns or record["end_time_unix_nano"] or "none")
+                assert record["status"] == status, f"seed {seed}: another status"
+                assert digest(record["output"]) == output, f"seed {seed}: another output"
+        self["writers killed in flush or shutdown"] += within.total()
+        for span_id, record in begun.items():
+            if span_id in ended:
+                continue
+            self["spans that were open"] += 1
+            if record["end_time_unix_nano"] is None:
+                assert record["status"] == "interrupted", f"seed {seed}: {record['status']} without an end"
+
+
+def digest(value: object) -> str | None:
+    return None if value is None else hashlib.sha256(json.dumps(value).encode()).hexdigest()
 
 
 @pytest.mark.parametrize("seed", range(10))
 def test_four_writers_with_threads_killed_at_random_lose_nothing_that_had_returned(
     tmp_path: Path, start: Start, read: Any, seed: int
 ) -> None:
-    assert kill_four_writers(tmp_path, start, read, seed) > 100
+    storm = Storm()
+    storm.round(tmp_path, start, read, seed)
+    assert storm["edges and values compared"] > (50 if seed % 5 else -1)
 
 
 @pytest.mark.proof
 def test_a_storm_of_kills_loses_nothing(
     tmp_path: Path, start: Start, read: Any, record_property: Callable[[str, object], None]
 ) -> None:
-    edges = 0
-    for seed in range(1_000, 1_050):
+    storm, first = Storm(), 1_000
+    for seed in range(first, first + 250):
         folder = tmp_path / str(seed)
         folder.mkdir()
-        edges += kill_four_writers(
-            folder, lambda source, *words, at=folder: start(source, *words, folder=at), read, seed
-        )
-    record_property("writers killed", 200)
-    record_property("span edges compared", edges)
+        storm.round(folder, start, read, seed)
+        shutil.rmtree(folder)
+    for what, count in storm.items():
+        record_property(what, f"{count:,}")
     record_property("lost, doubled or changed", 0)
+    record_property("seeds", f"{first} to {first + 249}")
 
 
 def test_an_ingesting_reader_killed_again_and_again_takes_each_record_once(
@@ -182,10 +183,10 @@ def test_several_readers_at_once_take_each_record_once(tmp_path: Path, start: St
 
 
 def test_a_program_that_records_without_pause_does_not_keep_its_reader_for_ever(
-    tmp_path: Path, start: Start, read: Any
+    tmp_path: Path, start: Start, read: Any, wait_for: Any
 ) -> None:
     log = tmp_path / "log"
-    start(WRITER, str(log))
+    start(WRITER, str(log), "0", "threads")
     wait_for(lambda: log.exists() and log.stat().st_size > 10_000)
     noted = {line.split()[1] for line in log.read_text().splitlines()[:-1]}
     assert noted <= {record["span_id"] for record in read(tmp_path / "traces.db")}
