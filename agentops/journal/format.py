@@ -15,7 +15,8 @@ import xxhash
 
 MAGIC: Final = b"AGENTOPS-JOURNAL-1\n"
 FRAME: Final = struct.Struct("<II")
-FRAME_BYTES_MAX: Final = 1 << 30
+#: A reader takes no larger record: the store could not hold it, and SQLite ends at a billion bytes.
+FRAME_BYTES_MAX: Final = 1 << 29
 
 HEAD, START, END, EVENT, UPDATE, SCORE, ROTATED, CLOSED = range(8)
 
@@ -31,6 +32,9 @@ EXT_REFERENCE, EXT_TEXT, EXT_INTEGER = 1, 2, 3
 
 #: What is given for a value that is not there (None is a value).
 ABSENT: Final = -1
+
+#: Hexadecimal; Python refuses to print a number of more than 4,300 decimal ones.
+_DIGITS_MAX: Final = 3_500
 
 checksum = xxhash.xxh3_64_intdigest
 pack_frame = FRAME.pack
@@ -169,6 +173,8 @@ def _extension(code: int, data: memoryview) -> object:
     if code == EXT_TEXT:
         return Text(bytes(data).decode("utf-8", "surrogatepass"))
     if code == EXT_INTEGER:
+        if len(data) > _DIGITS_MAX:
+            return "0x" + bytes(data).decode("ascii")
         return Integer(bytes(data).decode("ascii"), 16)
     return bytes(data)
 

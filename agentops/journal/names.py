@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import os
+import re
 
 __all__ = ["SUFFIX", "journal_name", "journals"]
 
 SUFFIX = ".journal"
+#: Other files in the folder are not ours: they are neither read nor deleted.
+_is_name = re.compile(r"[0-9a-f]{16}-[0-9a-f]{16}-[0-9]{6,18}\.journal").fullmatch
 
 
 def journal_name(started_ns: int, process: int, sequence: int) -> str:
@@ -21,4 +24,4 @@ def journals(folder: str, process: int | None = None) -> list[str]:
     except (FileNotFoundError, NotADirectoryError):
         return []
     mark = "" if process is None else f"-{process:016x}-"
-    return sorted(name for name in names if name.endswith(SUFFIX) and mark in name)
+    return sorted(name for name in names if _is_name(name) and mark in name)

@@ -13,16 +13,17 @@ import sqlite3
 import time
 from collections.abc import Callable
 
-from agentops.journal.format import Head, Record, Rotated
+from agentops.errors import StoreError
+from agentops.journal.format import MAGIC, Head, Record, Rotated
 from agentops.journal.names import journals
-from agentops.journal.reading import end_of, read, writer_is_alive
+from agentops.journal.reading import end_of, open_journal, read, writer_is_alive
 from agentops.store.batch import Batch
 from agentops.store.contents import Contents
 from agentops.store.location import journal_folder
 from agentops.store.packing import pack_and_index, reclaim, rest_while_busy
 from agentops.store.removal import remove_orphans
 from agentops.store.ring import Limits, keep_within, settle
-from agentops.store.schema import connect, translate
+from agentops.store.schema import connect, signed, translate
 
 __all__ = ["Ingester"]
 
@@ -75,6 +76,8 @@ class Ingester:
             StoreError: the store cannot be written.
         """
         folder = journal_folder(self._store)
+        if os.path.islink(folder):  # what is read there is deleted, and it would be somebody else's
+            raise StoreError(f"{folder} is a symbolic link; nothing was read: name the store that it leads to")
         ends: dict[str, int] = {}
         try:
             for name in journals(folder, process):
@@ -142,11 +145,12 @@ class Ingester:
         `ends` keeps where the journals of living programs ended when this first saw them: a program that
         writes faster than this reads would keep its reader for ever.
         """
-        try:
-            descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
-        except FileNotFoundError:
+        descriptor = open_journal(path)
+        if descriptor is None:
             return False
         try:
+            if os.pread(descriptor, len(MAGIC), 0) != MAGIC:  # somebody else's file: it stays where it is
+                return False
             alive = writer_is_alive(descriptor)
             before = written() if written else 0
             self._connection.execute("BEGIN IMMEDIATE")
@@ -171,7 +175,7 @@ class Ingester:
                     records.append((end, record))
                 if position - start > BATCH_BYTES or position >= ends.get(name, position + 1):
                     break
-            process = int(name.split("-")[1], 16)
+            process = signed(int(name.split("-")[1], 16))
             if position == start and alive:
                 self._connection.execute("ROLLBACK")
                 return False

@@ -12,6 +12,7 @@ import sqlite3
 from collections.abc import Callable
 
 from agentops.errors import StoreBusy, StoreDamaged, StoreError, StoreTooNew
+from agentops.store.guard import check_files, check_schema, harden
 
 __all__ = ["APPLICATION_ID", "TABLES", "VERSION", "DatabaseError", "connect", "signed", "translate", "unsigned"]
 
@@ -204,18 +205,25 @@ def connect(path: str, *, create: bool = False) -> sqlite3.Connection:
         raise StoreError(f"there is no store at {path}")
     made = not os.path.exists(path)
     try:
+        check_files(path)
         if made:
-            os.close(os.open(path, os.O_RDWR | os.O_CREAT, 0o600))
+            os.close(os.open(path, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW, 0o600))
         connection = sqlite3.Connection(path, timeout=BUSY_S, isolation_level=None, check_same_thread=False)
-    except (OSError, sqlite3.Error) as problem:
+    except (OSError, sqlite3.Error, StoreError) as problem:
         raise translate(problem, path) from problem
     try:
-        # In this order: a store's tables and its application id come in one transaction.
+        harden(connection)
+        connection.execute("BEGIN")  # a store's tables, its application id and its version come in one transaction
         (tables,) = connection.execute("SELECT count(*) FROM sqlite_schema").fetchone()
         (application,) = connection.execute("PRAGMA application_id").fetchone()
         if tables and application != APPLICATION_ID:
             raise StoreDamaged(f"{path} is a database of another program; nothing was changed: name another file")
         (version,) = connection.execute("PRAGMA user_version").fetchone()
+        if tables and 0 <= version <= VERSION:
+            check_schema(connection, path, version, MIGRATIONS)
+        connection.execute("COMMIT")
+        if version < 0:
+            raise StoreDamaged(f"{path} has a format that no agentops writes ({version}); nothing was changed")
         if version > VERSION:
             raise StoreTooNew(
                 f"{path} was written by a newer agentops (format {version}, this one knows {VERSION}): "
