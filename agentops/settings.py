@@ -19,6 +19,8 @@ FILE = "agentops.toml"
 
 
 _BYTES = {"": 1, "b": 1, "kb": 10**3, "mb": 10**6, "gb": 10**9, "tb": 10**12}
+_LEAST_BYTES = 20 * 10**6
+_SIZES = "a size of at least 20MB, such as 500MB or 5GB, or 0 for no bound"
 _NS = {"": 86_400 * 10**9, "h": 3_600 * 10**9, "d": 86_400 * 10**9, "w": 604_800 * 10**9}
 
 
@@ -67,7 +69,11 @@ def _amount(value: object, units: Mapping[str, int], example: str) -> int:
 
 
 def _size(value: object) -> int:
-    return _amount(value, _BYTES, "a size such as 500MB or 5GB, or 0 for no bound")
+    """A bound is not below what journals of some running programs hold: a content in one of them cannot go yet."""
+    size = _amount(value, _BYTES, _SIZES)
+    if 0 < size < _LEAST_BYTES:
+        raise ValueError(_SIZES)
+    return size
 
 
 def _age(value: object) -> int:

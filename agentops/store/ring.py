@@ -14,14 +14,13 @@ from agentops.store.schema import connect
 __all__ = ["Limits", "keep_within", "limits_of", "remove_now", "settle", "used_bytes", "used_bytes_of"]
 
 #: One transaction's worth, and what is left of the room when it was used up: so that it is not always used up.
-_STEP_SPANS, _STEP_TRACES = 5_000, 2_000
+_STEP_SPANS, _STEP_TRACES, _STEP_LEAST = 5_000, 2_000, 4
 _LEAVES = 0.95
-#: Of each part of the index that has less than this left, what is left is indexed anew.
-_LIVE = 0.25
+#: Of each part of the index that has no more than this left, what is left is indexed anew.
+_LIVE = 0.5
 #: More names than these are not a program's: somebody puts what varies into them, and nobody needs those that went.
 _NAMES_MAX = 10_000
-#: The newest tenth of the traces stays even where all that is older has failed: nobody wants a run to vanish that has
-#: just ended.
+#: The newest tenth of the traces stays whatever its size: nobody wants a run to vanish that has just ended.
 _NEWEST = 10
 
 _ENDED = "no NOT IN (SELECT trace FROM open_spans)"
@@ -91,7 +90,14 @@ def keep_within(
     least = int(limits.max_bytes * _LEAVES) if limits.max_bytes and used > limits.max_bytes else 0
     if not least and not (limits.max_age_ns and _over_age(connection, limits)):
         return None
-    for traces in _victims(connection, limits, lambda: bool(least) and used_bytes(connection) > least):
+    (count,) = connection.execute("SELECT count(*) FROM traces").fetchone()
+
+    def over() -> int:
+        """About half of the traces that are too many: some are larger than others."""
+        excess = used_bytes(connection) - least if least else 0
+        return 0 if excess <= 0 else max(_STEP_LEAST, excess * count // used // 2)
+
+    for traces in _victims(connection, limits, over):
         step = remove_now(connection, contents, traces, _LIVE)
         total = step if total is None else total.plus(step)
         if go_on is not None and not go_on():
@@ -124,28 +130,27 @@ def _oldest(limits: Limits) -> int:
     return time.time_ns() - limits.max_age_ns
 
 
-def _victims(connection: sqlite3.Connection, limits: Limits, too_large: Callable[[], bool]) -> Iterator[list[int]]:
+def _victims(connection: sqlite3.Connection, limits: Limits, too_many: Callable[[], int]) -> Iterator[list[int]]:
     """What is to go next, again and again until nothing is over the bounds."""
     if limits.max_age_ns:
-        yield from _groups(connection, f"{_ENDED} AND start_ns < ?", _oldest(limits), lambda: True)
+        yield from _groups(connection, f"{_ENDED} AND start_ns < ?", _oldest(limits), lambda: _STEP_TRACES)
     row = connection.execute(
         f"SELECT start_ns FROM traces ORDER BY start_ns DESC LIMIT 1 OFFSET (SELECT count(*) / {_NEWEST} FROM traces)"
     ).fetchone()
     if row is not None:
         for condition in (f"{_ENDED} AND {_CLEAN}", _ENDED):
-            yield from _groups(connection, f"{condition} AND start_ns <= ?", row[0], too_large)
-        yield from _groups(connection, f"{_ENDED} AND start_ns > ?", row[0], too_large)
+            yield from _groups(connection, f"{condition} AND start_ns < ?", row[0], too_many)
 
 
 def _groups(
-    connection: sqlite3.Connection, condition: str, start_ns: int, wanted: Callable[[], bool]
+    connection: sqlite3.Connection, condition: str, start_ns: int, wanted: Callable[[], int]
 ) -> Iterator[list[int]]:
     after = (-(1 << 63), 0)
-    while wanted():
+    while most := min(wanted(), _STEP_TRACES):
         rows = connection.execute(
             f"SELECT no, spans, start_ns FROM traces WHERE (start_ns, no) > (?, ?) AND {condition} "
-            f"ORDER BY start_ns, no LIMIT {_STEP_TRACES}",
-            (*after, start_ns),
+            f"ORDER BY start_ns, no LIMIT ?",
+            (*after, start_ns, most),
         ).fetchall()
         group: list[int] = []
         spans = 0

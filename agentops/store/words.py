@@ -59,9 +59,11 @@ def drop(connection: sqlite3.Connection, part: int) -> None:
 
 
 def used(connection: sqlite3.Connection, part: int) -> tuple[int, int]:
-    """How many documents of a part are still there, and how many it has."""
+    """How many documents of a part are still there, orphans with them, and how many it has."""
     (live,) = connection.execute(
-        "SELECT count(DISTINCT content) FROM uses WHERE content BETWEEN ? AND ?", range_of(part)
+        "SELECT (SELECT count(DISTINCT content) FROM uses WHERE content BETWEEN ?1 AND ?2) "
+        "+ (SELECT count(*) FROM orphans WHERE content BETWEEN ?1 AND ?2)",
+        range_of(part),
     ).fetchone()
     row = connection.execute("SELECT documents FROM parts WHERE part = ?", (part,)).fetchone()
     return live, 0 if row is None else row[0]

@@ -158,7 +158,7 @@ class Upkeep(RuleBasedStateMachine):
     @precondition(lambda self: self.runs)
     @rule(at=st.integers(0, 1000))
     def prune_one(self, at: int) -> None:
-        trace = sorted(self.runs)[at % len(self.runs)]
+        trace = list(self.runs)[at % len(self.runs)]
         with Store(str(self.store)) as store:
             assert store.prune(parse(f"trace:{trace}")).traces == 1
         del self.runs[trace]
@@ -186,7 +186,7 @@ class Upkeep(RuleBasedStateMachine):
     @precondition(lambda self: self.exported)
     @rule(at=st.integers(0, 1000))
     def import_again(self, at: int) -> None:
-        trace = sorted(self.exported)[at % len(self.exported)]
+        trace = list(self.exported)[at % len(self.exported)]
         *texts, run = self.exported[trace]
         with Importer(str(self.store)) as importer:
             importer.begin_file()
