@@ -11,13 +11,15 @@ from benchmarks import _fresh
 from benchmarks._texts import Texts
 
 __all__ = [
-    "LARGE_TRACE", "LARGE_TRACE_SPANS", "RARE", "build", "cached", "delete", "span_id", "trace_id",
+    "LARGE_TRACE", "LARGE_TRACE_SPANS", "RARE", "USERS", "build", "cached", "delete", "span_id", "trace_id",
 ]  # fmt: skip
 
 #: A word that stands in one content of one trace.
 RARE = "quetzalcoatlus"
 #: Number of the trace that has many spans; it is the oldest, so that lists of the latest do not show it.
 LARGE_TRACE, LARGE_TRACE_SPANS = 0, 10_000
+#: Each user has as many of the runs as every other.
+USERS = 100
 _SPANS = 11
 _TRACES_A_BATCH = 360  # what ingest takes in one transaction
 _START_NS = 1_790_000_000 * 10**9
@@ -102,14 +104,14 @@ class _Builder:
         """One transaction of so many traces, each a number and how many spans it has."""
         from agentops.journal.format import BLOB, OK
         from agentops.store.arrivals import key_of
-        from agentops.store.plain_text import indexable
+        from agentops.store.words import add
 
         self._connection.execute("BEGIN IMMEDIATE")
         trace_rows: list[tuple[Any, ...]] = []
         span_rows: list[tuple[Any, ...]] = []
         keys: list[tuple[int, int]] = []
         uses: list[tuple[int, int]] = []
-        documents: list[tuple[int, str]] = []
+        documents: list[tuple[int, list[str]]] = []
         for trace, spans in traces:
             number = trace + 1  # SQLite would count from 1 too
             start = _START_NS + trace * 10**10
@@ -127,7 +129,7 @@ class _Builder:
                 self._keep(self._content, BLOB, data)
                 keys.append((key_of(BLOB, data), self._content))
                 uses.append((self._content, number))
-                documents.append((self._content, indexable([text])))
+                documents.append((self._content, [text]))
                 body = self._encode({"a": {self._input: 250, self._output: 40, self._model: model}})
                 begun = start + n * 10**8
                 span_rows.append(
@@ -140,19 +142,19 @@ class _Builder:
             trace_rows.append(
                 (
                     number, trace_id(trace), root, name, self._agent, OK, start, end, spans, 0, 0, calls, 250 * calls,
-                    40 * calls, None, None, None, None, None,
+                    40 * calls, None, None, f"user {trace % USERS}", None, None,
                 )
             )  # fmt: skip
         for trace, _ in traces:  # names and small values: a document a trace, after the batch's contents
             self._content += 1
             uses.append((self._content, trace + 1))
-            documents.append((self._content, f"agent {trace % 7}\nllm\nmodel-{trace % 3}"))
+            documents.append((self._content, [f"agent {trace % 7}", "llm", f"model-{trace % 3}"]))
         many = self._connection.executemany
         many(f"INSERT INTO traces VALUES ({', '.join('?' * 19)})", trace_rows)
         many(f"INSERT INTO spans VALUES ({', '.join('?' * 16)})", span_rows)
         many("INSERT INTO contents VALUES (?, ?)", sorted(keys))
         many("INSERT INTO uses VALUES (?, ?)", uses)
-        many("INSERT INTO words (rowid, text) VALUES (?, ?)", documents)
+        add(self._connection, documents)
         self._connection.execute("COMMIT")
 
     def _keep(self, number: int, form: int, data: bytes) -> None:

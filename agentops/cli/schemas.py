@@ -85,6 +85,16 @@ class ExceptionInfo(_Model):
     stacktrace: str
 
 
+class ExportScore(_Model):
+    """A judgement about the span, or about its whole trace: that stands with the trace's first span."""
+
+    name: str
+    value: float | str
+    comment: str | None
+    time_unix_nano: int
+    of_trace: bool
+
+
 class ExportLine(_Model):
     """A line of `agentops export --to jsonl`: one span, whole."""
 
@@ -108,6 +118,7 @@ class ExportLine(_Model):
     exception: ExceptionInfo | None
     usage: dict[str, int] | None
     cost_usd: float | None
+    scores: list[ExportScore]
 
 
 class TreeSpan(Span):

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from typing import Any
 
 from agentops.store.reader import Reader
-from agentops.store.rows import SpanDetail, TraceRow
+from agentops.store.rows import ScoreRow, SpanDetail, TraceRow
 
 __all__ = ["lines", "record"]
 
@@ -15,8 +15,11 @@ __all__ = ["lines", "record"]
 def lines(reader: Reader, traces: Iterator[TraceRow]) -> Iterator[str]:
     """A line for every span of `traces`, without its newline; oldest span of a trace first."""
     for trace in traces:
-        for detail in reader.details(trace):
-            fields = record(detail)
+        scores = reader.scores(trace)
+        for number, detail in enumerate(reader.details(trace)):
+            # What is said of the whole trace stands on the line of its first span.
+            own = [s for s in scores if s.span_id == detail.row.hex_id or (s.span_id is None and not number)]
+            fields = record(detail, own)
             try:
                 yield json.dumps(fields)
             except RecursionError:  # one value that is too deep for JSON must not end the export
@@ -24,8 +27,13 @@ def lines(reader: Reader, traces: Iterator[TraceRow]) -> Iterator[str]:
                 yield json.dumps({**fields, "input": deep, "output": deep, "attributes": {}, "events": []})
 
 
-def record(span: SpanDetail) -> dict[str, Any]:
-    """The line's object: names as in `agentops schema export`, times in ns since 1970."""
+def record(span: SpanDetail, scores: list[ScoreRow] | None = None) -> dict[str, Any]:
+    """The line's object: names as in `agentops schema export`, times in ns since 1970.
+
+    Args:
+        span: the span.
+        scores: of it, and of its trace where it stands for that.
+    """
     row = span.row
     return {
         "trace_id": span.trace_id,
@@ -53,4 +61,14 @@ def record(span: SpanDetail) -> dict[str, Any]:
         "exception": span.exception,
         "usage": span.usage,
         "cost_usd": row.cost_usd,
+        "scores": [
+            {
+                "name": score.name,
+                "value": score.value,
+                "comment": score.comment,
+                "time_unix_nano": score.time_ns,
+                "of_trace": score.span_id is None,
+            }
+            for score in scores or ()
+        ],
     }

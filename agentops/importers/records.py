@@ -8,8 +8,8 @@ from typing import Any
 
 from agentops.conventions import KIND_NUMBER
 from agentops.errors import StoreError
-from agentops.importers.spans import EventLine, SpanLine
-from agentops.journal.format import ABSENT, END, ERROR, EVENT, OK, ROTATED, START, UPDATE, encode
+from agentops.importers.spans import EventLine, ScoreLine, SpanLine
+from agentops.journal.format import ABSENT, END, ERROR, EVENT, OK, ROTATED, SCORE, START, UPDATE, encode
 from agentops.recorder.capture import New
 from agentops.recorder.writer import Journal, Place, open_journal
 from agentops.trace.facts import taken
@@ -104,6 +104,12 @@ class Writer:
             END, int(span.span_id, 16), bytes.fromhex(span.trace_id), span.end_time_unix_nano,
             ERROR if span.status == "error" else OK, facts, number, value, new.contents, error,
             span.name if known_as not in (None, span.name) else None, scope or None, links or None,
+        ))  # fmt: skip
+
+    def score(self, span: SpanLine, score: ScoreLine) -> None:
+        self._append(self._open(), New(), span, (
+            SCORE, bytes.fromhex(span.trace_id), 0 if score.of_trace else int(span.span_id, 16), score.name,
+            score.value, score.comment, score.time_unix_nano,
         ))  # fmt: skip
 
     def _values(

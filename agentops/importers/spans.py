@@ -12,7 +12,7 @@ from agentops.conventions import Kind, token_count
 from agentops.importers.lines import Unusable
 from agentops.store.details import USAGE
 
-__all__ = ["EventLine", "ExceptionLine", "LinkLine", "SpanLine", "is_span", "span_of"]
+__all__ = ["EventLine", "ExceptionLine", "LinkLine", "ScoreLine", "SpanLine", "is_span", "span_of"]
 
 TraceId = Annotated[str, Meta(pattern=r"^[0-9a-f]{32}\Z")]
 SpanId = Annotated[str, Meta(pattern=r"^[0-9a-f]{16}\Z")]
@@ -35,6 +35,14 @@ class ExceptionLine(msgspec.Struct, forbid_unknown_fields=True):
     type: str
     message: str
     stacktrace: str = ""
+
+
+class ScoreLine(msgspec.Struct, forbid_unknown_fields=True):
+    name: str
+    value: float | str
+    time_unix_nano: Time
+    comment: str | None = None
+    of_trace: bool = False
 
 
 class SpanLine(msgspec.Struct, forbid_unknown_fields=True):
@@ -60,6 +68,7 @@ class SpanLine(msgspec.Struct, forbid_unknown_fields=True):
     exception: ExceptionLine | None = None
     usage: dict[str, int] | None = None
     cost_usd: float | None = None
+    scores: list[ScoreLine] = []
 
 
 def is_span(value: object) -> bool:

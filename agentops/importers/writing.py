@@ -115,6 +115,7 @@ class Importer:
 
     def _write(self, store: _Open, span: SpanLine, first: bool) -> None:
         row = store.reader.known_span(span.trace_id, span.span_id)
+        _add_scores(store, span, is_new=row is None)
         if row is None:
             self._write_new(store, span, first)
             self.imported += 1
@@ -142,6 +143,18 @@ class Importer:
         if parent is None:  # no tags of its own may be meant against those of the trace
             return {name: value for name, value in own.items() if value is not None and (value != [] or not first)}
         return {name: value for name, value in own.items() if _differ(value, getattr(parent, name))}
+
+
+def _add_scores(store: _Open, span: SpanLine, is_new: bool) -> None:
+    """Write the scores that are not here yet."""
+    known: set[tuple[object, ...]] = set()
+    if span.scores and not is_new:
+        for score in store.reader.scores(store.reader.trace(span.trace_id)):
+            if score.span_id in (None, span.span_id):
+                known.add((score.span_id is None, score.name, score.value, score.comment, score.time_ns))
+    for line in span.scores:
+        if (line.of_trace, line.name, line.value, line.comment, line.time_unix_nano) not in known:
+            store.goes_on.score(span, line)
 
 
 def _complete(store: _Open, span: SpanLine, row: SpanRow) -> bool:

@@ -205,3 +205,14 @@ def test_a_backup_is_whole_while_a_program_writes(
     assert agentops("backup", str(tmp_path / "copy.db"), store=tmp_path / "store" / "traces.db").code == 0
     names = [trace["name"] for trace in agentops("ls", "--json", store=tmp_path / "copy.db").object["traces"]]
     assert sorted(names) == ["for bob", "for zeno", "x"]
+
+
+def test_a_whole_store_goes_through_export_and_import_scores_too(
+    agentops: Agentops, runs: Path, tmp_path: Path
+) -> None:
+    assert agentops("export", "-o", str(tmp_path / "all.jsonl")).code == 0
+    other = tmp_path / "other" / "traces.db"
+    for _ in range(2):  # the second time all of it is there
+        assert agentops("import", str(tmp_path / "all.jsonl"), store=other).code == 0
+        assert agentops("export", store=other).lines == agentops("export", store=runs).lines
+    assert len(agentops("ls", "--json", "score:good>0.5", store=other).object["traces"]) == 2
