@@ -13,7 +13,7 @@ from benchmarks._rows import Row, middle, ratios
 from benchmarks._texts import Texts
 from benchmarks.end_to_end import _since
 
-FULL, SPANS, ROUNDS = 200_000, 50_000, 3
+FULL, SPANS, ROUNDS = 300_000, 50_000, 3
 LARGE = 1_000_000
 
 

@@ -117,7 +117,7 @@ def _remove_loose(connection: sqlite3.Connection, contents: Contents) -> tuple[i
         keys += [(key_of(form, data), number) for number, form, data in block]
     sql(f"DELETE FROM fresh_text WHERE id IN {_LOOSE}")
     sql(f"DELETE FROM instructions WHERE content IN {_LOOSE}")
-    connection.executemany("DELETE FROM contents WHERE key = ? AND id = ?", keys)
+    connection.executemany("DELETE FROM contents WHERE key = ? AND id = ?", sorted(keys))
     return len(gone), frozenset(map(words.part_of, gone))
 
 

@@ -10,14 +10,16 @@ from typing import NamedTuple
 from agentops.store.contents import Contents
 from agentops.store.removal import Removed, remove, remove_names, tend
 from agentops.store.schema import connect
+from agentops.store.words import parts
 
 __all__ = ["Limits", "keep_within", "limits_of", "remove_now", "settle", "used_bytes", "used_bytes_of"]
 
 #: One transaction's worth, and what is left of the room when it was used up: so that it is not always used up.
-_STEP_SPANS, _STEP_TRACES, _STEP_LEAST = 5_000, 2_000, 4
+_STEP_SPANS, _STEP_TRACES, _STEP_LEAST = 20_000, 8_000, 4
 _LEAVES = 0.95
-#: Of each part of the index that has no more than this left, what is left is indexed anew.
-_LIVE = 0.5
+#: Of each part of the index that has no more than this left, what is left is indexed anew. A store of few parts cannot
+#: wait so long: one part is much of it.
+_LIVE, _LIVE_OF_FEW, _FEW_PARTS = 0.1, 0.5, 3
 #: More names than these are not a program's: somebody puts what varies into them, and nobody needs those that went.
 _NAMES_MAX = 10_000
 #: The newest tenth of the traces stays whatever its size: nobody wants a run to vanish that has just ended.
@@ -97,8 +99,9 @@ def keep_within(
         excess = used_bytes(connection) - least if least else 0
         return 0 if excess <= 0 else max(_STEP_LEAST, excess * count // used // 2)
 
+    live = _LIVE if len(parts(connection)) > _FEW_PARTS else _LIVE_OF_FEW
     for traces in _victims(connection, limits, over):
-        step = remove_now(connection, contents, traces, _LIVE)
+        step = remove_now(connection, contents, traces, live)
         total = step if total is None else total.plus(step)
         if go_on is not None and not go_on():
             break
