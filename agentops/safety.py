@@ -12,7 +12,7 @@ from collections import Counter
 
 from agentops.errors import AgentopsError
 
-__all__ = ["LOGGER", "counts", "failed", "reset_after_fork"]
+__all__ = ["LOGGER", "counts", "failed", "reset_after_fork", "said"]
 
 LOGGER = logging.getLogger("agentops")
 
@@ -42,6 +42,14 @@ def failed(what: str, problem: BaseException) -> None:
         problem,
         exc_info=None if isinstance(problem, (OSError, AgentopsError)) else problem,  # those say all in a sentence
     )
+
+
+def said(what: str, sentence: str) -> None:
+    """Count something that the user has to know, and log its first occurrence."""
+    counts[what] += 1
+    if what not in _reported:
+        _reported.add(what)
+        LOGGER.warning("agentops: %s", sentence)
 
 
 def reset_after_fork() -> None:

@@ -7,6 +7,7 @@ pydantic alone would take longer than the whole of `import agentops`.
 from __future__ import annotations
 
 import os
+import re
 from collections.abc import Callable, Mapping
 from typing import Any, NamedTuple
 
@@ -52,10 +53,26 @@ def _switch(value: object) -> bool:
     return words[str(value).lower()]
 
 
+_UNITS = ("", "k", "m", "g", "t")
+
+
+def _size(value: object) -> int:
+    found = re.fullmatch(r"(\d+(?:\.\d+)?)\s*([kmgt]?)(i?)b?", str(value).strip().lower())
+    if isinstance(value, bool) or found is None or (found[3] and not found[2]):
+        raise ValueError("a size such as 500MB or 5GB")
+    size = int(float(found[1]) * (1024 if found[3] else 1000) ** _UNITS.index(found[2]))
+    if size <= 0:
+        raise ValueError("a size of more than nothing, such as 500MB")
+    return size
+
+
 SETTINGS: tuple[Setting, ...] = (
     Setting("store", _path, None, "path of the store's file; found from the working directory if not set"),
     Setting("enabled", _switch, True, "false switches all recording off"),
     Setting("quiet", _switch, False, "true leaves out the line on standard error that says where is recorded"),
+    Setting(
+        "max_journal_bytes", _size, 10**9, "what may wait for the store in journals before new records are dropped"
+    ),
 )
 
 

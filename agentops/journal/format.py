@@ -17,7 +17,7 @@ MAGIC: Final = b"AGENTOPS-JOURNAL-1\n"
 FRAME: Final = struct.Struct("<II")
 FRAME_BYTES_MAX: Final = 1 << 30
 
-HEAD, START, END, EVENT, UPDATE, SCORE, ROTATED, CLOSED = range(8)
+HEAD, START, END, EVENT, UPDATE, SCORE, ROTATED, CLOSED, LOST = range(9)
 
 #: Status of a span, in journal and store.
 RUNNING, OK, ERROR, INTERRUPTED = range(4)
@@ -132,7 +132,16 @@ class Closed(msgspec.Struct, array_like=True, tag=CLOSED, gc=False):
     """The process said goodbye."""
 
 
-Record = Head | Start | End | Event | Update | Score | Rotated | Closed
+class Lost(msgspec.Struct, array_like=True, tag=LOST, gc=False):
+    """Records that could not be written: of which kind and why, how many, and when the first of them was lost."""
+
+    what: str
+    records: int
+    bytes: int
+    time_ns: int
+
+
+Record = Head | Start | End | Event | Update | Score | Rotated | Closed | Lost
 
 
 class Reference:

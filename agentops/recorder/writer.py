@@ -23,6 +23,7 @@ from agentops.journal.names import journal_name
 from agentops.recorder.capture import Capture
 from agentops.recorder.plain import Redactor
 from agentops.safety import failed
+from agentops.store.location import file_system
 
 __all__ = ["Journal", "MappedJournal", "Place", "ShortWrite", "open_journal"]
 
@@ -59,7 +60,7 @@ class Place:
         self.process = process
         self.redact = redact
         self.full = full
-        self.mappable = sys.platform == "linux" and _file_system(folder) in _MAPPABLE
+        self.mappable = sys.platform == "linux" and file_system(folder) in _MAPPABLE
 
 
 class Journal:
@@ -195,18 +196,3 @@ def open_journal(place: Place, sequence: int) -> Journal:
         except OSError:  # no such space, no such call: smaller steps may do
             place.mappable = False
     return Journal(place, sequence)
-
-
-def _file_system(folder: str) -> str | None:
-    """Type of the file system that holds `folder`; None if the system does not tell."""
-    best, kind = "", None
-    try:
-        with open("/proc/self/mounts", "rb") as mounts:
-            for line in mounts:
-                fields = line.split(b" ", 3)
-                mount = os.fsdecode(fields[1]).rstrip("/") + "/"
-                if len(mount) >= len(best) and (os.path.realpath(folder) + "/").startswith(mount):
-                    best, kind = mount, os.fsdecode(fields[2])
-    except (OSError, IndexError):
-        return None
-    return kind

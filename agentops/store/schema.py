@@ -12,11 +12,26 @@ import sqlite3
 from collections.abc import Callable
 
 from agentops.errors import StoreBusy, StoreDamaged, StoreError, StoreTooNew
+from agentops.store.damage import APPLICATION_ID, identity, is_damage, set_aside
+from agentops.store.location import NO_LOCKS, journal_folder, no_locks
 
-__all__ = ["APPLICATION_ID", "TABLES", "VERSION", "DatabaseError", "connect", "signed", "translate", "unsigned"]
+__all__ = [
+    "APPLICATION_ID",
+    "SECOND_TABLES",
+    "TABLES",
+    "VERSION",
+    "DatabaseError",
+    "begin",
+    "connect",
+    "signed",
+    "translate",
+    "unsigned",
+    "wait_for_lock",
+]
 
-APPLICATION_ID = 0x41474F50  # "AGOP"
 BUSY_S = 10.0
+#: SQLITE_PROTOCOL, and SQLITE_IOERR of LOCK, UNLOCK, SHMOPEN, SHMLOCK and SHMMAP.
+_NO_LOCKS = frozenset((15, 3850, 2058, 4618, 5130, 5386))
 #: What SQLite raises, for those who do not speak SQL themselves.
 DatabaseError = sqlite3.Error
 
@@ -155,12 +170,31 @@ def _create(connection: sqlite3.Connection) -> None:
     connection.execute(f"PRAGMA application_id = {APPLICATION_ID}")
 
 
+#: What programs could not record.
+SECOND_TABLES = """
+CREATE TABLE losses (
+    id INTEGER PRIMARY KEY,
+    time_ns INTEGER NOT NULL,
+    what TEXT NOT NULL,
+    records INTEGER NOT NULL,
+    bytes INTEGER NOT NULL
+);
+"""
+
+
+def _second(connection: sqlite3.Connection) -> None:
+    """Version 2: losses."""
+    for statement in SECOND_TABLES.split(";\n"):
+        if statement.strip():
+            connection.execute(statement)
+
+
 #: One function a version, each run in one transaction together with setting the version.
-MIGRATIONS: tuple[Callable[[sqlite3.Connection], None], ...] = (_create,)
+MIGRATIONS: tuple[Callable[[sqlite3.Connection], None], ...] = (_create, _second)
 VERSION = len(MIGRATIONS)
 
 
-def connect(path: str, *, create: bool = False) -> sqlite3.Connection:
+def connect(path: str, *, create: bool = False, busy_s: float | None = None) -> sqlite3.Connection:
     """Open the store at `path`, made or brought up to date if need be.
 
     The class is called, not `sqlite3.connect`, which instrumentation replaces: our own statements must
@@ -168,18 +202,30 @@ def connect(path: str, *, create: bool = False) -> sqlite3.Connection:
 
     Args:
         path: the database file.
-        create: make it if it is not there.
+        create: make it if it is not there, and set a damaged one aside.
+        busy_s: how long to wait for another program's lock; BUSY_S if None.
 
     Raises:
         StoreTooNew, StoreDamaged, StoreBusy, StoreError: as their names say; the file is untouched.
     """
+    which = identity(path)
+    try:
+        return _connect(path, create, BUSY_S if busy_s is None else busy_s)
+    except StoreDamaged as problem:
+        if not create or problem.__cause__ is None or not is_damage(problem.__cause__):
+            raise
+        set_aside(path, which, problem.__cause__)
+    return _connect(path, create, BUSY_S if busy_s is None else busy_s)
+
+
+def _connect(path: str, create: bool, busy_s: float) -> sqlite3.Connection:
     if not create and not os.path.exists(path):
         raise StoreError(f"there is no store at {path}")
     made = not os.path.exists(path)
     try:
         if made:
             os.close(os.open(path, os.O_RDWR | os.O_CREAT, 0o600))
-        connection = sqlite3.Connection(path, timeout=BUSY_S, isolation_level=None, check_same_thread=False)
+        connection = sqlite3.Connection(path, timeout=busy_s, isolation_level=None, check_same_thread=False)
     except (OSError, sqlite3.Error) as problem:
         raise translate(problem, path) from problem
     try:
@@ -190,10 +236,7 @@ def connect(path: str, *, create: bool = False) -> sqlite3.Connection:
             raise StoreDamaged(f"{path} is a database of another program; nothing was changed: name another file")
         (version,) = connection.execute("PRAGMA user_version").fetchone()
         if version > VERSION:
-            raise StoreTooNew(
-                f"{path} was written by a newer agentops (format {version}, this one knows {VERSION}): "
-                "install that version to read it; nothing was changed"
-            )
+            raise _too_new(path, version)
         if version < VERSION:
             if version == 0:
                 connection.execute("PRAGMA auto_vacuum = INCREMENTAL")
@@ -204,6 +247,31 @@ def connect(path: str, *, create: bool = False) -> sqlite3.Connection:
     except (sqlite3.Error, StoreError) as problem:
         connection.close()
         raise translate(problem, path) from problem
+
+
+def begin(connection: sqlite3.Connection) -> None:
+    """Begin a transaction that writes.
+
+    Raises:
+        StoreTooNew: a newer agentops has brought the store up to date since it was opened.
+    """
+    connection.execute("BEGIN IMMEDIATE")
+    (version,) = connection.execute("PRAGMA user_version").fetchone()
+    if version > VERSION:
+        connection.execute("ROLLBACK")
+        raise _too_new(connection.execute("PRAGMA database_list").fetchone()[2], version)
+
+
+def wait_for_lock(connection: sqlite3.Connection, seconds: float | None) -> None:
+    """Wait for another program's lock for as long from now on; BUSY_S if None."""
+    connection.execute(f"PRAGMA busy_timeout = {max(1, int(1000 * (BUSY_S if seconds is None else seconds)))}")
+
+
+def _too_new(path: str, version: int) -> StoreTooNew:
+    return StoreTooNew(
+        f"{path} was written by a newer agentops (format {version}, this one knows {VERSION}): "
+        "install that version to read it; nothing was changed"
+    )
 
 
 def _migrate(connection: sqlite3.Connection) -> None:
@@ -225,11 +293,33 @@ def translate(problem: Exception, path: str) -> StoreError:
     if isinstance(problem, StoreError):
         return problem
     text = str(problem)
+    if getattr(problem, "errno", None) in NO_LOCKS:
+        return StoreError(no_locks(journal_folder(path)))
+    if getattr(problem, "sqlite_errorcode", 0) in _NO_LOCKS:
+        return StoreError(f"{text}: {no_locks(os.path.dirname(path))}")
     if "locked" in text or "busy" in text:
-        return StoreBusy(f"{path} is locked by another program for longer than {BUSY_S:.0f} s: {text}")
-    if "not a database" in text or "malformed" in text or "no such table" in text:
-        return StoreDamaged(f"{path}: {text}. Move it aside; a new store is begun and nothing else is lost")
+        return StoreBusy(
+            f"{path} is locked by another program for longer than {BUSY_S:.0f} s: {text}. `fuser {path}` names it; "
+            "what is recorded waits in journals"
+        )
+    if is_damage(problem) or "no such table" in text or "malformed" in text:
+        return StoreDamaged(
+            f"{path}: {text}. Move it aside; or record something, which sets it aside and begins a new store"
+        )
+    if "disk is full" in text:
+        return StoreError(f"{path} cannot be written: {text}. Free some room; what is recorded waits in journals")
+    if "unable to open" in text and (exhausted := _no_descriptors()):
+        text = exhausted
     return StoreError(f"{path} cannot be opened: {text}")
+
+
+def _no_descriptors() -> str | None:
+    """SQLite does not say why a file cannot be opened; this is the reason that has nothing to do with the file."""
+    try:
+        os.close(os.open(os.devnull, os.O_RDONLY))
+    except OSError as problem:
+        return problem.strerror
+    return None
 
 
 def signed(number: int) -> int:

@@ -22,7 +22,7 @@ METADATA = models._Table.metadata
 def plain() -> Iterator[sqlite3.Connection]:
     """A database made from the plain SQL."""
     connection = sqlite3.connect(":memory:")
-    connection.executescript(schema.TABLES)
+    connection.executescript(schema.TABLES + schema.SECOND_TABLES)
     yield connection
     connection.close()
 

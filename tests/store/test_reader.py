@@ -17,6 +17,7 @@ from agentops.store.filters import parse
 from agentops.store.health import checks
 from agentops.store.location import StorePath
 from agentops.store.reader import Reader
+from agentops.store.schema import VERSION
 from agentops.store.tree import tree
 
 Read = Callable[[str], Reader]
@@ -199,7 +200,7 @@ def test_a_store_of_a_newer_version_keeps_the_journals_for_it(record: Record) ->
     with pytest.raises(StoreTooNew):
         Reader(str(store))
     connection = sqlite3.connect(store)
-    connection.execute("PRAGMA user_version = 1")
+    connection.execute(f"PRAGMA user_version = {VERSION}")
     connection.close()
     with Reader(str(store)) as reader:
         assert [trace.name for trace in reader.traces()] == ["b", "a"]
