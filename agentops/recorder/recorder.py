@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import atexit
+import contextlib
 import itertools
 import os
 import random
@@ -16,6 +17,8 @@ from opentelemetry import context as otel_context
 
 from agentops import safety
 from agentops.errors import AgentopsError
+from agentops.journal.format import LOST, MAGIC, encode
+from agentops.journal.room import waiting_bytes
 from agentops.recorder.capture import Capture, New
 from agentops.recorder.plain import Redactor
 from agentops.recorder.writer import Journal, Place, open_journal
@@ -36,6 +39,15 @@ UNPACKED_BYTES = 64 << 20
 EXIT_WAIT_S = 0.5
 MOVE_WAIT_S = 10.0
 _RETRY_S = 5.0
+#: How often the room that journals take is looked at.
+_LOOK_S = 2.0
+#: While nothing can be written, losses are noted in what is left of the last journal so often at most, ever more
+#: rarely: its reserve must last until the end.
+_NOTES_MAX = 64
+_NOT_RECORDED = (
+    "The program goes on, but what it does is not recorded while this lasts; what is lost is counted, in this process "
+    "alone until it can be written down, and then `agentops doctor` shows it."
+)
 
 
 class suppressed:
@@ -80,9 +92,14 @@ class Nowhere:
 
     def append(self, payload: bytes) -> None:
         if self._lost is not None:
-            safety.counts[self._lost] += 1
-            if time.monotonic() > self.until:
+            safety.lost(self._lost, size=len(payload))
+            if self.is_over:
                 recorder.try_again(self)
+
+    @property
+    def is_over(self) -> bool:
+        """Whether it is time to try a journal again."""
+        return self._lost is not None and time.monotonic() > self.until
 
     def make_room(self) -> None: ...
 
@@ -126,6 +143,10 @@ class Recorder:
         self._stop = threading.Event()
         self._journals_opened = 0
         self._let_go_bytes = 0
+        self._stuck: Journal | None = None  # the last journal, while there is no other: it may have room for losses
+        self._tries = 0  # to make one meanwhile
+        self._looked = ("", 0)  # at which journal last, and how far it was written then
+        self._look_again = 0.0
 
     def configure(self, redact: Redactor | None, **given: object) -> None:
         """What `init()` was given; what was recorded so far stays where it is."""
@@ -152,11 +173,52 @@ class Recorder:
             if self.journal is not None:
                 return self.journal
             try:
-                self.journal = self._make()
-            except (OSError, AgentopsError) as problem:
-                safety.failed("opening a journal", problem)
-                self.journal = Nowhere("records lost without a journal", time.monotonic() + _RETRY_S)
-            return self.journal
+                journal = self._make()
+            except Exception as problem:  # noqa: BLE001 - no room, no right, no memory
+                self._go_without(problem)
+            else:
+                self.journal = journal
+                if isinstance(journal, Journal):
+                    self._begun(journal)
+            return self.journal or Nowhere(None, float("inf"))
+
+    def _begun(self, journal: Journal) -> None:
+        """There is a journal again, or another one."""
+        stuck, self._stuck = self._stuck, None
+        self._tries = 0
+        self._note_losses(journal)
+        if stuck is not None:
+            with contextlib.suppress(OSError):
+                stuck.leave(final=False)
+        if not self._at_exit:
+            self._at_exit = True
+            atexit.register(self.at_exit)
+        if self._thread is None:
+            thread = threading.Thread(target=self._run, args=(self._stop,), name="agentops", daemon=True)
+            try:
+                thread.start()
+                self._thread = thread
+            except RuntimeError as problem:  # no more threads: flush and the end of the program ingest
+                safety.failed("starting the recorder's thread", AgentopsError(str(problem)), lost=0)
+
+    def _go_without(self, problem: Exception, lost: int = 0, size: int = 0) -> None:
+        """Nothing can be recorded now: count what is lost, and try again after a while."""
+        self.journal = Nowhere(safety.reason("recording", problem), time.monotonic() + _RETRY_S)
+        self._tries += 1
+        if self._stuck is not None and self._tries <= _NOTES_MAX and not self._tries & (self._tries - 1):
+            self._note_losses(self._stuck)
+        safety.failed("recording", problem, lost=lost, size=size, then=_NOT_RECORDED)
+
+    def _note_losses(self, journal: Journal) -> None:
+        """Write down what was lost, so that it is known after this process."""
+        losses = safety.take_losses()
+        while losses:
+            try:
+                journal.note(encode((LOST, *losses[-1])))
+            except (OSError, ValueError):
+                safety.give_back(losses)
+                return
+            losses.pop()
 
     def _make(self) -> Journal | Nowhere:
         values = resolve(self.given)
@@ -166,26 +228,38 @@ class Recorder:
         prepare(store)
         if self._place is None:
             self._place = Place(journal_folder(store), self.process, self.redact, self._full)
+        self._check_room(self._place.folder, values["max_journal_bytes"].value)
         journal = open_journal(self._place, next(self._sequence))
         self._journals_opened += 1
         if self.store is None:
             self.store = store
             if self._journals_opened == 1 and not values["quiet"].value and sys.stderr and sys.stderr.isatty():
                 print(f"agentops: recording to {store}", file=sys.stderr)
-        if not self._at_exit:
-            self._at_exit = True
-            atexit.register(self.at_exit)
-        if self._thread is None:
-            self._thread = threading.Thread(target=self._run, args=(self._stop,), name="agentops", daemon=True)
-            self._thread.start()
         return journal
 
-    def lost(self, journal: Journal | Nowhere, problem: OSError) -> None:
-        """A record could not be written: count it, and try another journal for the next one."""
-        safety.failed("writing to the journal", problem)
+    @staticmethod
+    def _check_room(folder: str, limit: int) -> None:
+        """Journals that nothing brings into the store must not fill the disk.
+
+        Raises:
+            AgentopsError: there are too many.
+        """
+        waiting = waiting_bytes(folder, limit)
+        if waiting > limit:
+            raise AgentopsError(
+                f"the journals in {folder} hold more than max_journal_bytes ({limit / 1e6:.1f} MB) that could not be "
+                "brought into the store"
+            )
+
+    def lost(self, journal: Journal | Nowhere, problem: OSError, size: int = 0) -> None:
+        """A record of `size` bytes could not be written: count it, and try another journal after a while."""
         with self._lock:
             if self.journal is journal:
-                self.journal = Nowhere("records lost without a journal", time.monotonic() + _RETRY_S)
+                if isinstance(journal, Journal):
+                    self._stuck = journal
+                self._go_without(problem, lost=1, size=size)
+            else:
+                safety.failed("recording", problem, size=size, then=_NOT_RECORDED)
 
     def try_again(self, nowhere: Nowhere) -> None:
         """It is some time since no journal could be made: the next record tries anew."""
@@ -205,10 +279,62 @@ class Recorder:
             return
         self._let_go_bytes += journal.written
         self.open()
+        if journal is self._stuck:
+            return  # there is no other: it stays until there is
         try:
             journal.leave(final=False)
         except OSError as problem:
-            safety.failed("writing to the journal", problem)
+            safety.failed("recording", problem, lost=0, then=_NOT_RECORDED)
+
+    def _look(self) -> None:
+        """Whether records still arrive somewhere: in a file that is at its place, in a folder with room."""
+        journal = self.journal
+        if isinstance(journal, Nowhere):
+            if journal.is_over:
+                self.try_again(journal)
+                self.open()
+            return
+        if journal is None:
+            return
+        if journal.is_gone():
+            self._start_anew(journal)
+            return
+        self._looked = (journal.path, journal.written)
+        if safety.has_losses():
+            self._note_losses(journal)
+        if time.monotonic() > self._look_again and self._place is not None:
+            self._look_again = time.monotonic() + _LOOK_S
+            try:
+                self._check_room(self._place.folder, resolve(self.given)["max_journal_bytes"].value)
+            except AgentopsError as problem:
+                with self._lock:
+                    if self.journal is journal:
+                        self._stuck = journal
+                        self._go_without(problem)
+
+    def _start_anew(self, journal: Journal) -> None:
+        """Somebody has deleted the journal, or moved its folder away: go on in another one at the place it had."""
+        with self._lock:
+            if self.journal is not journal:
+                return
+            path, known = self._looked
+            known = known if path == journal.path else 0
+            self.journal = None
+            if journal.is_deleted():
+                records = journal.records_since(known or len(MAGIC))
+                size = journal.written - known
+                folder = os.path.dirname(journal.path)
+                safety.lost("recording: the journal was deleted", records, size)
+                safety.said(
+                    "journal deleted",
+                    f"{folder} was deleted while this program records into it: what it held is gone, and {records} "
+                    "records that came since. A new one is begun there; `agentops doctor` shows the loss.",
+                )
+            else:
+                with contextlib.suppress(OSError):
+                    journal.leave(final=False)
+            self._let_go_bytes += journal.written
+            self.open()
 
     # -- into the store ------------------------------------------------------------------------------
 
@@ -217,11 +343,10 @@ class Recorder:
         delay = POLL_S
         with suppressed():
             while True:
-                journal = self.journal
-                if journal is not None:
-                    journal.make_room()
+                self._make_room()
                 if stop.wait(delay):
                     return
+                self._look()
                 size = self._bytes()
                 if size == done:
                     delay = min(delay * 2, POLL_IDLE_S)
@@ -241,9 +366,14 @@ class Recorder:
 
     def _pulse(self) -> int:
         """What polite ingest looks at between its steps; the caller must not have to make room itself meanwhile."""
-        if self.journal is not None:
-            self.journal.make_room()
+        self._make_room()
         return self._bytes()
+
+    def _make_room(self) -> None:
+        """Apart from its callers, which wait: while one of them held a journal, nobody could take that for ended."""
+        journal = self.journal
+        if journal is not None:
+            journal.make_room()
 
     def _ingest(self, deadline: float | None, pack: bool, polite: bool = False) -> bool:
         """Bring this process's journals into the store; True if all of it is in."""
@@ -253,14 +383,15 @@ class Recorder:
         if not self._ingest_lock.acquire(timeout=wait):
             return False
         try:
+            self._look()
             from agentops.store.ingest import Ingester  # not needed before there is something to ingest
 
             if self._ingester is None:
-                self._ingester = Ingester(self.store)
+                self._ingester = Ingester(self.store, deadline)
             written = self._pulse if polite else None
             return self._ingester.run(process=self.process[0], deadline=deadline, pack=pack, written=written)
         except Exception as problem:  # noqa: BLE001 - the journal keeps what is not in the store
-            safety.failed("ingest", problem)
+            safety.failed("ingest", problem, lost=0)
             self._ingester = None
             return False
         finally:
@@ -271,8 +402,7 @@ class Recorder:
         deadline = None if timeout is None else time.monotonic() + timeout
         with suppressed():
             done = self._ingest(deadline, pack=False)
-            if self.journal is not None:
-                self.journal.make_room()
+            self._make_room()
         if self.hook_runner is not None:
             done = self.hook_runner.flush(deadline) and done
         return done
@@ -308,11 +438,27 @@ class Recorder:
             self._stop = threading.Event()
             self._thread = None
             journal, self.journal = self.journal, None
+            if isinstance(journal, Nowhere):
+                journal = self._for_the_end()
+            stuck, self._stuck = self._stuck, None
             if isinstance(journal, Journal):
                 try:
+                    self._note_losses(journal)
                     journal.leave(final=True)
                 except OSError as problem:
-                    safety.failed("writing to the journal", problem)
+                    safety.failed("recording", problem, lost=0, then=_NOT_RECORDED)
+            if stuck is not None and stuck is not journal:
+                with contextlib.suppress(OSError):
+                    stuck.leave(final=False)
+
+    def _for_the_end(self) -> Journal | Nowhere | None:
+        """Where to note what was lost, if nothing could be recorded to the end: a new journal, or the last one."""
+        if not safety.has_losses():
+            return self._stuck
+        try:
+            return self._make()
+        except Exception:  # noqa: BLE001 - that was said
+            return self._stuck
 
     # -- fork ----------------------------------------------------------------------------------------
 
@@ -320,6 +466,8 @@ class Recorder:
         """A child has a journal, ids and threads of its own, and does not keep its parent's lock."""
         if self.journal is not None:
             self.journal.abandon()
+        if self._stuck is not None:
+            self._stuck.abandon()
         self._left_behind = self._ingester  # closing an inherited SQLite connection would hurt the parent
         self.journal = None
         safety.reset_after_fork()
