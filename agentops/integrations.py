@@ -72,7 +72,7 @@ def _switch_on(entry: EntryPoint, module: ModuleType) -> None:
     try:
         entry.load().instrument(module)
     except Exception as problem:  # noqa: BLE001 - the program goes on without
-        failed(f"instrumenting {entry.name}", problem)
+        failed(f"instrumenting {entry.name}", problem, lost=0)
 
 
 class _Waiting(MetaPathFinder):

@@ -56,5 +56,5 @@ def cost_usd(
     except LookupError:
         return None
     except Exception as problem:  # noqa: BLE001
-        failed("looking up a price", problem)
+        failed("looking up a price", problem, lost=0)
         return None

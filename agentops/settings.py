@@ -18,7 +18,12 @@ __all__ = ["SETTINGS", "Setting", "Value", "find_file", "resolve"]
 FILE = "agentops.toml"
 
 
-_BYTES = {"": 1, "b": 1, "kb": 10**3, "mb": 10**6, "gb": 10**9, "tb": 10**12}
+_BYTES = {"": 1, "b": 1} | {
+    unit + end: size
+    for unit, size in {"k": 10**3, "m": 10**6, "g": 10**9, "t": 10**12, "ki": 2**10, "mi": 2**20, "gi": 2**30}.items()
+    for end in ("", "b")
+}
+_SOME_SIZE = "a size of more than nothing, such as 500MB"
 _LEAST_BYTES = 20 * 10**6
 _SIZES = "a size of at least 20MB, such as 500MB or 5GB, or 0 for no bound"
 _NS = {"": 86_400 * 10**9, "h": 3_600 * 10**9, "d": 86_400 * 10**9, "w": 604_800 * 10**9}
@@ -76,6 +81,13 @@ def _size(value: object) -> int:
     return size
 
 
+def _waiting(value: object) -> int:
+    size = _amount(value, _BYTES, _SOME_SIZE)
+    if not size:
+        raise ValueError(_SOME_SIZE)
+    return size
+
+
 def _age(value: object) -> int:
     """In ns; a bare number is of days."""
     days = value * _NS["d"] if isinstance(value, int) and not isinstance(value, bool) else value
@@ -90,6 +102,9 @@ SETTINGS: tuple[Setting, ...] = (
         "max_bytes", _size, 5 * 10**9, "room for the store, such as 5GB: the oldest clean runs go first; 0: no bound"
     ),
     Setting("max_age", _age, 0, "how old runs may become, such as 30d; 0: no bound"),
+    Setting(
+        "max_journal_bytes", _waiting, 10**9, "what may wait for the store in journals before new records are dropped"
+    ),
 )
 
 

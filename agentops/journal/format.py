@@ -18,7 +18,7 @@ FRAME: Final = struct.Struct("<II")
 #: A reader takes no larger record: the store could not hold it, and SQLite ends at a billion bytes.
 FRAME_BYTES_MAX: Final = 1 << 29
 
-HEAD, START, END, EVENT, UPDATE, SCORE, ROTATED, CLOSED = range(8)
+HEAD, START, END, EVENT, UPDATE, SCORE, ROTATED, CLOSED, LOST = range(9)
 
 #: Status of a span, in journal and store.
 RUNNING, OK, ERROR, INTERRUPTED = range(4)
@@ -136,7 +136,16 @@ class Closed(msgspec.Struct, array_like=True, tag=CLOSED, gc=False):
     """The process said goodbye."""
 
 
-Record = Head | Start | End | Event | Update | Score | Rotated | Closed
+class Lost(msgspec.Struct, array_like=True, tag=LOST, gc=False):
+    """Records that could not be written: of which kind and why, how many, and when the first of them was lost."""
+
+    what: str
+    records: int
+    bytes: int
+    time_ns: int
+
+
+Record = Head | Start | End | Event | Update | Score | Rotated | Closed | Lost
 
 
 class Reference:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import atexit
+import contextlib
 import functools
 import itertools
 import os
@@ -17,6 +18,8 @@ from opentelemetry import context as otel_context
 
 from agentops import safety
 from agentops.errors import AgentopsError
+from agentops.journal.format import LOST, MAGIC, encode
+from agentops.journal.room import waiting_bytes
 from agentops.recorder.capture import Capture, New
 from agentops.recorder.plain import Redactor
 from agentops.recorder.writer import Journal, Place, open_journal
@@ -39,6 +42,15 @@ MOVE_WAIT_S = 10.0
 #: A fork waits so long, at most, until nothing of ours is in the middle of something; mostly nothing is.
 FORK_WAIT_S = 0.1
 _RETRY_S = 5.0
+#: How often the room that journals take is looked at.
+_LOOK_S = 2.0
+#: While nothing can be written, losses are noted in what is left of the last journal so often at most, ever more
+#: rarely: its reserve must last until the end.
+_NOTES_MAX = 64
+_NOT_RECORDED = (
+    "The program goes on, but what it does is not recorded while this lasts; what is lost is counted, in this process "
+    "alone until it can be written down, and then `agentops doctor` shows it."
+)
 
 
 class suppressed:
@@ -87,9 +99,14 @@ class Nowhere:
 
     def append(self, payload: bytes) -> None:
         if self._lost is not None:
-            safety.counts[self._lost] += 1
-            if time.monotonic() > self.until:
+            safety.lost(self._lost, size=len(payload))
+            if self.is_over:
                 recorder.try_again(self)
+
+    @property
+    def is_over(self) -> bool:
+        """Whether it is time to try a journal again."""
+        return self._lost is not None and time.monotonic() > self.until
 
     def make_room(self) -> None: ...
 
@@ -137,6 +154,10 @@ class Recorder:
         self._bounds: tuple[int, ...] = (0, 0)
         self._bounds_are_set = False
         self._rotation_asked = 0
+        self._stuck: Journal | None = None  # the last journal, while there is no other: it may have room for losses
+        self._tries = 0  # to make one meanwhile
+        self._looked = ("", 0)  # at which journal last, and how far it was written then
+        self._look_again = 0.0
 
     def configure(self, redact: Redactor | None, **given: object) -> None:
         """What `init()` was given; what was recorded so far stays where it is."""
@@ -165,16 +186,50 @@ class Recorder:
             if self.journal is not None:
                 return self.journal
             try:
-                self.journal = self._make()
-            except (OSError, AgentopsError) as problem:
-                safety.failed("opening a journal", problem)
-                self.journal = Nowhere("records lost without a journal", time.monotonic() + _RETRY_S)
-            return self.journal
+                journal = self._make()
+            except Exception as problem:  # noqa: BLE001 - no room, no right, no memory
+                self._go_without(problem)
+            else:
+                self.journal = journal
+                if isinstance(journal, Journal):
+                    self._begun(journal)
+            return self.journal or Nowhere(None, float("inf"))
+
+    def _begun(self, journal: Journal) -> None:
+        """There is a journal again, or another one."""
+        stuck, self._stuck = self._stuck, None
+        self._tries = 0
+        self._note_losses(journal)
+        if stuck is not None:
+            with contextlib.suppress(OSError):
+                stuck.leave(final=False)
+        if not self._at_exit:
+            self._at_exit = True
+            atexit.register(self.at_exit)
+        self._start_thread()
+
+    def _go_without(self, problem: Exception, lost: int = 0, size: int = 0) -> None:
+        """Nothing can be recorded now: count what is lost, and try again after a while."""
+        self.journal = Nowhere(safety.reason("recording", problem), time.monotonic() + _RETRY_S)
+        self._tries += 1
+        if self._stuck is not None and self._tries <= _NOTES_MAX and not self._tries & (self._tries - 1):
+            self._note_losses(self._stuck)
+        safety.failed("recording", problem, lost=lost, size=size, then=_NOT_RECORDED)
+
+    def _note_losses(self, journal: Journal) -> None:
+        """Write down what was lost, so that it is known after this process."""
+        losses = safety.take_losses()
+        while losses:
+            try:
+                journal.note(encode((LOST, *losses[-1])))
+            except (OSError, ValueError):
+                safety.give_back(losses)
+                return
+            losses.pop()
 
     def _make(self) -> Journal | Nowhere:
         if self._resting is not None:
             journal, self._resting = self._resting, None
-            self._start_thread()
             return journal
         values = resolve(self.given)
         if not values["enabled"].value:
@@ -187,29 +242,47 @@ class Recorder:
         self._bounds = tuple(value.value for value in bounds)
         self._bounds_are_set = any(value.origin != "default" for value in bounds)
         self._rotation_asked = rotation_asked(store)
+        self._check_room(self._place.folder, values["max_journal_bytes"].value)
         journal = open_journal(self._place, next(self._sequence))
         self._journals_opened += 1
         if self.store is None:
             self.store = store
             if self._journals_opened == 1 and not values["quiet"].value and sys.stderr and sys.stderr.isatty():
                 print(f"agentops: recording to {store}", file=sys.stderr)
-        if not self._at_exit:
-            self._at_exit = True
-            atexit.register(self.at_exit)
-        self._start_thread()
         return journal
 
     def _start_thread(self) -> None:
         if self._thread is None:
-            self._thread = threading.Thread(target=self._run, args=(self._stop,), name="agentops", daemon=True)
-            self._thread.start()
+            thread = threading.Thread(target=self._run, args=(self._stop,), name="agentops", daemon=True)
+            try:
+                thread.start()
+                self._thread = thread
+            except RuntimeError as problem:  # no more threads: flush and the end of the program ingest
+                safety.failed("starting the recorder's thread", AgentopsError(str(problem)), lost=0)
 
-    def lost(self, journal: Journal | Nowhere, problem: OSError) -> None:
-        """A record could not be written: count it, and try another journal for the next one."""
-        safety.failed("writing to the journal", problem)
+    @staticmethod
+    def _check_room(folder: str, limit: int) -> None:
+        """Journals that nothing brings into the store must not fill the disk.
+
+        Raises:
+            AgentopsError: there are too many.
+        """
+        waiting = waiting_bytes(folder, limit)
+        if waiting > limit:
+            raise AgentopsError(
+                f"the journals in {folder} hold more than max_journal_bytes ({limit / 1e6:.1f} MB) that could not be "
+                "brought into the store"
+            )
+
+    def lost(self, journal: Journal | Nowhere, problem: OSError, size: int = 0) -> None:
+        """A record of `size` bytes could not be written: count it, and try another journal after a while."""
         with self._lock:
             if self.journal is journal:
-                self.journal = Nowhere("records lost without a journal", time.monotonic() + _RETRY_S)
+                if isinstance(journal, Journal):
+                    self._stuck = journal
+                self._go_without(problem, lost=1, size=size)
+            else:
+                safety.failed("recording", problem, size=size, then=_NOT_RECORDED)
 
     def try_again(self, nowhere: Nowhere) -> None:
         """It is some time since no journal could be made: the next record tries anew."""
@@ -229,10 +302,62 @@ class Recorder:
             return
         self._let_go_bytes += journal.written
         self.open()
+        if journal is self._stuck:
+            return  # there is no other: it stays until there is
         try:
             journal.leave(final=False)
         except OSError as problem:
-            safety.failed("writing to the journal", problem)
+            safety.failed("recording", problem, lost=0, then=_NOT_RECORDED)
+
+    def _look(self) -> None:
+        """Whether records still arrive somewhere: in a file that is at its place, in a folder with room."""
+        journal = self.journal
+        if isinstance(journal, Nowhere):
+            if journal.is_over:
+                self.try_again(journal)
+                self.open()
+            return
+        if journal is None:
+            return
+        if journal.is_gone():
+            self._start_anew(journal)
+            return
+        self._looked = (journal.path, journal.written)
+        if safety.has_losses():
+            self._note_losses(journal)
+        if time.monotonic() > self._look_again and self._place is not None:
+            self._look_again = time.monotonic() + _LOOK_S
+            try:
+                self._check_room(self._place.folder, resolve(self.given)["max_journal_bytes"].value)
+            except AgentopsError as problem:
+                with self._lock:
+                    if self.journal is journal:
+                        self._stuck = journal
+                        self._go_without(problem)
+
+    def _start_anew(self, journal: Journal) -> None:
+        """Somebody has deleted the journal, or moved its folder away: go on in another one at the place it had."""
+        with self._lock:
+            if self.journal is not journal:
+                return
+            path, known = self._looked
+            known = known if path == journal.path else 0
+            self.journal = None
+            if journal.is_deleted():
+                records = journal.records_since(known or len(MAGIC))
+                size = journal.written - known
+                folder = os.path.dirname(journal.path)
+                safety.lost("recording: the journal was deleted", records, size)
+                safety.said(
+                    "journal deleted",
+                    f"{folder} was deleted while this program records into it: what it held is gone, and {records} "
+                    "records that came since. A new one is begun there; `agentops doctor` shows the loss.",
+                )
+            else:
+                with contextlib.suppress(OSError):
+                    journal.leave(final=False)
+            self._let_go_bytes += journal.written
+            self.open()
 
     # -- into the store ------------------------------------------------------------------------------
 
@@ -242,14 +367,13 @@ class Recorder:
         pulse = functools.partial(self._pulse, stop)
         with suppressed():
             while True:
-                journal = self.journal
-                if journal is not None:
-                    journal.make_room()
+                self._make_room()
                 if stop.wait(delay):
                     return
                 if self.store is not None and rotation_asked(self.store) != self._rotation_asked:
                     with self._lock:
                         self._let_go()
+                self._look()
                 size = self._bytes()
                 if size == done:
                     delay = min(delay * 2, POLL_IDLE_S)
@@ -271,9 +395,14 @@ class Recorder:
         """What polite ingest looks at between its steps; the caller must not have to make room itself meanwhile."""
         if stop.is_set():
             raise _Stopped
-        if self.journal is not None:
-            self.journal.make_room()
+        self._make_room()
         return self._bytes()
+
+    def _make_room(self) -> None:
+        """Apart from its callers, which wait: while one of them held a journal, nobody could take that for ended."""
+        journal = self.journal
+        if journal is not None:
+            journal.make_room()
 
     def _ingest(self, deadline: float | None, pack: bool, polite: Callable[[], int] | None = None) -> bool:
         """Bring this process's journals into the store; True if all of it is in."""
@@ -283,10 +412,11 @@ class Recorder:
         if not self._ingest_lock.acquire(timeout=wait):
             return False
         try:
+            self._look()
             from agentops.store.ingest import Ingester  # not needed before there is something to ingest
 
             if self._ingester is None:
-                self._ingester = Ingester(self.store)
+                self._ingester = Ingester(self.store, deadline)
             done = self._ingester.run(process=self.process[0], deadline=deadline, pack=pack, written=polite)
             if pack or deadline is not None:
                 self._ingester.keep_within(self._bounds, self._bounds_are_set, deadline, polite)
@@ -294,7 +424,7 @@ class Recorder:
         except _Stopped:
             return False
         except Exception as problem:  # noqa: BLE001 - the journal keeps what is not in the store
-            safety.failed("ingest", problem)
+            safety.failed("ingest", problem, lost=0)
             self._ingester = None
             return False
         finally:
@@ -305,8 +435,7 @@ class Recorder:
         deadline = None if timeout is None else time.monotonic() + timeout
         with suppressed():
             done = self._ingest(deadline, pack=False)
-            if self.journal is not None:
-                self.journal.make_room()
+            self._make_room()
         if self.hook_runner is not None:
             done = self.hook_runner.flush(deadline) and done
         return done
@@ -342,11 +471,27 @@ class Recorder:
             self._stop = threading.Event()
             self._thread = None
             journal, self.journal, self._resting = self.journal or self._resting, None, None
+            if isinstance(journal, Nowhere):
+                journal = self._for_the_end()
+            stuck, self._stuck = self._stuck, None
             if isinstance(journal, Journal):
                 try:
+                    self._note_losses(journal)
                     journal.leave(final=True)
                 except OSError as problem:
-                    safety.failed("writing to the journal", problem)
+                    safety.failed("recording", problem, lost=0, then=_NOT_RECORDED)
+            if stuck is not None and stuck is not journal:
+                with contextlib.suppress(OSError):
+                    stuck.leave(final=False)
+
+    def _for_the_end(self) -> Journal | Nowhere | None:
+        """Where to note what was lost, if nothing could be recorded to the end: a new journal, or the last one."""
+        if not safety.has_losses():
+            return self._stuck
+        try:
+            return self._make()
+        except Exception:  # noqa: BLE001 - that was said
+            return self._stuck
 
     # -- fork ----------------------------------------------------------------------------------------
 
@@ -373,9 +518,9 @@ class Recorder:
 
     def after_fork_in_child(self) -> None:
         """A child has a journal, ids and threads of its own, and does not keep its parent's lock."""
-        journal = self.journal or self._resting
-        if journal is not None:
-            journal.abandon()
+        for journal in (self.journal, self._resting, self._stuck):
+            if journal is not None:
+                journal.abandon()
         self._left_behind = self._ingester  # closing an inherited SQLite connection would hurt the parent
         self.journal = None
         safety.reset_after_fork()

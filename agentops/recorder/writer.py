@@ -10,6 +10,7 @@ page is written again, which would be a signal, so they are not mapped.
 from __future__ import annotations
 
 import contextlib
+import errno
 import fcntl
 import mmap
 import os
@@ -18,11 +19,13 @@ import threading
 import time
 from collections.abc import Callable
 
-from agentops.journal.format import CLOSED, HEAD, MAGIC, ROTATED, checksum, encode, frame, pack_frame
-from agentops.journal.names import journal_name
+from agentops.errors import StoreError
+from agentops.journal.format import CLOSED, FRAME, HEAD, MAGIC, ROTATED, checksum, encode, frame, pack_frame
+from agentops.journal.names import SUFFIX, UNNAMED, journal_name
 from agentops.recorder.capture import Capture
 from agentops.recorder.plain import Redactor
 from agentops.safety import failed
+from agentops.store.location import NO_LOCKS, file_system, no_locks
 
 __all__ = ["Journal", "MappedJournal", "Place", "ShortWrite", "open_journal"]
 
@@ -31,6 +34,10 @@ ROTATE_BYTES = 4 << 20
 #: The step in which a mapped journal grows, and how much of it is made ahead by a thread that has time.
 STEP_BYTES = 64 << 10
 AHEAD_BYTES = 2 << 20
+#: Room at the end of a mapped journal for what has to be said on a full disk: what was lost, and the end.
+RESERVE_BYTES = 4 << 10
+#: What a system says where files cannot be mapped at all; anything else may pass.
+_UNMAPPABLE = (errno.ENODEV, errno.EINVAL, errno.ENOSYS, errno.EOPNOTSUPP, errno.EPERM)
 #: File systems on which a page that was written can be written again whatever happens.
 _MAPPABLE = frozenset(("ext2", "ext3", "ext4", "f2fs", "overlay", "tmpfs", "xfs"))
 
@@ -59,7 +66,7 @@ class Place:
         self.process = process
         self.redact = redact
         self.full = full
-        self.mappable = sys.platform == "linux" and _file_system(folder) in _MAPPABLE
+        self.mappable = sys.platform == "linux" and file_system(folder) in _MAPPABLE
 
 
 class Journal:
@@ -75,6 +82,7 @@ class Journal:
 
     Raises:
         OSError: if the file cannot be made, locked or written.
+        StoreError: there are no locks here.
     """
 
     __slots__ = ("_full", "capture", "descriptor", "path", "written")
@@ -86,11 +94,11 @@ class Journal:
         self._full = place.full
         number, started_ns = place.process
         self.path = os.path.join(place.folder, journal_name(started_ns, number, sequence))
-        unnamed = self.path + ".new"
+        unnamed = self.path.removesuffix(SUFFIX) + UNNAMED
         flags = os.O_CREAT | os.O_EXCL | os.O_RDWR | os.O_CLOEXEC | self._flags
         self.descriptor = os.open(unnamed, flags, 0o600)
         try:
-            fcntl.flock(self.descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            self._take_lock(place.folder)
             head = MAGIC + frame(encode((HEAD, FORMAT, number, sequence, os.getpid(), time.time_ns())))
             self.written = os.write(self.descriptor, head)
             self._prepare()
@@ -98,6 +106,14 @@ class Journal:
         except BaseException:
             os.unlink(unnamed)
             self.abandon()
+            raise
+
+    def _take_lock(self, folder: str) -> None:
+        try:
+            fcntl.flock(self.descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError as problem:
+            if problem.errno in NO_LOCKS:
+                raise StoreError(no_locks(folder)) from None
             raise
 
     def _prepare(self) -> None:
@@ -119,9 +135,37 @@ class Journal:
     def make_room(self) -> None:
         """Prepare for what comes, on a thread that has time."""
 
+    def note(self, payload: bytes) -> None:
+        """Append something short for which there should be room whatever has happened.
+
+        Raises:
+            OSError: there is none.
+        """
+        self.append(payload)
+
     def leave(self, final: bool) -> None:
         """Say that the process goes on in another journal, or ends."""
-        self.append(encode((CLOSED if final else ROTATED,)))
+        self.note(encode((CLOSED if final else ROTATED,)))
+
+    def is_gone(self) -> bool:
+        """Whether the file is not at its path any more."""
+        try:
+            return not os.path.samestat(os.stat(self.path), os.fstat(self.descriptor))
+        except OSError:
+            return True
+
+    def is_deleted(self) -> bool:
+        """Whether the file has no path any more, so that nobody will read it."""
+        return os.fstat(self.descriptor).st_nlink == 0
+
+    def records_since(self, offset: int) -> int:
+        """How many records it holds after `offset`."""
+        data = os.pread(self.descriptor, max(0, self.written - offset), offset)
+        found = at = 0
+        while at + FRAME.size <= len(data) and (length := FRAME.unpack_from(data, at)[0]):
+            at += FRAME.size + length
+            found += 1
+        return found
 
     def abandon(self) -> None:
         """Close at once: for a forked child, which must not keep its parent's lock."""
@@ -136,13 +180,13 @@ class Journal:
 class MappedJournal(Journal):
     """A journal that is written through a mapping of its file; what follows its records is zeros."""
 
-    __slots__ = ("_lock", "_map", "_size")
+    __slots__ = ("_lock", "_map", "_room", "_size")
     _flags = 0  # pwrite would append
 
     def _prepare(self) -> None:
         self._lock = threading.RLock()  # a signal handler may record while this thread is in `append`
         self._size = 0
-        self._fill(STEP_BYTES)
+        self._fill(STEP_BYTES - RESERVE_BYTES)
         self._map = mmap.mmap(self.descriptor, self._size)
 
     def append(self, payload: bytes) -> None:
@@ -150,7 +194,7 @@ class MappedJournal(Journal):
         with self._lock:
             start = self.written
             end = start + len(framed)
-            if end > self._size:
+            if end > self._room:
                 self._grow(end)
             # The copy before the mark: an exception of a signal handler in between costs this record alone.
             self._map[start:end] = framed
@@ -158,23 +202,34 @@ class MappedJournal(Journal):
         if end > ROTATE_BYTES:
             self._full(self)
 
+    def note(self, payload: bytes) -> None:
+        framed = pack_frame(len(payload), checksum(payload) & 0xFFFFFFFF) + payload
+        with self._lock:
+            start = self.written
+            end = start + len(framed)
+            if end > self._size:
+                self._grow(end)
+            self._map[start:end] = framed
+            self.written = end
+
     def _grow(self, end: int) -> None:
         self._fill(end)
         self._map.resize(self._size)
 
     def _fill(self, end: int) -> None:
-        """Make the file longer, in whole steps, until `end` is in it."""
+        """Make the file longer, in whole steps, until `end` is in it and what is kept for the end."""
         start = self._size or self.written
-        size = -(-end // STEP_BYTES) * STEP_BYTES
+        size = -(-(end + RESERVE_BYTES) // STEP_BYTES) * STEP_BYTES
         while start < size:
             start += os.pwrite(self.descriptor, _ZEROS[: min(STEP_BYTES, size - start)], start)
         self._size = size
+        self._room = size - RESERVE_BYTES
 
     def make_room(self) -> None:
         with contextlib.suppress(OSError):  # the record that needs the room will say so
             while self._size < min(self.written + AHEAD_BYTES, ROTATE_BYTES + STEP_BYTES):
                 with self._lock:
-                    self._grow(self._size + STEP_BYTES)
+                    self._grow(self._room + STEP_BYTES)
 
     def abandon(self) -> None:
         if hasattr(self, "_map"):
@@ -188,25 +243,12 @@ def open_journal(place: Place, sequence: int) -> Journal:
 
     Raises:
         OSError: it cannot be made.
+        StoreError: there are no locks here.
     """
     if place.mappable:
         try:
             return MappedJournal(place, sequence)
-        except OSError:  # no such space, no such call: smaller steps may do
-            place.mappable = False
+        except OSError as problem:  # no such space, no such call: smaller steps may do
+            if problem.errno in _UNMAPPABLE:
+                place.mappable = False
     return Journal(place, sequence)
-
-
-def _file_system(folder: str) -> str | None:
-    """Type of the file system that holds `folder`; None if the system does not tell."""
-    best, kind = "", None
-    try:
-        with open("/proc/self/mounts", "rb") as mounts:
-            for line in mounts:
-                fields = line.split(b" ", 3)
-                mount = os.fsdecode(fields[1]).rstrip("/") + "/"
-                if len(mount) >= len(best) and (os.path.realpath(folder) + "/").startswith(mount):
-                    best, kind = mount, os.fsdecode(fields[2])
-    except (OSError, IndexError):
-        return None
-    return kind

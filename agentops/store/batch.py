@@ -12,6 +12,7 @@ from agentops.journal.format import (
     RUNNING,
     End,
     Event,
+    Lost,
     Record,
     Reference,
     Score,
@@ -30,6 +31,8 @@ from agentops.store.span_changes import SpanChanges, sql_time
 __all__ = ["Batch"]
 
 _ERROR_CHARACTERS = 300
+#: How many notes of losses are kept: each is a fault, and faults are few.
+_LOSSES_MAX = 1_000
 _ID_BITS = 2**64 - 1
 
 
@@ -68,6 +71,7 @@ class Batch:
         self._arrivals.look_up([record for _, record in records])
         events: list[tuple[int, Event]] = []
         scores: list[Score] = []
+        losses: list[Lost] = []
         for offset, record in records:
             contents = getattr(record, "contents", None)
             if contents:
@@ -82,9 +86,13 @@ class Batch:
                 events.append((offset, record))
             elif isinstance(record, Score):
                 scores.append(record)
+            elif isinstance(record, Lost):
+                losses.append(record)
         self._write_spans()
         self._write_events(events)
         self._write_scores(scores)
+        if losses:
+            self._write_losses(losses)
         self._traces.write()
         self._arrivals.write(self._texts)
 
@@ -304,6 +312,16 @@ class Batch:
                 for score in scores
             ],
         )  # fmt: skip
+
+    def _write_losses(self, losses: list[Lost]) -> None:
+        self._many(
+            "INSERT INTO losses (time_ns, what, records, bytes) VALUES (?, ?, ?, ?)",
+            [
+                (sql_time(loss.time_ns), loss.what[:_ERROR_CHARACTERS], sql_time(loss.records), sql_time(loss.bytes))
+                for loss in losses
+            ],
+        )
+        self._sql("DELETE FROM losses WHERE id <= (SELECT max(id) FROM losses) - ?", (_LOSSES_MAX,))
 
 
 def _value_after(

@@ -1,18 +1,53 @@
-"""What `agentops doctor` looks at: the store, its journals, its room."""
+"""What `agentops doctor` looks at: the store, its place, its journals, and what was lost."""
 
 from __future__ import annotations
 
+import contextlib
+import fcntl
 import os
 import sqlite3
+import tempfile
 import time
 from typing import NamedTuple
 
-from agentops.errors import AgentopsError, StoreError
+from agentops.errors import AgentopsError, StoreBusy, StoreDamaged, StoreError, StoreTooNew
 from agentops.journal.names import journals
-from agentops.store.location import StorePath, journal_folder
-from agentops.store.schema import VERSION, connect
+from agentops.journal.room import waiting_bytes
+from agentops.settings import resolve
+from agentops.store.damage import set_aside_files
+from agentops.store.location import NO_LOCKS, StorePath, file_system, journal_folder, no_locks
+from agentops.store.schema import VERSION, begin, connect, translate
 
-__all__ = ["Check", "checks"]
+__all__ = ["Check", "checks", "room"]
+
+#: With less than this on the disk, recording ends soon.
+_FREE_BYTES_MIN = 50 << 20
+#: A loss so long ago is told and no trouble any more.
+_LOSS_RECENT_NS = 7 * 86_400 * 10**9
+_DAY_NS = 86_400 * 10**9
+#: Ingest holds the store's lock for a part of a second; who holds it for longer is somebody else.
+_LOCK_S = 2.0
+_NETWORK = ("9p", "afs", "ceph", "cifs", "glusterfs", "lustre", "ncpfs", "nfs", "smb", "fuse.sshfs", "fuse.s3fs",
+            "fuse.rclone", "fuse.glusterfs", "fuse.ceph", "fuse.gcsfuse")  # fmt: skip
+_LOCAL_DISK = "set AGENTOPS_STORE to a path on a local disk"
+_GET_BACK = "`sqlite3 FILE .recover | sqlite3 NEW` may get back what it holds; delete it once you do not need it"
+_MORE_MEMORY = "give the program more memory; values as large as its free memory cannot be recorded"
+#: What to do about a loss, by what its reason says.
+_REMEDIES = (
+    ("No space left", "free some room on the disk"),
+    ("disk is full", "free some room on the disk"),
+    ("File too large", "raise the limit of file sizes (ulimit -f)"),
+    ("Disk quota", "free some room, or have the quota raised"),
+    ("Too many open files", "raise the limit of open files (ulimit -n), or look for what the program does not close"),
+    ("Read-only", "make the folder writable, or set AGENTOPS_STORE to one that is"),
+    ("Permission denied", "give yourself the right to write there, or set AGENTOPS_STORE"),
+    ("Operation not permitted", "the folder may not be changed (`lsattr -d` shows it): set AGENTOPS_STORE to another"),
+    ("MemoryError", _MORE_MEMORY),
+    ("Cannot allocate", _MORE_MEMORY),
+    ("max_journal_bytes", "see what keeps journals from the store, or raise max_journal_bytes"),
+    ("without locks", _LOCAL_DISK),
+    ("deleted", "leave the folder while programs record"),
+)
 
 
 class Check(NamedTuple):
@@ -26,37 +61,72 @@ class Check(NamedTuple):
 
 def checks(store: StorePath) -> list[Check]:
     """Look at a store without changing it."""
-    found = [Check("store", True, f"{store} ({store.reason})", None), _room(store)]
+    found = [Check("store", True, f"{store} ({store.reason})", None), room(store), _disk(store)]
     if not os.path.exists(store):
         found.append(Check("format", True, "no store yet: it is made when something is recorded", None))
     else:
         found += _contents(store)
+    found += _set_aside(store)
     found.append(_journals(store))
     found.append(Check("sqlite", True, f"SQLite {sqlite3.sqlite_version}", None))
     return found
 
 
-def _room(store: str) -> Check:
-    folder = os.path.dirname(store)
+def room(store: str, needed: int = _FREE_BYTES_MIN) -> Check:
+    """Whether the store's folders can be written, and have `needed` bytes."""
+    folder = ""
+    try:
+        for folder in sorted({_existing(os.path.dirname(store)), _existing(journal_folder(store))}):
+            with tempfile.TemporaryFile(dir=folder):
+                pass
+    except OSError as problem:
+        return Check("writable", False, f"{folder} cannot be written: {problem.strerror}", _remedy(str(problem)))
+    if os.path.exists(store) and not os.access(store, os.W_OK):
+        return Check("writable", False, f"{store} cannot be written", _remedy("Permission denied"))
+    disk = os.statvfs(folder)
+    free = disk.f_bavail * disk.f_frsize
+    if free < needed:
+        says = f"{free / 1e6:.1f} MB are free on the disk of {folder}, and {needed / 1e6:.0f} MB should be"
+        return Check("writable", False, says, "free some room: nothing is recorded without")
+    return Check("writable", True, f"{free / 1e9:.1f} GB are free", None)
+
+
+def _existing(folder: str) -> str:
     while not os.path.isdir(folder):
         folder = os.path.dirname(folder)
-    if not os.access(folder, os.W_OK | os.X_OK) or (os.path.exists(store) and not os.access(store, os.W_OK)):
-        return Check("writable", False, f"{folder} cannot be written", "give yourself the right, or set AGENTOPS_STORE")
-    room = os.statvfs(folder)
-    free = room.f_bavail * room.f_frsize
-    if free < 50 << 20:
+    return folder
+
+
+def _disk(store: str) -> Check:
+    """Whether the file system is one that journals and SQLite can do with."""
+    folder = _existing(journal_folder(store))
+    kind = file_system(folder)
+    with contextlib.suppress(OSError):  # it cannot be written, which is said elsewhere
+        with tempfile.TemporaryFile(dir=folder) as file:
+            try:
+                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except OSError as problem:
+                if problem.errno in NO_LOCKS:
+                    return Check("disk", False, no_locks(folder), _LOCAL_DISK)
+                raise
+    if kind is not None and kind.startswith(_NETWORK):
         return Check(
-            "writable", False, f"{free >> 20} MB are free on the disk", "free some room: nothing is recorded without"
+            "disk",
+            False,
+            f"{folder} is on a network file system ({kind}): it has locks, but SQLite's write-ahead log needs memory "
+            "that all programs share, and two machines that write damage the store",
+            _LOCAL_DISK,
         )
-    return Check("writable", True, f"{free / 1e9:.1f} GB are free", None)
+    return Check("disk", True, kind or "of a kind that the system does not tell", None)
 
 
 def _contents(store: str) -> list[Check]:
     try:
         connection = connect(store)
     except StoreError as problem:
-        return [Check("format", False, str(problem), "see the sentence above")]
+        return [Check("format", False, str(problem), _advice(problem))]
     try:
+        found = [_lock(connection, store), *_losses(connection), _horizon(connection)]
         traces, spans, first, last = connection.execute(
             "SELECT count(*), ifnull(sum(spans), 0), min(start_ns), max(start_ns) FROM traces"
         ).fetchone()
@@ -66,7 +136,8 @@ def _contents(store: str) -> list[Check]:
         size = os.path.getsize(store)
         state = connection.execute("PRAGMA quick_check(1)").fetchone()[0]
     except sqlite3.Error as error:
-        return [Check("format", False, str(error), "move the file aside; a new store is begun")]
+        trouble = translate(error, store)
+        return [Check("format", False, str(trouble), _advice(trouble))]
     finally:
         connection.close()
     horizon = "" if first is None else f", from {_day(first)} to {_day(last)}"
@@ -78,9 +149,88 @@ def _contents(store: str) -> list[Check]:
             "integrity",
             state == "ok",
             state,
-            None if state == "ok" else "move the file aside; a new store is begun and journals that are left go in",
+            None if state == "ok" else _advice(StoreDamaged()),
         ),
+        *found,
     ]
+
+
+def _horizon(connection: sqlite3.Connection) -> Check:
+    """How far back the store reaches, and how far it can."""
+    from agentops.store.ring import Limits, limits_of, used_bytes
+
+    values = resolve()
+    limits = limits_of(connection) or Limits(values["max_bytes"].value, values["max_age"].value)
+    used = used_bytes(connection)
+    bounds = [f"{used / 1e6:.1f} MB of {limits.max_bytes / 1e9:.3g} GB" if limits.max_bytes else "no bound in bytes"]
+    bounds += [f"{limits.max_age_ns / _DAY_NS:.3g} days of age"] if limits.max_age_ns else []
+    first, last = connection.execute("SELECT min(start_ns), max(start_ns) FROM traces").fetchone()
+    says = f"{', '.join(bounds)}"
+    if first is not None:
+        says += f"; reaches back to {_day(first)}"
+        days = (last - first) / _DAY_NS
+        if limits.max_bytes and days > 1:
+            says += f", at the present rate {limits.max_bytes * days / used:.0f} days are kept"
+    return Check("horizon", True, says, None)
+
+
+def _advice(problem: StoreError) -> str:
+    if isinstance(problem, StoreTooNew):
+        return "install that version: pip install --upgrade agentops-recorder"
+    if isinstance(problem, StoreDamaged):
+        return (
+            "move the file aside (with its -wal and -shm): a new store is begun, and what journals hold goes in. It is "
+            f"set aside by itself once recording meets the damage. {_GET_BACK}"
+        )
+    if isinstance(problem, StoreBusy):
+        return "`fuser FILE` names the program that holds the lock; what is recorded waits in journals meanwhile"
+    return _remedy(str(problem))
+
+
+def _remedy(reason: str) -> str:
+    return next((remedy for mark, remedy in _REMEDIES if mark in reason), "see the sentence above")
+
+
+def _lock(connection: sqlite3.Connection, store: str) -> Check:
+    """Whether a transaction that writes can begin."""
+    connection.execute(f"PRAGMA busy_timeout = {int(_LOCK_S * 1000)}")
+    try:
+        begin(connection)
+        connection.execute("ROLLBACK")
+    except (sqlite3.Error, StoreError) as problem:
+        error = translate(problem, store)
+        if isinstance(error, StoreBusy):
+            says = f"another program has held the store's lock for more than {_LOCK_S:.0f} s"
+            return Check("lock", False, says, _advice(error))
+    return Check("lock", True, "free", None)
+
+
+def _losses(connection: sqlite3.Connection) -> list[Check]:
+    """What programs could not record; the latest are trouble, the others history."""
+    rows = connection.execute(
+        "SELECT max(time_ns), what, sum(records), sum(bytes) FROM losses GROUP BY what ORDER BY max(time_ns) DESC"
+    ).fetchall()
+    found = []
+    for when, what, records, size in rows[:10]:
+        recent = time.time_ns() - when < _LOSS_RECENT_NS
+        counted = f"{records} record{'s' * (records != 1)} ({size / 1e6:.1f} MB)"
+        says = f"{counted} not kept, last at {_day(when)}: {what}"
+        found.append(Check("losses", not recent, says, _remedy(what) if recent else None))
+    return found or [Check("losses", True, "none", None)]
+
+
+def _set_aside(store: str) -> list[Check]:
+    return [
+        Check("set aside", False, f"{path} was damaged, {_size(path) / 1e6:.1f} MB", _GET_BACK.replace("FILE", path))
+        for path in set_aside_files(store)
+    ]
+
+
+def _size(path: str) -> int:
+    try:
+        return os.path.getsize(path)
+    except OSError:
+        return 0
 
 
 def _journals(store: str) -> Check:
@@ -101,12 +251,20 @@ def _journals(store: str) -> Check:
         try:
             alive += writer_is_alive(descriptor)
         except (OSError, AgentopsError) as problem:
-            return Check(
-                "journals", False, f"{folder} has no file locks: {problem}", "set AGENTOPS_STORE to a local disk"
-            )
+            return Check("journals", False, f"{folder} has no file locks: {problem}", _LOCAL_DISK)
         finally:
             os.close(descriptor)
     dead = len(names) - alive
+    limit = resolve()["max_journal_bytes"].value
+    waiting = waiting_bytes(folder, limit)
+    if waiting > limit:
+        return Check(
+            "journals",
+            False,
+            f"{waiting / 1e6:.1f} MB wait for the store in {folder}, and max_journal_bytes is {limit / 1e6:.1f} MB: "
+            "nothing more is recorded",
+            "`agentops ls` brings them in, or says what keeps them out; or raise max_journal_bytes",
+        )
     return Check("journals", True, f"{alive} of running programs, {dead} to be brought in at the next reading", None)
 
 

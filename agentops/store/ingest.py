@@ -7,6 +7,7 @@ do this for any journal; whoever ends a dead process's journal says which of its
 from __future__ import annotations
 
 import array
+import contextlib
 import itertools
 import os
 import sqlite3
@@ -15,15 +16,16 @@ from collections.abc import Callable
 
 from agentops.errors import StoreError
 from agentops.journal.format import MAGIC, Head, Record, Rotated
-from agentops.journal.names import journals
+from agentops.journal.names import UNNAMED, journals
 from agentops.journal.reading import end_of, open_journal, read, writer_is_alive
 from agentops.store.batch import Batch
 from agentops.store.contents import Contents
+from agentops.store.damage import identity, is_damage, set_aside
 from agentops.store.location import journal_folder
 from agentops.store.packing import pack_and_index, reclaim, rest_while_busy
 from agentops.store.removal import remove_orphans
 from agentops.store.ring import Limits, keep_within, settle
-from agentops.store.schema import connect, signed, translate
+from agentops.store.schema import begin, connect, signed, translate, wait_for_lock
 
 __all__ = ["Ingester"]
 
@@ -32,21 +34,35 @@ BATCH_RECORDS = 1_000
 BATCH_BYTES = 4 << 20
 #: In a busy program: a rest after a transaction during which the program recorded something.
 POLITE_REST_S = 0.004
+#: A journal that has no name for so long was left by a process that was killed while it made it.
+UNNAMED_S = 60.0
+#: How often a store may be replaced by another one, in one run, before this gives up.
+_REPLACED_MAX = 3
+
+
+class _Replaced(Exception):
+    """Another file stands where the store was: it was set aside or deleted, and what goes into it would be lost."""
 
 
 class Ingester:
     """Brings journals into one store.
 
     Args:
-        store: path of the database file; made if it is not there.
+        store: path of the database file; made if it is not there. A damaged one is set aside.
+        deadline: on the monotonic clock, for opening it while another program holds its lock.
 
     Raises:
         StoreError: it cannot be opened.
     """
 
-    def __init__(self, store: str) -> None:
+    def __init__(self, store: str, deadline: float | None = None) -> None:
         self._store = store
-        self._connection = connect(store, create=True)
+        self._cleaned = False
+        self._open(deadline)
+
+    def _open(self, deadline: float | None) -> None:
+        self._connection = connect(self._store, create=True, busy_s=_until(deadline))
+        self._which = identity(self._store)
         self._contents = Contents(self._connection)
         self._trace_numbers: dict[bytes, int] = {}
         self._seen: dict[int, set[int]] = {}
@@ -73,26 +89,66 @@ class Ingester:
             True if nothing was left when it ended.
 
         Raises:
-            StoreError: the store cannot be written.
+            StoreError: the store cannot be written, or a journal not read.
         """
+        replaced = 0
+        while True:
+            try:
+                wait_for_lock(self._connection, _until(deadline))
+                return self._run(process, deadline, pack, written, everything)
+            except BaseException as problem:
+                self._forget()
+                replaced += 1
+                damaged = is_damage(problem)
+                if replaced < _REPLACED_MAX and (damaged or isinstance(problem, _Replaced)):
+                    self._connection.close()
+                    if damaged:
+                        set_aside(self._store, self._which, problem)
+                    self._open(deadline)
+                elif isinstance(problem, (sqlite3.Error, OSError)):
+                    raise translate(problem, self._store) from problem
+                elif isinstance(problem, _Replaced):
+                    raise StoreError(f"{self._store} is replaced by another file again and again") from problem
+                else:
+                    raise
+
+    def _run(
+        self,
+        process: int | None,
+        deadline: float | None,
+        pack: bool,
+        written: Callable[[], int] | None,
+        everything: bool,
+    ) -> bool:
         folder = journal_folder(self._store)
         if os.path.islink(folder):  # what is read there is deleted, and it would be somebody else's
             raise StoreError(f"{folder} is a symbolic link; nothing was read: name the store that it leads to")
+        self._clean(folder)
         ends: dict[str, int] = {}
-        try:
-            for name in journals(folder, process):
-                while self._some_of(os.path.join(folder, name), name, written, ends):
-                    if deadline is not None and time.monotonic() > deadline:
-                        return False
-            if pack or everything:
-                return pack_and_index(self._connection, self._contents, everything, deadline, written)
-            return True
-        except sqlite3.Error as problem:
-            self._forget()
-            raise translate(problem, self._store) from problem
-        except BaseException:
-            self._forget()
-            raise
+        for name in journals(folder, process):
+            while self._some_of(os.path.join(folder, name), name, written, ends):
+                if deadline is not None and time.monotonic() > deadline:
+                    return False
+        if pack or everything:
+            return pack_and_index(self._connection, self._contents, everything, deadline, written)
+        return True
+
+    def _clean(self, folder: str) -> None:
+        """Remove what processes left that were killed while they made a journal; looked for once."""
+        if self._cleaned:
+            return
+        self._cleaned = True
+        for name in journals(folder, suffix=UNNAMED):
+            path = os.path.join(folder, name)
+            with contextlib.suppress(OSError):
+                if time.time() - os.stat(path).st_mtime < UNNAMED_S:
+                    continue
+                descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+                try:
+                    if not writer_is_alive(descriptor):
+                        os.unlink(path)
+                finally:
+                    os.close(descriptor)
 
     def keep_within(
         self,
@@ -134,8 +190,9 @@ class Ingester:
             self._connection.close()
 
     def _forget(self) -> None:
-        if self._connection.in_transaction:
-            self._connection.execute("ROLLBACK")
+        with contextlib.suppress(sqlite3.Error):  # a damaged store may not even let go
+            if self._connection.in_transaction:
+                self._connection.execute("ROLLBACK")
         self._trace_numbers.clear()
         self._seen.clear()
 
@@ -153,7 +210,9 @@ class Ingester:
                 return False
             alive = writer_is_alive(descriptor)
             before = written() if written else 0
-            self._connection.execute("BEGIN IMMEDIATE")
+            begin(self._connection)
+            if identity(self._store) != self._which:
+                raise _Replaced
             self._notice_removals()
             if not os.path.exists(path):  # another reader has brought it in, deleted it, and forgotten it since
                 self._connection.execute("ROLLBACK")
@@ -192,6 +251,8 @@ class Ingester:
                 remove_orphans(self._connection, self._contents)
             self._connection.execute("COMMIT")
             if ended:
+                if identity(self._store) != self._which:  # it is in a store that nobody looks at
+                    raise _Replaced
                 self._remove(path, name)
                 return False
         finally:
@@ -225,3 +286,8 @@ class Ingester:
         except FileNotFoundError:
             pass
         self._connection.execute("DELETE FROM journals WHERE name = ? AND done", (name,))
+
+
+def _until(deadline: float | None) -> float | None:
+    """Seconds until a time on the monotonic clock."""
+    return None if deadline is None else max(0.0, deadline - time.monotonic())

@@ -2,17 +2,23 @@
 
 from __future__ import annotations
 
+import errno
 import os
 from collections.abc import Iterator
 
 from agentops.errors import UsageError
 from agentops.settings import resolve
 
-__all__ = ["StorePath", "ask_for_rotation", "find_store", "journal_folder", "prepare", "rotation_asked"]
+__all__ = [
+    "NO_LOCKS", "StorePath", "ask_for_rotation", "file_system", "find_store", "journal_folder", "no_locks", "prepare",
+    "rotation_asked",
+]  # fmt: skip
 
 FOLDER = ".agentops"
 FILE = "traces.db"
 _ROTATE = "rotate"
+#: What a system says where files cannot be locked.
+NO_LOCKS = (errno.ENOLCK, errno.ENOTSUP, errno.EOPNOTSUPP, errno.ENOSYS)
 
 
 class StorePath(str):
@@ -113,6 +119,30 @@ def rotation_asked(store: str) -> int:
         return os.stat(os.path.join(journal_folder(store), _ROTATE)).st_mtime_ns
     except OSError:
         return 0
+
+
+def no_locks(folder: str) -> str:
+    """The sentence about a folder in which files cannot be locked."""
+    kind = file_system(folder)
+    return (
+        f"{folder} is on a file system without locks{f' ({kind})' if kind else ''}, so nobody can tell which programs "
+        "are alive: set AGENTOPS_STORE to a path on a local disk"
+    )
+
+
+def file_system(folder: str) -> str | None:
+    """Type of the file system that holds `folder`; None if the system does not tell."""
+    best, kind = "", None
+    try:
+        with open("/proc/self/mounts", "rb") as mounts:
+            for line in mounts:
+                fields = line.split(b" ", 3)
+                mount = os.fsdecode(fields[1]).rstrip("/") + "/"
+                if len(mount) >= len(best) and (os.path.realpath(folder) + "/").startswith(mount):
+                    best, kind = mount, os.fsdecode(fields[2])
+    except (OSError, IndexError):
+        return None
+    return kind
 
 
 def _as_file(path: str) -> str:

@@ -52,6 +52,7 @@ __all__ = [
     "Instruction",
     "Journal",
     "Keep",
+    "Loss",
     "Meta",
     "Name",
     "OpenSpan",
@@ -352,6 +353,22 @@ class Journal(_Table, table=True):
     contents: bytes = Field(sa_type=LargeBinary)
     rotated: int
     done: int
+
+
+class Loss(_Table, table=True):
+    """Records that a program could not write, noted when it could write again.
+
+    time_ns: when the first of them was lost, ns since 1970. what: which kind of record, and why.
+    records, bytes: how many, and how long they were together.
+    """
+
+    __tablename__ = "losses"
+
+    id: int | None = Field(default=None, primary_key=True, nullable=True)
+    time_ns: int
+    what: str = Field(sa_type=Text)
+    records: int
+    bytes: int
 
 
 class OpenSpan(_Table, table=True):

@@ -9,6 +9,7 @@ from operator import itemgetter
 
 from agentops.store import words
 from agentops.store.contents import BLOCK_BYTES, Contents, pack, texts
+from agentops.store.schema import begin
 
 __all__ = ["index_words", "pack_and_index", "reclaim", "rest_while_busy"]
 
@@ -65,7 +66,7 @@ def rest_while_busy(written: Callable[[], int]) -> None:
 
 
 def _index_some(connection: sqlite3.Connection, everything: bool, rows: int) -> bool:
-    connection.execute("BEGIN IMMEDIATE")
+    begin(connection)
     try:
         fresh = connection.execute(
             "SELECT id, form, data FROM fresh WHERE NOT indexed ORDER BY id LIMIT ?", (rows,)
@@ -79,13 +80,14 @@ def _index_some(connection: sqlite3.Connection, everything: bool, rows: int) -> 
         connection.executemany("DELETE FROM fresh_text WHERE id = ?", [row[:1] for row in spans])
         connection.execute("COMMIT")
     except BaseException:
-        connection.execute("ROLLBACK")
+        if connection.in_transaction:  # a full disk has ended it already
+            connection.execute("ROLLBACK")
         raise
     return len(fresh) == rows or len(spans) == rows
 
 
 def _pack_some(connection: sqlite3.Connection, everything: bool, rows: int) -> bool:
-    connection.execute("BEGIN IMMEDIATE")
+    begin(connection)
     try:
         fresh = connection.execute(
             "SELECT id, form, data FROM fresh WHERE indexed ORDER BY id LIMIT ?", (rows,)
@@ -99,7 +101,8 @@ def _pack_some(connection: sqlite3.Connection, everything: bool, rows: int) -> b
         connection.executemany("DELETE FROM fresh WHERE id = ?", [item[:1] for item in packed])
         connection.execute("COMMIT")
     except BaseException:
-        connection.execute("ROLLBACK")
+        if connection.in_transaction:  # a full disk has ended it already
+            connection.execute("ROLLBACK")
         raise
     return bool(packed) and len(fresh) == rows
 

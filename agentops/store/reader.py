@@ -9,11 +9,12 @@ from operator import itemgetter
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from agentops.conventions import KIND_NUMBER
-from agentops.errors import NotFound, StoreError, UsageError
+from agentops.errors import NotFound, StoreDamaged, StoreError, UsageError
 from agentops.journal.names import journals
+from agentops.store.damage import identity
 from agentops.store.filters import Filter, Term
 from agentops.store.location import find_store, journal_folder
-from agentops.store.rows import STATUS, Changes, Hit, ScoreRow, SpanDetail, SpanRow, TraceRow
+from agentops.store.rows import STATUS, Changes, Hit, LossRow, ScoreRow, SpanDetail, SpanRow, TraceRow
 from agentops.store.schema import connect, signed, translate
 
 if TYPE_CHECKING:
@@ -67,6 +68,10 @@ class Reader:
         self._ingester: Any = None
         if ingest:
             self.refresh(opening=True)
+        self._connect()
+
+    def _connect(self) -> None:
+        self._which = identity(self.path)
         self._connection = connect(self.path)
         self._contents_: Contents | None = None
 
@@ -80,9 +85,15 @@ class Reader:
             if self._ingester is None:
                 self._ingester = Ingester(self.path)
             self._ingester.run()
-        except StoreError:
-            if opening and not self._readable():
+        except StoreError as problem:
+            if self._ingester is not None:
+                self._ingester.close()
+                self._ingester = None
+            if opening and (isinstance(problem, StoreDamaged) or not self._readable()):
                 raise
+        if not opening and identity(self.path) not in (self._which, None):  # set aside or deleted, and begun anew
+            self._connection.close()
+            self._connect()
         return True
 
     def _readable(self) -> bool:
@@ -153,6 +164,11 @@ class Reader:
                     yield trace
         except sqlite3.Error as problem:
             raise translate(problem, self.path) from problem
+
+    def losses(self, limit: int = 100) -> list[LossRow]:
+        """What programs could not record, the latest first."""
+        rows = self._rows("SELECT time_ns, what, records, bytes FROM losses ORDER BY time_ns DESC LIMIT ?", (limit,))
+        return list(map(LossRow._make, rows))
 
     def count(self) -> int:
         """How many traces there are."""

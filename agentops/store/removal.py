@@ -9,7 +9,7 @@ from __future__ import annotations
 import array
 import sqlite3
 from collections.abc import Iterable
-from typing import Any, NamedTuple
+from typing import Any
 
 import msgspec
 
@@ -30,7 +30,7 @@ _USED = (
 )
 
 
-class Removed(NamedTuple):
+class Removed(msgspec.Struct, frozen=True):
     """What went, and which parts of the index have documents that find nothing any more."""
 
     traces: int

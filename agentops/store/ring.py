@@ -5,11 +5,12 @@ from __future__ import annotations
 import sqlite3
 import time
 from collections.abc import Callable, Iterator
-from typing import NamedTuple
+
+import msgspec
 
 from agentops.store.contents import Contents
 from agentops.store.removal import Removed, remove, remove_names, tend
-from agentops.store.schema import connect
+from agentops.store.schema import begin, connect
 from agentops.store.words import parts
 
 __all__ = ["Limits", "keep_within", "limits_of", "remove_now", "settle", "used_bytes", "used_bytes_of"]
@@ -29,7 +30,7 @@ _ENDED = "no NOT IN (SELECT trace FROM open_spans)"
 _CLEAN = "errors = 0 AND status = 1 AND NOT EXISTS (SELECT 1 FROM scores WHERE scores.trace_id = traces.trace_id)"
 
 
-class Limits(NamedTuple):
+class Limits(msgspec.Struct, frozen=True):  # a named tuple is made by `eval`: at exit that would hide a Ctrl-C
     """The bounds of a store.
 
     max_bytes: of the store's file; 0 for none.
@@ -71,7 +72,7 @@ def settle(connection: sqlite3.Connection, given: Limits, are_set: bool) -> Limi
     if not are_set:
         return before or given
     if before != given:
-        rows = list(given._asdict().items())
+        rows = list(msgspec.structs.asdict(given).items())
         connection.executemany("INSERT OR REPLACE INTO meta VALUES (?, ?)", rows)
     return given
 
@@ -112,7 +113,7 @@ def keep_within(
 
 def remove_now(connection: sqlite3.Connection, contents: Contents, traces: list[int], live: float) -> Removed:
     """Take traces out in one transaction; for `live` see `tend`."""
-    connection.execute("BEGIN IMMEDIATE")
+    begin(connection)
     try:
         removed = remove(connection, contents, traces)
         tend(connection, contents, removed.parts, live)

@@ -6,7 +6,7 @@ from typing import Any, NamedTuple
 
 from agentops.conventions import KINDS
 
-__all__ = ["Changes", "Event", "Hit", "Link", "ScoreRow", "SpanDetail", "SpanRow", "TraceRow"]
+__all__ = ["Changes", "Event", "Hit", "Link", "LossRow", "ScoreRow", "SpanDetail", "SpanRow", "TraceRow"]
 
 STATUS = ("running", "ok", "error", "interrupted")
 
@@ -134,6 +134,15 @@ class ScoreRow(NamedTuple):
     value: float | str
     comment: str | None
     time_ns: int
+
+
+class LossRow(NamedTuple):
+    """Records that a program could not write: when the first was lost, of which kind and why, how many and how long."""
+
+    time_ns: int
+    what: str
+    records: int
+    bytes: int
 
 
 class Hit(NamedTuple):

@@ -12,12 +12,27 @@ import sqlite3
 from collections.abc import Callable
 
 from agentops.errors import StoreBusy, StoreDamaged, StoreError, StoreTooNew
+from agentops.store.damage import APPLICATION_ID, identity, is_damage, set_aside
 from agentops.store.guard import check_files, check_schema, harden
+from agentops.store.location import NO_LOCKS, journal_folder, no_locks
 
-__all__ = ["APPLICATION_ID", "TABLES", "VERSION", "DatabaseError", "connect", "signed", "translate", "unsigned"]
+__all__ = [
+    "APPLICATION_ID",
+    "TABLES",
+    "TABLES_2",
+    "VERSION",
+    "DatabaseError",
+    "begin",
+    "connect",
+    "signed",
+    "translate",
+    "unsigned",
+    "wait_for_lock",
+]
 
-APPLICATION_ID = 0x41474F50  # "AGOP"
 BUSY_S = 10.0
+#: SQLITE_PROTOCOL, and SQLITE_IOERR of LOCK, UNLOCK, SHMOPEN, SHMLOCK and SHMMAP.
+_NO_LOCKS = frozenset((15, 3850, 2058, 4618, 5130, 5386))
 #: What SQLite raises, for those who do not speak SQL themselves.
 DatabaseError = sqlite3.Error
 
@@ -139,7 +154,8 @@ CREATE TABLE meta (
 ) WITHOUT ROWID;
 """
 
-#: Version 2: what is needed to take traces out again, and the index of words in parts (`agentops.store.words`).
+#: Version 2: what is needed to take traces out again, the index of words in parts (`agentops.store.words`), and what
+#: programs could not record.
 TABLES_2 = """
 CREATE TABLE keeps (
     content INTEGER NOT NULL,
@@ -154,6 +170,13 @@ CREATE TABLE orphans (
 CREATE TABLE parts (
     part INTEGER PRIMARY KEY,
     documents INTEGER NOT NULL
+);
+CREATE TABLE losses (
+    id INTEGER PRIMARY KEY,
+    time_ns INTEGER NOT NULL,
+    what TEXT NOT NULL,
+    records INTEGER NOT NULL,
+    bytes INTEGER NOT NULL
 );
 """
 
@@ -188,7 +211,7 @@ MIGRATIONS: tuple[Callable[[sqlite3.Connection], None], ...] = (_first, _second)
 VERSION = len(MIGRATIONS)
 
 
-def connect(path: str, *, create: bool = False) -> sqlite3.Connection:
+def connect(path: str, *, create: bool = False, busy_s: float | None = None) -> sqlite3.Connection:
     """Open the store at `path`, made or brought up to date if need be.
 
     The class is called, not `sqlite3.connect`, which instrumentation replaces: our own statements must
@@ -196,11 +219,23 @@ def connect(path: str, *, create: bool = False) -> sqlite3.Connection:
 
     Args:
         path: the database file.
-        create: make it if it is not there.
+        create: make it if it is not there, and set a damaged one aside.
+        busy_s: how long to wait for another program's lock; BUSY_S if None.
 
     Raises:
         StoreTooNew, StoreDamaged, StoreBusy, StoreError: as their names say; the file is untouched.
     """
+    which = identity(path)
+    try:
+        return _connect(path, create, BUSY_S if busy_s is None else busy_s)
+    except StoreDamaged as problem:
+        if not create or problem.__cause__ is None or not is_damage(problem.__cause__):
+            raise
+        set_aside(path, which, problem.__cause__)
+    return _connect(path, create, BUSY_S if busy_s is None else busy_s)
+
+
+def _connect(path: str, create: bool, busy_s: float) -> sqlite3.Connection:
     if not create and not os.path.exists(path):
         raise StoreError(f"there is no store at {path}")
     made = not os.path.exists(path)
@@ -208,7 +243,7 @@ def connect(path: str, *, create: bool = False) -> sqlite3.Connection:
         check_files(path)
         if made:
             os.close(os.open(path, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW, 0o600))
-        connection = sqlite3.Connection(path, timeout=BUSY_S, isolation_level=None, check_same_thread=False)
+        connection = sqlite3.Connection(path, timeout=busy_s, isolation_level=None, check_same_thread=False)
     except (OSError, sqlite3.Error, StoreError) as problem:
         raise translate(problem, path) from problem
     try:
@@ -225,10 +260,7 @@ def connect(path: str, *, create: bool = False) -> sqlite3.Connection:
         if version < 0:
             raise StoreDamaged(f"{path} has a format that no agentops writes ({version}); nothing was changed")
         if version > VERSION:
-            raise StoreTooNew(
-                f"{path} was written by a newer agentops (format {version}, this one knows {VERSION}): "
-                "install that version to read it; nothing was changed"
-            )
+            raise _too_new(path, version)
         if version < VERSION:
             if version == 0:
                 connection.execute("PRAGMA auto_vacuum = INCREMENTAL")
@@ -239,6 +271,31 @@ def connect(path: str, *, create: bool = False) -> sqlite3.Connection:
     except (sqlite3.Error, StoreError) as problem:
         connection.close()
         raise translate(problem, path) from problem
+
+
+def begin(connection: sqlite3.Connection) -> None:
+    """Begin a transaction that writes.
+
+    Raises:
+        StoreTooNew: a newer agentops has brought the store up to date since it was opened.
+    """
+    connection.execute("BEGIN IMMEDIATE")
+    (version,) = connection.execute("PRAGMA user_version").fetchone()
+    if version > VERSION:
+        connection.execute("ROLLBACK")
+        raise _too_new(connection.execute("PRAGMA database_list").fetchone()[2], version)
+
+
+def wait_for_lock(connection: sqlite3.Connection, seconds: float | None) -> None:
+    """Wait for another program's lock for as long from now on; BUSY_S if None."""
+    connection.execute(f"PRAGMA busy_timeout = {max(1, int(1000 * (BUSY_S if seconds is None else seconds)))}")
+
+
+def _too_new(path: str, version: int) -> StoreTooNew:
+    return StoreTooNew(
+        f"{path} was written by a newer agentops (format {version}, this one knows {VERSION}): "
+        "install that version to read it; nothing was changed"
+    )
 
 
 def _migrate(connection: sqlite3.Connection) -> None:
@@ -260,11 +317,33 @@ def translate(problem: Exception, path: str) -> StoreError:
     if isinstance(problem, StoreError):
         return problem
     text = str(problem)
+    if getattr(problem, "errno", None) in NO_LOCKS:
+        return StoreError(no_locks(journal_folder(path)))
+    if getattr(problem, "sqlite_errorcode", 0) in _NO_LOCKS:
+        return StoreError(f"{text}: {no_locks(os.path.dirname(path))}")
     if "locked" in text or "busy" in text:
-        return StoreBusy(f"{path} is locked by another program for longer than {BUSY_S:.0f} s: {text}")
-    if "not a database" in text or "malformed" in text or "no such table" in text:
-        return StoreDamaged(f"{path}: {text}. Move it aside; a new store is begun and nothing else is lost")
+        return StoreBusy(
+            f"{path} is locked by another program for longer than {BUSY_S:.0f} s: {text}. `fuser {path}` names it; "
+            "what is recorded waits in journals"
+        )
+    if is_damage(problem) or "no such table" in text or "malformed" in text:
+        return StoreDamaged(
+            f"{path}: {text}. Move it aside; or record something, which sets it aside and begins a new store"
+        )
+    if "disk is full" in text:
+        return StoreError(f"{path} cannot be written: {text}. Free some room; what is recorded waits in journals")
+    if "unable to open" in text and (exhausted := _no_descriptors()):
+        text = exhausted
     return StoreError(f"{path} cannot be opened: {text}")
+
+
+def _no_descriptors() -> str | None:
+    """SQLite does not say why a file cannot be opened; this is the reason that has nothing to do with the file."""
+    try:
+        os.close(os.open(os.devnull, os.O_RDONLY))
+    except OSError as problem:
+        return problem.strerror
+    return None
 
 
 def signed(number: int) -> int:

@@ -21,7 +21,7 @@ from agentops.store.reader import Reader
 from agentops.store.removal import Removed, make_anew, remove_names, remove_orphans
 from agentops.store.ring import Limits, keep_within, remove_now, settle
 from agentops.store.rows import TraceRow
-from agentops.store.schema import connect, translate
+from agentops.store.schema import begin, connect, translate
 
 __all__ = ["Forgotten", "Store", "backup"]
 
@@ -162,7 +162,7 @@ class Store:
         return (trace for trace in self.reader.iter_traces() if trace.no in own)
 
     def _transaction(self, work: Any, *arguments: Any) -> None:
-        self._connection.execute("BEGIN IMMEDIATE")
+        begin(self._connection)
         try:
             work(*arguments)
             self._connection.execute("COMMIT")

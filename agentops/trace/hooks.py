@@ -64,7 +64,7 @@ class _Runner:
                     try:
                         hook(item)
                     except BaseException as problem:  # noqa: BLE001 - the user's function; sys.exit() too ends it alone
-                        safety.failed(f"hook {getattr(hook, '__name__', hook)!r}", problem)
+                        safety.failed(f"hook {getattr(hook, '__name__', hook)!r}", problem, lost=0)
 
 
 def on_span_end(function: F) -> F:

@@ -335,10 +335,11 @@ def _write_event(trace: bytes, span_id: int, event: Any) -> None:
 
 
 def _append(record: tuple[object, ...], new: New, journal: Any, trace: bytes) -> None:
+    payload = journal.capture.record(record)
     try:
-        journal.append(journal.capture.record(record))
+        journal.append(payload)
     except OSError as problem:
-        recorder.lost(journal, problem)
+        recorder.lost(journal, problem, len(payload))
     else:
         journal.capture.remember(new, trace)
 

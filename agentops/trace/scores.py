@@ -68,9 +68,10 @@ def score(
             None if comment is None else text(comment),
             time.time_ns(),
         )
+        payload = journal.capture.record(record)
         try:
-            journal.append(journal.capture.record(record))
+            journal.append(payload)
         except OSError as problem:
-            recorder.lost(journal, problem)
+            recorder.lost(journal, problem, len(payload))
     except Exception as problem:  # noqa: BLE001
         failed("recording a score", problem)

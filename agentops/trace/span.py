@@ -87,7 +87,7 @@ def _look_at(provider: object) -> None:
         _Provider.joined = join(provider)
     except Exception as problem:  # noqa: BLE001
         _Provider.joined = None
-        failed("joining the tracer provider", problem)
+        failed("joining the tracer provider", problem, lost=0)
 
 
 class Span(OtelSpan):
@@ -276,7 +276,7 @@ class Span(OtelSpan):
         try:
             journal.append(payload)
         except OSError as problem:
-            recorder.lost(journal, problem)
+            recorder.lost(journal, problem, len(payload))
             return
         if digest is not None:
             capture.seen[digest] = number
@@ -439,10 +439,11 @@ class Span(OtelSpan):
             failed("writing what was set on a span", problem)
 
     def _append(self, journal: Journal | Nowhere, record: tuple[object, ...], new: New) -> None:
+        payload = journal.capture.record(record)
         try:
-            journal.append(journal.capture.record(record))
+            journal.append(payload)
         except OSError as problem:
-            recorder.lost(journal, problem)
+            recorder.lost(journal, problem, len(payload))
         else:
             journal.capture.remember(new, self._trace)
 
@@ -566,7 +567,7 @@ class Span(OtelSpan):
             try:
                 journal.append(payload)
             except OSError as problem:
-                recorder.lost(journal, problem)
+                recorder.lost(journal, problem, len(payload))
             return
         number = self._output_reference
         new = New()

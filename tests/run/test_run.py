@@ -5,11 +5,13 @@ from __future__ import annotations
 import os
 import re
 import signal
+import sqlite3
 import subprocess
 import sys
 import textwrap
 import time
 from collections.abc import Callable
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
@@ -537,7 +539,8 @@ def test_switched_off_or_without_a_place_the_program_runs(run: Run, tmp_path: Pa
 
 
 def test_whatever_is_wrong_with_the_store_the_programs_end_comes_through(run: Run, tmp_path: Path) -> None:
-    (tmp_path / "traces.db").write_text("this is no database, but long enough to be taken for one" * 10)
+    with closing(sqlite3.connect(tmp_path / "traces.db")) as another:
+        another.execute("CREATE TABLE theirs (x)")
     done = run("python", "-c", "import sys; print('ran'); sys.exit(5)")
     assert (done.stdout, done.returncode) == ("ran\n", 5)
     assert "cannot be read" in last(done)

@@ -26,6 +26,7 @@ def test_without_anything_defaults_hold() -> None:
     found = resolve()
     assert {name: value.value for name, value in found.items()} == {
         "store": None, "enabled": True, "quiet": False, "max_bytes": 5_000_000_000, "max_age": 0,
+        "max_journal_bytes": 10**9,
     }  # fmt: skip
     assert {value.origin for value in found.values()} == {"default"}
 
@@ -56,6 +57,23 @@ def test_an_empty_variable_is_as_good_as_none(monkeypatch: pytest.MonkeyPatch) -
 def test_a_switch_is_on_in_the_words_that_people_use(word: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("AGENTOPS_QUIET", word)
     assert resolve()["quiet"].value is True
+
+
+@pytest.mark.parametrize(
+    ("word", "size"),
+    [("500MB", 500_000_000), ("1.5 gb", 1_500_000_000), ("64k", 64_000), ("2MiB", 2 << 20), ("4096", 4096)],
+)
+def test_a_size_is_said_as_people_say_it(word: str, size: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("AGENTOPS_MAX_JOURNAL_BYTES", word)
+    assert resolve()["max_journal_bytes"].value == size
+    assert resolve({"max_journal_bytes": size})["max_journal_bytes"].value == size
+
+
+@pytest.mark.parametrize("word", ["much", "-5MB", "0", "5 XB", "5iB", "MB"])
+def test_what_is_no_size_is_said(word: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("AGENTOPS_MAX_JOURNAL_BYTES", word)
+    with pytest.raises(SettingError, match=r"from AGENTOPS_MAX_JOURNAL_BYTES\) cannot be used: give a size"):
+        resolve()
 
 
 def test_a_store_in_the_file_is_meant_from_the_file(project: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -92,7 +110,7 @@ def test_a_bad_value_in_the_file_names_the_file(project: Path) -> None:
 
 def test_an_unknown_name_says_which_there_are(project: Path) -> None:
     (project / "agentops.toml").write_text("quite = true\n")
-    with pytest.raises(SettingError, match=r"no setting 'quite'; there are enabled, max_age, max_bytes, quiet, store"):
+    with pytest.raises(SettingError, match=r"no setting 'quite'; there are enabled, max_age, max_bytes, max_journal_"):
         resolve()
 
 

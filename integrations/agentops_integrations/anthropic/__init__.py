@@ -98,7 +98,7 @@ def _recorded(construct: Any) -> Any:
                 "open_telemetry": _tracing(options.get("open_telemetry")),
             }
         except Exception as problem:  # noqa: BLE001 - the client itself says what is wrong with its options
-            failed("instrumenting a client", problem)
+            failed("instrumenting a client", problem, lost=0)
             ours = {}
         construct(self, *arguments, **{**options, **ours})
 

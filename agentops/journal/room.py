@@ -1,0 +1,45 @@
+"""How much room journals take that wait for the store."""
+
+from __future__ import annotations
+
+import os
+
+from agentops.journal.names import SUFFIX
+
+__all__ = ["waiting_bytes"]
+
+
+def waiting_bytes(folder: str, limit: int = 0) -> int:
+    """Bytes of the journals in `folder` that nobody writes any more; those of living programs are small and stay.
+
+    Args:
+        folder: of journals.
+        limit: up to this nobody has to know it exactly, and journals of living programs may be counted in.
+    """
+    sizes: dict[str, int] = {}
+    try:
+        with os.scandir(folder) as entries:
+            for entry in entries:
+                if entry.name.endswith(SUFFIX):
+                    try:
+                        sizes[entry.path] = entry.stat().st_size
+                    except FileNotFoundError:
+                        continue
+    except (FileNotFoundError, NotADirectoryError):
+        return 0
+    total = sum(sizes.values())
+    if total <= limit:
+        return total
+    from agentops.journal.reading import writer_is_alive  # with it comes the decoder
+
+    for path, size in sizes.items():
+        try:
+            descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+        except OSError:
+            continue
+        try:
+            if writer_is_alive(descriptor):
+                total -= size
+        finally:
+            os.close(descriptor)
+    return total
