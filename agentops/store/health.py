@@ -18,7 +18,7 @@ from agentops.store.damage import set_aside_files
 from agentops.store.location import NO_LOCKS, StorePath, file_system, journal_folder, no_locks
 from agentops.store.schema import VERSION, begin, connect, translate
 
-__all__ = ["Check", "checks", "room"]
+__all__ = ["Check", "checks", "horizon", "room"]
 
 #: With less than this on the disk, recording ends soon.
 _FREE_BYTES_MIN = 50 << 20
@@ -211,6 +211,29 @@ def _size(path: str) -> int:
         return os.path.getsize(path)
     except OSError:
         return 0
+
+
+def horizon(store: str, cap: int) -> Check:
+    """How far back the store reaches, and whether a cap of so many bytes holds a day of what is recorded."""
+    if not os.path.exists(store):
+        return Check("horizon", True, "nothing was recorded yet", None)
+    try:
+        connection = connect(store)
+        try:
+            first, last = connection.execute("SELECT min(start_ns), max(start_ns) FROM traces").fetchone()
+        finally:
+            connection.close()
+    except (sqlite3.Error, StoreError) as error:
+        problem = translate(error, store)
+        return Check("horizon", False, str(problem), _advice(problem))
+    days = 0.0 if first is None else (last - first) / 86_400e9
+    if days < 1 / 24:
+        return Check("horizon", True, "less than an hour was recorded: too little to say how far a store reaches", None)
+    a_day = _size(store) / days
+    says = f"reaches back {days:.1f} days, to {_day(first)}; at {a_day / 1e6:.1f} MB a day {cap / 1e9:.1f} GB hold "
+    held = cap / a_day
+    advice = None if held >= 1 else "record less of each run, or give the store more room"
+    return Check("horizon", held >= 1, f"{says}{held:.1f} days", advice)
 
 
 def _journals(store: str) -> Check:
