@@ -12,7 +12,7 @@
         StoreBusy           another program holds the store's lock
 
 None of these is ever raised into a program that is being watched: what goes wrong while recording is
-logged once and counted (`agentops doctor` shows it).
+logged once and counted; what was lost by it is noted in a journal (`agentops doctor` shows it).
 """
 
 from __future__ import annotations

@@ -16,17 +16,22 @@ if TYPE_CHECKING:
 
 HELP = """Check the store and the installation, and say what to do about what is wrong. Exits with 1 then.
 
-  agentops doctor"""
+  agentops doctor
+  agentops doctor --production      also what a deployment needs: room, forking servers, horizon, redaction, export"""
 
 
 def arguments(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--production", action="store_true", help="also check what a deployment needs")
     parser.add_argument("--ascii", action="store_true", help="no glyphs beyond ASCII")
 
 
 def run(given: argparse.Namespace, out: Output) -> int:
-    del given
     store = find_store()
     found = [*checks(store), _installation()]
+    if given.production:
+        from agentops.cli.production import production
+
+        found += production(store)
     if out.json:
         fields: list[dict[str, Any]] = [check._asdict() for check in found]
         out.object({"store": str(store), "store_reason": store.reason, "checks": fields})

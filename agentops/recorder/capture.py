@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import itertools
 import os
+import resource
 from collections.abc import Callable
 from typing import Any
 
@@ -18,10 +19,12 @@ import xxhash
 from agentops.journal.format import BLOB, LIST, TEMPLATE, decode_value, reference
 from agentops.recorder.plain import DEPTH_MAX, DEPTH_SAFE, Redactor, plain, simple
 
-__all__ = ["WITHHELD", "Capture", "Lists", "New"]
+__all__ = ["LARGE", "WITHHELD", "Capture", "Lists", "New", "watch_memory"]
 
 #: Values whose encoding is shorter stand in the record itself.
 INLINE_BYTES = 128
+#: Texts of more characters go the careful way.
+LARGE = 1 << 20
 #: A list is compared with at most this many earlier lists of its trace.
 LISTS_MAX = 4
 #: What lies deeper stays in one piece with what it stands in: requests, messages and their blocks are above.
@@ -49,9 +52,37 @@ class New:
 
 _SEED = int.from_bytes(os.urandom(8), "little")  # nobody can prepare two texts that we take for one
 _digest = xxhash.xxh3_128_digest
-_encode = msgspec.msgpack.Encoder(enc_hook=simple).encode
+_encoder = msgspec.msgpack.Encoder(enc_hook=simple)
+_encode = _encoder.encode
 _KEYS = frozenset((str, int, float, bool, bytes, type(None)))
 _OURS = (msgspec.Raw, msgspec.msgpack.Ext)
+
+
+def watch_memory() -> None:
+    """Where this process's memory is limited, encode so that a lack of it is an error.
+
+    The encoder's own way (msgspec 0.22) ends the process then, by a segmentation fault; without a limit the system
+    gives memory until the end.
+    """
+    global _encode
+    _encode = _carefully if _memory_is_limited() else _encoder.encode
+
+
+def _carefully(value: object) -> bytes:
+    buffer = bytearray()
+    _encoder.encode_into(value, buffer)
+    return bytes(buffer)
+
+
+def _memory_is_limited() -> bool:
+    limits = (resource.RLIMIT_AS, resource.RLIMIT_DATA)
+    if any(resource.getrlimit(limit)[0] != resource.RLIM_INFINITY for limit in limits):
+        return True
+    try:
+        with open("/proc/sys/vm/overcommit_memory", "rb") as file:
+            return file.read(1) == b"2"
+    except OSError:
+        return False
 
 
 class Capture:

@@ -20,7 +20,7 @@ from agentops import safety
 from agentops.errors import AgentopsError
 from agentops.journal.format import LOST, MAGIC, encode
 from agentops.journal.room import waiting_bytes
-from agentops.recorder.capture import Capture, New
+from agentops.recorder.capture import Capture, New, watch_memory
 from agentops.recorder.plain import Redactor
 from agentops.recorder.writer import Journal, Place, open_journal
 from agentops.settings import resolve
@@ -102,6 +102,11 @@ class Nowhere:
             safety.lost(self._lost, size=len(payload))
             if self.is_over:
                 recorder.try_again(self)
+
+    @property
+    def is_trouble(self) -> bool:
+        """Whether it stands here because no journal can be made."""
+        return self._lost is not None
 
     @property
     def is_over(self) -> bool:
@@ -243,6 +248,7 @@ class Recorder:
         self._bounds_are_set = any(value.origin != "default" for value in bounds)
         self._rotation_asked = rotation_asked(store)
         self._check_room(self._place.folder, values["max_journal_bytes"].value)
+        watch_memory()
         journal = open_journal(self._place, next(self._sequence))
         self._journals_opened += 1
         if self.store is None:
@@ -301,9 +307,10 @@ class Recorder:
         if journal is None:
             return
         self._let_go_bytes += journal.written
-        self.open()
-        if journal is self._stuck:
-            return  # there is no other: it stays until there is
+        after = self.open()
+        if isinstance(journal, Journal) and isinstance(after, Nowhere) and after.is_trouble:
+            self._stuck = journal  # there is no other: it stays until there is
+            return
         try:
             journal.leave(final=False)
         except OSError as problem:
@@ -323,6 +330,7 @@ class Recorder:
             self._start_anew(journal)
             return
         self._looked = (journal.path, journal.written)
+        watch_memory()
         if safety.has_losses():
             self._note_losses(journal)
         if time.monotonic() > self._look_again and self._place is not None:

@@ -156,22 +156,25 @@ def _contents(store: str) -> list[Check]:
 
 
 def _horizon(connection: sqlite3.Connection) -> Check:
-    """How far back the store reaches, and how far it can."""
+    """How far back the store reaches, how full it is, and whether its bound holds a day of what is recorded."""
     from agentops.store.ring import Limits, limits_of, used_bytes
 
     values = resolve()
     limits = limits_of(connection) or Limits(values["max_bytes"].value, values["max_age"].value)
     used = used_bytes(connection)
-    bounds = [f"{used / 1e6:.1f} MB of {limits.max_bytes / 1e9:.3g} GB" if limits.max_bytes else "no bound in bytes"]
-    bounds += [f"{limits.max_age_ns / _DAY_NS:.3g} days of age"] if limits.max_age_ns else []
+    says = f"{used / 1e6:.1f} MB"
+    says += f" of {limits.max_bytes / 1e9:.3g} GB" if limits.max_bytes else ", without a bound"
+    says += f", {limits.max_age_ns / _DAY_NS:.3g} days at most" if limits.max_age_ns else ""
     first, last = connection.execute("SELECT min(start_ns), max(start_ns) FROM traces").fetchone()
-    says = f"{', '.join(bounds)}"
-    if first is not None:
-        says += f"; reaches back to {_day(first)}"
-        days = (last - first) / _DAY_NS
-        if limits.max_bytes and days > 1:
-            says += f", at the present rate {limits.max_bytes * days / used:.0f} days are kept"
-    return Check("horizon", True, says, None)
+    if first is None:
+        return Check("horizon", True, says, None)
+    says += f"; reaches back to {_day(first)}"
+    days = (last - first) / _DAY_NS
+    if days < 1 / 24 or not limits.max_bytes:
+        return Check("horizon", True, says, None)
+    held = limits.max_bytes * days / used
+    advice = None if held >= 1 else "record less of each run, or give the store more room (max_bytes)"
+    return Check("horizon", held >= 1, f"{says}; at this rate {held:.1f} days are kept", advice)
 
 
 def _advice(problem: StoreError) -> str:

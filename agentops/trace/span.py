@@ -29,7 +29,7 @@ from opentelemetry.trace.propagation import _SPAN_KEY
 from agentops.conventions import DEFAULT_KIND, KIND_NUMBER, KINDS, Kind
 from agentops.errors import UsageError
 from agentops.journal.format import ABSENT, END, ERROR, EVENT, OK, START, UPDATE, decode_value
-from agentops.recorder.capture import _SEED, INLINE_BYTES, Capture, New
+from agentops.recorder.capture import _SEED, INLINE_BYTES, LARGE, Capture, New
 from agentops.recorder.recorder import recorder
 from agentops.safety import failed
 from agentops.trace.facts import described, linked, scope, taken, text, texts
@@ -239,7 +239,7 @@ class Span(OtelSpan):
         new = digest = None
         number = ABSENT
         if value is not None:
-            if type(value) is str and len(value) >= INLINE_BYTES and capture._redact is None:
+            if type(value) is str and INLINE_BYTES <= len(value) < LARGE and capture._redact is None:
                 try:  # the commonest large value, without a call
                     data = _encode_text(value)
                     digest = _digest(data, seed=_SEED)

@@ -1,0 +1,86 @@
+"""`agentops doctor --production`: what a deployment needs besides a good store.
+
+An exporter has none of these checks yet: where there is one, whether it is alive belongs here.
+"""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+import tempfile
+
+from agentops.errors import AgentopsError
+from agentops.settings import resolve
+from agentops.store.health import Check, room
+from agentops.store.location import StorePath
+from agentops.store.reader import Reader
+
+__all__ = ["production"]
+
+_FORK_S = 30.0
+_FORKING = """
+import os, agentops
+with agentops.span("before the fork"):
+    child = os.fork()
+    if not child:
+        with agentops.span("in the child"): pass
+        os._exit(0)
+    os.waitpid(child, 0)
+agentops.flush()
+"""
+
+
+def production(store: StorePath) -> list[Check]:
+    """Look at what a deployment needs."""
+    cap = resolve()["max_bytes"].value
+    free = room(store, max(0, cap - _size(store)))
+    return [free._replace(name="room"), _forking(), _redaction(), _export()]
+
+
+def _size(store: str) -> int:
+    try:
+        return os.path.getsize(store)
+    except OSError:
+        return 0
+
+
+def _forking() -> Check:
+    """Record in a forked child, as a server does that loads the program once and forks its workers."""
+    advice = "load agentops in each worker only (gunicorn without --preload, uwsgi with lazy-apps)"
+    with tempfile.TemporaryDirectory() as folder:
+        path = os.path.join(folder, "traces.db")
+        kept = {name: value for name, value in os.environ.items() if not name.startswith("AGENTOPS_")}
+        try:
+            subprocess.run(  # noqa: S603 - this Python, and a program of our own
+                [sys.executable, "-c", _FORKING],
+                cwd=folder,
+                env={**kept, "AGENTOPS_STORE": path},
+                capture_output=True,
+                timeout=_FORK_S,
+                check=True,
+            )
+            with Reader(path) as reader:
+                found = {span.name for trace in reader.traces() for span in reader.spans(trace)}
+                traces = reader.count()
+        except (OSError, subprocess.SubprocessError, AgentopsError) as problem:
+            return Check("forking", False, f"a program that forks could not be recorded: {problem}", advice)
+    if traces == 1 and found == {"before the fork", "in the child"}:
+        return Check("forking", True, "a forked child records into its parent's trace", None)
+    return Check("forking", False, "what a forked child recorded did not arrive in its parent's trace", advice)
+
+
+def _redaction() -> Check:
+    configured = resolve().get("redact")
+    if configured is not None and configured.value:
+        return Check("redaction", True, f"{configured.value} (from {configured.origin})", None)
+    return Check(
+        "redaction",
+        False,
+        "not configured: only a program itself can redact here, and from outside nobody can see whether it does",
+        "call agentops.init(redact=...) before the program's first span: it is given every text before it is written",
+    )
+
+
+def _export() -> Check:
+    return Check("export", True, "no export is configured", None)
