@@ -134,6 +134,11 @@ class Recorder:
             self.given.update({name: value for name, value in given.items() if value is not None})
             if redact is not None:
                 self.redact = redact
+                notes = sys.modules.get(
+                    "_agentops_notes"
+                )  # under `agentops run`: what is printed is not looked through
+                if notes is not None:
+                    notes.forget_lines()
             moved = self.store is not None and find_store(self._given_store()) != self.store
             if moved:
                 self.flush(MOVE_WAIT_S)  # what comes later goes into the other store

@@ -9,6 +9,7 @@ from opentelemetry.trace import StatusCode
 
 from agentops.errors import AgentopsError
 from agentops.recorder.recorder import recorder
+from agentops.run.evidence import Found
 from agentops.safety import failed
 from agentops.store.reader import Reader
 from agentops.trace.span import Span, span_context
@@ -44,7 +45,7 @@ class Root:
         self.span._take_ids(int.from_bytes(trace, "big"), span_id)
         self.span._write_start(0, start_ns)
 
-    def end(self, store: str, code: int, signal: int, sentence: str) -> None:
+    def end(self, store: str, code: int, signal: int, sentence: str, found: Found) -> None:
         """The program has ended: say how, and what the program itself could still say.
 
         Args:
@@ -52,7 +53,9 @@ class Root:
             code: exit code.
             signal: number of the signal that ended it, or 0.
             sentence: how it ended, in words.
+            found: what else there is to tell.
         """
+        self.span.set_attributes(found.attributes)
         if signal:
             self.span.set_attribute("process.exit.signal", sentence)
         else:
@@ -63,6 +66,8 @@ class Root:
                 self._take_exception(store, sentence if signal else "")
             except AgentopsError as problem:
                 failed("reading what ended the program", problem)
+        for name, facts in found.events:
+            self.span.add_event(name, facts)
         self.span.end()
         recorder.shutdown()
 
