@@ -54,6 +54,9 @@ EXCEPTION_TYPE: Final = "exception.type"
 EXCEPTION_MESSAGE: Final = "exception.message"
 EXCEPTION_STACKTRACE: Final = "exception.stacktrace"
 
+#: Our event for a piece of an answer that is not whole yet.
+CHUNK: Final = "agentops.chunk"
+
 OI_KIND: Final = "openinference.span.kind"
 OI_INPUT: Final = "input.value"
 OI_OUTPUT: Final = "output.value"

@@ -52,10 +52,24 @@ def _switch(value: object) -> bool:
     return words[str(value).lower()]
 
 
+def _seconds(value: object) -> float:
+    try:
+        seconds = float(str(value))
+    except ValueError:
+        seconds = -1.0
+    if not 0 <= seconds < 1e9:
+        raise ValueError("a number of seconds, 0 for never")
+    return seconds
+
+
 SETTINGS: tuple[Setting, ...] = (
     Setting("store", _path, None, "path of the store's file; found from the working directory if not set"),
     Setting("enabled", _switch, True, "false switches all recording off"),
     Setting("quiet", _switch, False, "true leaves out the line on standard error that says where is recorded"),
+    Setting(
+        "watch_after", _seconds, 30.0, "seconds after which the stacks of a step that is still open are noted; 0: never"
+    ),
+    Setting("watch_memory", _switch, True, "false leaves out noting when the program's memory grows large"),
 )
 
 

@@ -16,8 +16,10 @@ from opentelemetry import context as otel_context
 
 from agentops import safety
 from agentops.errors import AgentopsError
+from agentops.journal.format import EVENT
 from agentops.recorder.capture import Capture, New
 from agentops.recorder.plain import Redactor
+from agentops.recorder.watchdog import OpenSpan, Watchdog, facts, innermost
 from agentops.recorder.writer import Journal, Place, open_journal
 from agentops.settings import resolve
 from agentops.store.location import find_store, journal_folder, prepare
@@ -36,6 +38,8 @@ UNPACKED_BYTES = 64 << 20
 EXIT_WAIT_S = 0.5
 MOVE_WAIT_S = 10.0
 _RETRY_S = 5.0
+#: Spans on which one look of the watchdog is noted.
+_WATCHED_MAX = 8
 
 
 class suppressed:
@@ -126,6 +130,7 @@ class Recorder:
         self._stop = threading.Event()
         self._journals_opened = 0
         self._let_go_bytes = 0
+        self._watchdog: Watchdog | None = None
 
     def configure(self, redact: Redactor | None, **given: object) -> None:
         """What `init()` was given; what was recorded so far stays where it is."""
@@ -220,12 +225,14 @@ class Recorder:
     def _run(self, stop: threading.Event) -> None:
         seen = done = packed = -1
         delay = POLL_S
+        values = resolve(self.given)
+        self._watchdog = Watchdog(values["watch_after"].value, values["watch_memory"].value)
         with suppressed():
             while True:
                 journal = self.journal
                 if journal is not None:
                     journal.make_room()
-                if stop.wait(delay):
+                if self._rest(stop, delay):
                     return
                 size = self._bytes()
                 if size == done:
@@ -239,6 +246,57 @@ class Recorder:
                     done = size
                     packed = size if pack else packed
                 seen = size
+
+    def _rest(self, stop: threading.Event, delay: float) -> bool:
+        """Wait until it is time to look for news, and watch over the program meanwhile; True if it is over."""
+        until = time.monotonic() + delay
+        while (rest := until - time.monotonic()) > 0:
+            if stop.wait(min(rest, self._watchdog.period_s if self._watchdog else rest)):
+                return True
+            try:
+                self._watch()
+            except Exception as problem:  # noqa: BLE001
+                self._watchdog = None
+                safety.failed("watching over the program", problem)
+        return stop.is_set()
+
+    def _watch(self) -> None:
+        dog = self._watchdog
+        if dog is None:
+            return
+        held = dog.memory()
+        late = dog.due(self._open_spans(), time.time_ns())
+        if not held and not late:
+            return
+        self._ingest(None, pack=False, polite=True)  # what has ended since is not open
+        spans = set(innermost(self._open_spans()))
+        wanted = [(span, "stacks") for span in late if span in spans]
+        if held:
+            wanted += [(span, "memory") for span in spans]
+            if not spans and self.root is not None:
+                wanted.append(((*self.root, 0, time.time_ns()), "memory"))
+        journal = self.journal
+        if not wanted or journal is None:
+            return
+        known = facts()
+        for (trace, span_id, _, start_ns), name in wanted[:_WATCHED_MAX]:
+            now = time.time_ns()
+            said = {"open_s": round((now - start_ns) / 1e9, 1), **known}
+            payload = journal.capture.record((EVENT, span_id, trace, now, name, said))
+            try:
+                journal.append(payload)
+            except OSError as problem:
+                self.lost(journal, problem)
+                return
+
+    def _open_spans(self) -> list[OpenSpan]:
+        """What this process has open, as far as it was brought in."""
+        if self._ingester is None or not self._ingest_lock.acquire(blocking=False):
+            return []
+        try:
+            return [] if self._ingester is None else self._ingester.open_spans(self.process[0])
+        finally:
+            self._ingest_lock.release()
 
     def _bytes(self) -> int:
         journal = self.journal
@@ -257,7 +315,12 @@ class Recorder:
         wait = -1 if deadline is None else max(0.0, deadline - time.monotonic())
         if not self._ingest_lock.acquire(timeout=wait):
             return False
+        notes: Any = (
+            None if polite else sys.modules.get("_agentops_notes")
+        )  # under `agentops run`: somebody waits for us
         try:
+            if notes is not None:
+                notes.doing(notes.INGESTS)
             from agentops.store.ingest import Ingester  # not needed before there is something to ingest
 
             if self._ingester is None:
@@ -269,6 +332,8 @@ class Recorder:
             self._ingester = None
             return False
         finally:
+            if notes is not None:
+                notes.doing(notes.RESTS)
             self._ingest_lock.release()
 
     def flush(self, timeout: float | None = None) -> bool:

@@ -29,6 +29,7 @@ BATCH_RECORDS = 1_000
 BATCH_BYTES = 4 << 20
 #: In a busy program: a rest after a transaction during which the program recorded something.
 POLITE_REST_S = 0.004
+_ID_BITS = 2**64 - 1
 
 
 class Ingester:
@@ -87,6 +88,15 @@ class Ingester:
         except BaseException:
             self._forget()
             raise
+
+    def open_spans(self, process: int) -> list[tuple[bytes, int, int, int]]:
+        """Trace, span, parent and start (ns since 1970) of what a process has open, as far as it was brought in."""
+        rows = self._connection.execute(
+            "SELECT trace_id, spans.span_id, ifnull(parent_id, 0), spans.start_ns FROM open_spans "
+            "JOIN spans USING (trace, span_id) JOIN traces ON traces.no = trace WHERE process = ? LIMIT 1000",
+            (process,),
+        )
+        return [(trace, span & _ID_BITS, parent & _ID_BITS, start) for trace, span, parent, start in rows]
 
     def close(self, tidy: bool = False) -> None:
         """Close the store; `tidy` packs and indexes what is left and gives free pages back."""

@@ -24,7 +24,13 @@ def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 def test_without_anything_defaults_hold() -> None:
     found = resolve()
-    assert {name: value.value for name, value in found.items()} == {"store": None, "enabled": True, "quiet": False}
+    assert {name: value.value for name, value in found.items()} == {
+        "store": None,
+        "enabled": True,
+        "quiet": False,
+        "watch_after": 30.0,
+        "watch_memory": True,
+    }
     assert {value.origin for value in found.values()} == {"default"}
 
 
