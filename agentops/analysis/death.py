@@ -87,7 +87,7 @@ def death(run: Run) -> Death | None:
     ends = [span.end_ns or span.start_ns for span in run.spans if span is not root]
     return Death(
         cause,
-        _phase(span, root, facts, own, thread, bool(chunks)),
+        _phase(cause, span, root, facts, own, thread, bool(chunks)),
         span,
         signal,
         code,
@@ -120,11 +120,18 @@ def _cause(run: Run, origin: SpanRow, facts: dict[str, Any], signal: str | None,
 
 
 def _phase(
-    span: SpanRow | None, root: SpanRow, facts: dict[str, Any], own: list[Event], thread: dict[str, Any], streams: bool
+    cause: Cause,
+    span: SpanRow | None,
+    root: SpanRow,
+    facts: dict[str, Any],
+    own: list[Event],
+    thread: dict[str, Any],
+    streams: bool,
 ) -> Phase:
     if facts.get("process.recorder") == "ingests":
         return "ingest"
-    if own and own[-1].name == "stacks":
+    # What ended by itself had got on since its stacks were noted.
+    if cause in ("killed", "unknown") and own and own[-1].name == "stacks":
         if thread.get("state") == "lock":
             return "deadlock" if own[-1].attributes.get("deadlock") is True else "lock"
         if thread.get("state") == "runs" and span is not None and span.kind_number != LLM:

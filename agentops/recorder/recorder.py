@@ -131,6 +131,8 @@ class Recorder:
         self._journals_opened = 0
         self._let_go_bytes = 0
         self._watchdog: Watchdog | None = None
+        #: What had been written, and when (monotonic), as records last were brought into the store.
+        self._brought = (0, time.monotonic())
 
     def configure(self, redact: Redactor | None, **given: object) -> None:
         """What `init()` was given; what was recorded so far stays where it is."""
@@ -139,10 +141,8 @@ class Recorder:
             self.given.update({name: value for name, value in given.items() if value is not None})
             if redact is not None:
                 self.redact = redact
-                notes = sys.modules.get(
-                    "_agentops_notes"
-                )  # under `agentops run`: what is printed is not looked through
-                if notes is not None:
+                notes = sys.modules.get("_agentops_notes")
+                if notes is not None:  # under `agentops run`: what is printed is not looked through
                     notes.forget_lines()
             moved = self.store is not None and find_store(self._given_store()) != self.store
             if moved:
@@ -232,6 +232,7 @@ class Recorder:
                 journal = self.journal
                 if journal is not None:
                     journal.make_room()
+                journal = None  # while somebody refers to it, it is locked
                 if self._rest(stop, delay):
                     return
                 size = self._bytes()
@@ -265,6 +266,9 @@ class Recorder:
         if dog is None:
             return
         held = dog.memory()
+        size, when = self._brought
+        if dog.after_s and time.monotonic() - when > dog.after_s / 2 and size != self._bytes():
+            self._ingest(None, pack=False, polite=True)  # a busy program may make no pause for it
         late = dog.due(self._open_spans(), time.time_ns())
         if not held and not late:
             return
@@ -315,10 +319,10 @@ class Recorder:
         wait = -1 if deadline is None else max(0.0, deadline - time.monotonic())
         if not self._ingest_lock.acquire(timeout=wait):
             return False
-        notes: Any = (
-            None if polite else sys.modules.get("_agentops_notes")
-        )  # under `agentops run`: somebody waits for us
+        # Under `agentops run`, it is told that somebody waits for this.
+        notes: Any = None if polite else sys.modules.get("_agentops_notes")
         try:
+            self._brought = (self._bytes(), time.monotonic())
             if notes is not None:
                 notes.doing(notes.INGESTS)
             from agentops.store.ingest import Ingester  # not needed before there is something to ingest
