@@ -60,7 +60,7 @@ def death(run: Run) -> Death | None:
     if root.status_number == ERROR and not signal and not code:
         return None
     found = run.events_named("stacks", "memory", "crash", "last lines", CHUNK)
-    origin = run.origin(root)
+    origin = _exited(run, root, code) or run.origin(root)
     cause = _cause(run, origin, facts, signal, code)
     leaves = run.open()
     if leaves:
@@ -100,6 +100,13 @@ def death(run: Run) -> Death | None:
         max([root.start_ns, *ends, *(event.time_ns for at, event in found if at != root.span_id)]),
         leaves,
     )
+
+
+def _exited(run: Run, root: SpanRow, code: int | None) -> SpanRow | None:
+    """Where `sys.exit` was called, if a step ended with it: other threads may have begun steps since."""
+    said = f"SystemExit: {code}"
+    ended = [span for span in run.children.get(root.span_id, []) if span.error == said]
+    return run.origin(max(ended, key=lambda span: span.end_ns or 0)) if ended and code else None
 
 
 def _cause(run: Run, origin: SpanRow, facts: dict[str, Any], signal: str | None, code: int | None) -> Cause:
@@ -144,15 +151,14 @@ def _phase(
 
 
 def _thread(event: Event) -> dict[str, Any]:
-    """The thread that a span is thought to be on: the main one, or the only one that runs code of the user's."""
+    """The thread that a span is on; the only one that runs code of the user's, where that is not known."""
     threads = event.attributes.get("threads")
     if not isinstance(threads, list):
         return {}
     listed = [thread for thread in threads if isinstance(thread, dict)]
-    own = [thread for thread in listed if thread.get("own")]
-    if len(own) == 1:
-        return own[0]
-    return next((thread for thread in listed if thread.get("main")), {})
+    on = event.attributes.get("thread")
+    known = [thread for thread in listed if (thread.get("id") == on if on is not None else thread.get("own"))]
+    return known[0] if len(known) == 1 else {}
 
 
 def _stack(text: str, folder: str, reverse: bool) -> list[str]:

@@ -112,6 +112,8 @@ class Recorder:
         self.hook_runner: Any = None
         #: Trace and span id of the program's own span (`agentops run`): it stands above spans without a parent.
         self.root = _of_run(os.environ.get("AGENTOPS_RUN", ""))
+        #: The span that each thread began last, for the watchdog; of threads that are over too, until it looks.
+        self.latest: dict[int, int] = {}
         self._at_exit = False
         self._begin()
 
@@ -131,6 +133,7 @@ class Recorder:
         self._journals_opened = 0
         self._let_go_bytes = 0
         self._watchdog: Watchdog | None = None
+        self.latest.clear()
         #: What had been written, and when (monotonic), as records last were brought into the store.
         self._brought = (0, time.monotonic())
 
@@ -283,9 +286,13 @@ class Recorder:
         if not wanted or journal is None:
             return
         known = facts()
+        alive = {thread["id"] for thread in known["threads"]}
         for (trace, span_id, _, start_ns), name in wanted[:_WATCHED_MAX]:
             now = time.time_ns()
             said = {"open_s": round((now - start_ns) / 1e9, 1), **known}
+            thread = self._thread_of(trace, span_id, alive)
+            if thread is not None:
+                said["thread"] = thread
             payload = journal.capture.record((EVENT, span_id, trace, now, name, said))
             try:
                 journal.append(payload)
@@ -301,6 +308,18 @@ class Recorder:
             return [] if self._ingester is None else self._ingester.open_spans(self.process[0])
         finally:
             self._ingest_lock.release()
+
+    def _thread_of(self, trace: bytes, span_id: int, alive: set[int]) -> int | None:
+        """The thread that began a span, or the last of the spans below it; None if that is not one thread."""
+        latest = {thread: span for thread, span in list(self.latest.items()) if thread in alive}
+        on = [thread for thread, span in latest.items() if span == span_id]
+        if not on and self._ingester is not None and self._ingest_lock.acquire(blocking=False):
+            try:
+                ingester = self._ingester
+                on = [thread for thread, span in latest.items() if ingester and span_id in ingester.path(trace, span)]
+            finally:
+                self._ingest_lock.release()
+        return on[0] if len(on) == 1 else None
 
     def _bytes(self) -> int:
         journal = self.journal

@@ -30,7 +30,8 @@ class Root:
     """
 
     def __init__(self, name: str, command: list[str], trace: bytes, span_id: int, start_ns: int, pid: int) -> None:
-        recorder.configure(None, quiet=True)  # the last line says enough
+        # The last line says enough; and what this process waits for is the program.
+        recorder.configure(None, quiet=True, watch_after=0, watch_memory=False)
         attributes: dict[str, Any] = {
             "process.command_args": command,
             "process.pid": pid,

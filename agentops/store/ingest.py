@@ -20,7 +20,7 @@ from agentops.store.batch import Batch
 from agentops.store.contents import Contents
 from agentops.store.location import journal_folder
 from agentops.store.packing import pack_and_index, reclaim
-from agentops.store.schema import connect, translate
+from agentops.store.schema import connect, signed, translate
 
 __all__ = ["Ingester"]
 
@@ -30,6 +30,7 @@ BATCH_BYTES = 4 << 20
 #: In a busy program: a rest after a transaction during which the program recorded something.
 POLITE_REST_S = 0.004
 _ID_BITS = 2**64 - 1
+_PATH_MAX = 200
 
 
 class Ingester:
@@ -97,6 +98,20 @@ class Ingester:
             (process,),
         )
         return [(trace, span & _ID_BITS, parent & _ID_BITS, start) for trace, span, parent, start in rows]
+
+    def path(self, trace: bytes, span: int) -> list[int]:
+        """A span and those above it, as far as they were brought in."""
+        found = [span]
+        while len(found) < _PATH_MAX:
+            row = self._connection.execute(
+                "SELECT ifnull(parent_id, 0) FROM spans WHERE trace = (SELECT no FROM traces WHERE trace_id = ?) "
+                "AND span_id = ?",
+                (trace, signed(found[-1])),
+            ).fetchone()
+            if row is None or not row[0]:
+                break
+            found.append(row[0] & _ID_BITS)
+        return found
 
     def close(self, tidy: bool = False) -> None:
         """Close the store; `tidy` packs and indexes what is left and gives free pages back."""
