@@ -19,6 +19,8 @@ def init(
     otel: bool = False,
     enabled: bool | None = None,
     quiet: bool | None = None,
+    watch_after: float | None = None,
+    watch_memory: bool | None = None,
 ) -> None:
     """Change the defaults. Nothing has to be set up: without it `span` records into the nearest store.
 
@@ -30,6 +32,10 @@ def init(
             has no tracer provider, ours is put in force, in a way that lets it set its own later.
         enabled: False switches recording off.
         quiet: True leaves out the line on standard error that says where is recorded.
+        watch_after: seconds after which the stacks of all threads are noted on a span that is still open, and
+            again at twice that, and so on; 30 without it, 0 for never.
+        watch_memory: False leaves out noting them when the program's memory grows past most of its limit, or a
+            first GB and each doubling of that.
 
     Raises:
         SettingError: a value, an environment variable or `agentops.toml` cannot be used.
@@ -37,7 +43,9 @@ def init(
     """
     if redact is not None and not callable(redact):
         raise UsageError(f"redact takes a function from text to text, not {type(redact).__name__}")
-    recorder.configure(redact, store=store, enabled=enabled, quiet=quiet)
+    recorder.configure(
+        redact, store=store, enabled=enabled, quiet=quiet, watch_after=watch_after, watch_memory=watch_memory
+    )
     if otel and otel_trace._TRACER_PROVIDER is None:
         from agentops.trace.joined import own_provider
 

@@ -113,15 +113,15 @@ def _cause(run: Run, origin: SpanRow, facts: dict[str, Any], signal: str | None,
     killed = facts.get("process.oom_kills")
     if type(killed) is int and killed > 0 and (signal == "SIGKILL" or code == 137):
         return "out of memory"
+    kind = (origin.error or "").partition(":")[0]
+    if kind == "MemoryError":  # what is left of a program then may abort at its exit
+        return "out of memory"
     if signal in _CRASHES or (code is not None and code - 128 in (4, 5, 6, 7, 8, 11, 31)):
         return "native crash"
     if signal or code in (137, 143):
         return "killed"
     if code is None:
         return "unknown"
-    kind = (origin.error or "").partition(":")[0]
-    if kind == "MemoryError":
-        return "out of memory"
     of_root = (run.root.error or "") if run.root is not None else ""
     return "exit" if kind == "SystemExit" or of_root.startswith("exit code") else "exception"
 
@@ -190,8 +190,9 @@ def _size(count: int) -> str:
 def sentence(run: Run, found: Death) -> str:
     """The death in one sentence, from the program's point of view, without its name."""
     span = found.span
+    by_kernel = found.signal == "SIGKILL" or found.exit_code == 137
     ended = {
-        "out of memory": "was killed by the kernel for memory" if found.signal else "ran out of memory",
+        "out of memory": "was killed by the kernel for memory" if by_kernel else "ran out of memory",
         "killed": f"was killed by {found.signal}" if found.signal else f"was killed (exit code {found.exit_code})",
         "native crash": f"crashed in native code ({found.signal or f'exit code {found.exit_code}'})",
         "exit": f"ended with exit code {found.exit_code}",

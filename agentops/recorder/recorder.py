@@ -133,6 +133,7 @@ class Recorder:
         self._journals_opened = 0
         self._let_go_bytes = 0
         self._watchdog: Watchdog | None = None
+        self._watched = (0.0, False)  # what it is asked for
         self.latest.clear()
         #: What had been written, and when (monotonic), as records last were brought into the store.
         self._brought = (0, time.monotonic())
@@ -188,6 +189,7 @@ class Recorder:
         if not self._at_exit:
             self._at_exit = True
             atexit.register(self.at_exit)
+        self._watched = (float(values["watch_after"].value), bool(values["watch_memory"].value))
         if self._thread is None:
             self._thread = threading.Thread(target=self._run, args=(self._stop,), name="agentops", daemon=True)
             self._thread.start()
@@ -228,8 +230,6 @@ class Recorder:
     def _run(self, stop: threading.Event) -> None:
         seen = done = packed = -1
         delay = POLL_S
-        values = resolve(self.given)
-        self._watchdog = Watchdog(values["watch_after"].value, values["watch_memory"].value)
         with suppressed():
             while True:
                 journal = self.journal
@@ -260,14 +260,14 @@ class Recorder:
             try:
                 self._watch()
             except Exception as problem:  # noqa: BLE001
-                self._watchdog = None
+                self._watched = (0.0, False)
                 safety.failed("watching over the program", problem)
         return stop.is_set()
 
     def _watch(self) -> None:
         dog = self._watchdog
-        if dog is None:
-            return
+        if dog is None or (dog.after_s, dog.of_memory) != self._watched:
+            dog = self._watchdog = Watchdog(*self._watched)
         held = dog.memory()
         size, when = self._brought
         if dog.after_s and time.monotonic() - when > dog.after_s / 2 and size != self._bytes():
@@ -285,7 +285,7 @@ class Recorder:
         journal = self.journal
         if not wanted or journal is None:
             return
-        known = facts()
+        known = facts(self.latest)
         alive = {thread["id"] for thread in known["threads"]}
         for (trace, span_id, _, start_ns), name in wanted[:_WATCHED_MAX]:
             now = time.time_ns()

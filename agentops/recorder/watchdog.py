@@ -40,9 +40,9 @@ class Watchdog:
     """
 
     def __init__(self, after_s: float, memory: bool) -> None:
-        self.after_s = after_s
+        self.after_s, self.of_memory = after_s, memory
         #: How often it wants to look.
-        self.period_s = max(0.05, min(1.0, after_s / 4 if after_s else 1.0))
+        self.period_s = max(0.05, min(1.0, after_s / 4)) if after_s else 1.0 if memory else 3600.0
         self._due: dict[tuple[bytes, int], float] = {}
         self._next_bytes = _first_level() if memory else 0
 
@@ -77,15 +77,24 @@ def innermost(spans: list[OpenSpan]) -> list[OpenSpan]:
     return [span for span in spans if span[:2] not in waiting]
 
 
-def facts() -> dict[str, Any]:
-    """Memory, and where each thread is: that it computes (`runs`), waits for a lock (`lock`) or for something else."""
+def facts(latest: dict[int, int]) -> dict[str, Any]:
+    """Memory, and where each thread is: that it computes (`runs`), waits for a lock (`lock`) or for something else.
+
+    It is a deadlock if no thread could let a lock go: each waits for one, or gets on with other things while two wait
+    for two of them.
+
+    Args:
+        latest: the span that each thread began last.
+    """
+    began = latest.copy()
     before, start = _times(), time.monotonic()
     time.sleep(_SAMPLE_S)
     after, took = _times(), (time.monotonic() - start) * 1e9
     named = {thread.ident: thread for thread in threading.enumerate()}
     frames = sys._current_frames()
     threads: list[dict[str, Any]] = []
-    blocked = True
+    blocked, moving = True, False
+    wanted: set[int] = set()
     known: set[int] = set()
     for ident, frame in frames.items():
         thread = named.get(ident)
@@ -94,10 +103,14 @@ def facts() -> dict[str, Any]:
         if ident == threading.get_ident():
             continue
         share = (after.get(native or 0, 0) - before.get(native or 0, 0)) / took
-        call = _call(native)
+        call, place = _call(native)
         state = "runs" if share > _BUSY else "lock" if call == "lock" else "waits"
         stack, own = _stack(frame)
-        if state == "runs" or (state == "waits" and (own or call == "other")):
+        if state == "lock" and _is_own(frame):  # it takes the lock itself, which is not for a queue or an event
+            wanted.add(place)
+        elif began.get(ident) != latest.get(ident):
+            moving = True
+        elif state == "runs" or (state == "waits" and (own or call == "other")):
             blocked = False
         threads.append(
             {
@@ -111,7 +124,7 @@ def facts() -> dict[str, Any]:
     threads.sort(key=lambda thread: not thread["main"])
     return {
         "memory_bytes": _resident(),
-        "deadlock": blocked and any(thread["state"] == "lock" for thread in threads),
+        "deadlock": blocked and (len(wanted) > 1 if moving else any(t["state"] == "lock" for t in threads)),
         "threads": threads[:_THREADS_MAX],
     }
 
@@ -123,10 +136,15 @@ def _stack(frame: FrameType | None) -> tuple[str, bool]:
     while frame is not None and len(lines) < _FRAMES_MAX:
         code = frame.f_code
         lines.append(f'  File "{code.co_filename}", line {frame.f_lineno}, in {code.co_name}')
-        path = code.co_filename
-        own = own or not (path.startswith((*_LIBRARY, _HERE, "<frozen")) or "-packages" in path)
+        own = own or _is_own(frame)
         frame = frame.f_back
     return "\n".join(reversed(lines)), own
+
+
+def _is_own(frame: FrameType) -> bool:
+    """Whether its code is the user's."""
+    path = frame.f_code.co_filename
+    return not (path.startswith((*_LIBRARY, _HERE, "<frozen")) or "-packages" in path)
 
 
 def _times() -> dict[int, int]:
@@ -141,16 +159,16 @@ def _times() -> dict[int, int]:
     return found
 
 
-def _call(native: int | None) -> str:
-    """What a thread waits in: `lock` without a limit of time, `timed`, or `other`."""
+def _call(native: int | None) -> tuple[str, int]:
+    """What a thread waits in, `lock` without a limit of time, `timed`, or `other`, and where in memory the lock is."""
     try:
         with open(f"/proc/self/task/{native}/syscall") as file:
             words = file.read().split()
     except OSError:
-        return "other"
-    if words[:1] != [_FUTEX]:
-        return "other"
-    return "lock" if len(words) > 4 and int(words[4], 16) == 0 else "timed"
+        return "other", 0
+    if len(words) < 5 or words[0] != _FUTEX:
+        return "other", 0
+    return ("lock" if int(words[4], 16) == 0 else "timed"), int(words[1], 16)
 
 
 def _resident() -> int:
