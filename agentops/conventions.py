@@ -54,6 +54,11 @@ EXCEPTION_TYPE: Final = "exception.type"
 EXCEPTION_MESSAGE: Final = "exception.message"
 EXCEPTION_STACKTRACE: Final = "exception.stacktrace"
 
+#: Our event for a piece of an answer that is not whole yet, and the attribute that says how many there were: once it
+#: is there the answer is too, and the pieces go.
+CHUNK: Final = "agentops.chunk"
+CHUNKS: Final = "agentops.chunks"
+
 OI_KIND: Final = "openinference.span.kind"
 OI_INPUT: Final = "input.value"
 OI_OUTPUT: Final = "output.value"

@@ -94,6 +94,16 @@ def _age(value: object) -> int:
     return _amount(days, _NS, "an age such as 12h, 30d or 8w, or 0 for no bound")
 
 
+def _seconds(value: object) -> float:
+    try:
+        seconds = float(str(value))
+    except ValueError:
+        seconds = -1.0
+    if not 0 <= seconds < 1e9:
+        raise ValueError("a number of seconds, 0 for never")
+    return seconds
+
+
 SETTINGS: tuple[Setting, ...] = (
     Setting("store", _path, None, "path of the store's file; found from the working directory if not set"),
     Setting("enabled", _switch, True, "false switches all recording off"),
@@ -105,6 +115,10 @@ SETTINGS: tuple[Setting, ...] = (
     Setting(
         "max_journal_bytes", _waiting, 10**9, "what may wait for the store in journals before new records are dropped"
     ),
+    Setting(
+        "watch_after", _seconds, 30.0, "seconds after which the stacks of a step that is still open are noted; 0: never"
+    ),
+    Setting("watch_memory", _switch, True, "false leaves out noting when the program's memory grows large"),
 )
 
 

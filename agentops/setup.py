@@ -21,6 +21,8 @@ def init(
     quiet: bool | None = None,
     max_bytes: int | str | None = None,
     max_age: int | str | None = None,
+    watch_after: float | None = None,
+    watch_memory: bool | None = None,
 ) -> None:
     """Change the defaults. Nothing has to be set up: without it `span` records into the nearest store.
 
@@ -36,6 +38,10 @@ def init(
             up, the oldest runs go, clean ones before those that failed or have a score. It holds for all that record
             into this store until somebody sets another.
         max_age: how old runs may become, in days or as a text such as "30d"; 0, the default, for no bound.
+        watch_after: seconds after which the stacks of all threads are noted on a span that is still open, and
+            again at twice that, and so on; 30 without it, 0 for never.
+        watch_memory: False leaves out noting them when the program's memory grows past most of its limit, or a
+            first GB and each doubling of that.
 
     Raises:
         SettingError: a value, an environment variable or `agentops.toml` cannot be used.
@@ -43,7 +49,16 @@ def init(
     """
     if redact is not None and not callable(redact):
         raise UsageError(f"redact takes a function from text to text, not {type(redact).__name__}")
-    recorder.configure(redact, store=store, enabled=enabled, quiet=quiet, max_bytes=max_bytes, max_age=max_age)
+    recorder.configure(
+        redact,
+        store=store,
+        enabled=enabled,
+        quiet=quiet,
+        max_bytes=max_bytes,
+        max_age=max_age,
+        watch_after=watch_after,
+        watch_memory=watch_memory,
+    )
     if otel and otel_trace._TRACER_PROVIDER is None:
         from agentops.trace.joined import own_provider
 

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from typing import Literal, NamedTuple
 
+from agentops.analysis.death import Death
 from agentops.store.rows import SpanRow, TraceRow
 
 __all__ = ["Finding", "Findings", "Kind"]
 
 Kind = Literal[
     "cause", "error", "path", "before", "input", "output", "refused", "cut off", "context", "empty", "loop", "open",
-    "limit", "place", "ended with", "repeated", "slowest", "growth",
+    "limit", "place", "ended with", "repeated", "slowest", "growth", "stack", "printed", "answered",
 ]  # fmt: skip
 
 
@@ -37,6 +38,7 @@ class Findings(NamedTuple):
     """What `why` says about a run: one sentence, the span of the most likely cause, and all findings in order.
 
     `failed` says that the run itself failed or was cut off; `cause` is None for a run in which nothing was found.
+    `death` says how its program died, if it did.
     """
 
     trace: TraceRow
@@ -44,3 +46,4 @@ class Findings(NamedTuple):
     headline: str
     cause: SpanRow | None
     rows: list[Finding]
+    death: Death | None = None

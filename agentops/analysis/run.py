@@ -10,7 +10,7 @@ from agentops.conventions import KIND_NUMBER
 from agentops.journal.format import ERROR, INTERRUPTED, OK, RUNNING
 from agentops.store.flow import Exchange, Key, own
 from agentops.store.reader import Reader
-from agentops.store.rows import SpanRow, TraceRow
+from agentops.store.rows import Event, SpanRow, TraceRow
 
 __all__ = ["AGENT", "LLM", "LOOP", "PLAN", "RETRIEVAL", "TOOL", "Run", "called"]
 
@@ -91,6 +91,10 @@ class Run:
         if self._events is None:
             self._events = self._reader.event_names(self.trace)
         return self._events
+
+    def events_named(self, *names: str) -> list[tuple[int, Event]]:
+        """Span and event, of those with one of these names, in the order of time."""
+        return self._reader.events(self.trace, names)
 
     # -- values --------------------------------------------------------------------------------------
 

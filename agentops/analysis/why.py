@@ -7,6 +7,7 @@ from typing import Any
 
 from agentops.analysis.asked import Call, asked
 from agentops.analysis.causes import caller, causes, is_overflow, largest
+from agentops.analysis.death import Death, death, sentence
 from agentops.analysis.findings import Finding, Findings, Kind
 from agentops.analysis.loops import LOOP_CALLS, asked_again, repeated
 from agentops.analysis.raised import place, without_modules, words
@@ -74,12 +75,14 @@ class _Why:
         self.root = run.root
         self.suspects: list[Finding] = []
         self.background: list[Finding] = []
+        self.death: Death | None = None
         self.first: SpanRow | None = None  # the error that the run failed with, or the first that it got over
 
     def findings(self) -> Findings:
         run, trace = self.run, self.run.trace
         if self.root is None:
             return Findings(trace, False, f"{trace.name} has no spans", None, [])
+        self.death = death(run)
         self._errors()
         calls = [] if run.has_tools else asked(run)
         self.suspects += signs(run, calls)
@@ -102,7 +105,24 @@ class _Why:
         self.background.sort(key=_score, reverse=True)
         first = (*suspects[:1], *raised_at, *suspects[1:_CAUSES], *around)
         keep = {id(f): f for f in (*first, *suspects[_CAUSES:8], *self.background)}
-        return Findings(trace, failed, headline, cause, _without_repeats(list(keep.values())))
+        rows = _without_repeats([*self._left_behind(), *keep.values()])
+        return Findings(trace, failed, headline, cause, rows, self.death)
+
+    def _left_behind(self) -> list[Finding]:
+        """The last stack, the last lines, and what had come of an answer, of a program that died."""
+        found = self.death
+        if found is None:
+            return []
+        path = () if found.span is None else self._path(found.span)
+        rows: list[Finding] = []
+        if found.stack:
+            rows.append(Finding("stack", 49, found.span, path, " < ".join(found.stack[:-6:-1])))
+        if found.answered:
+            text = _ending(f"{found.chunks} chunks had come:", found.answered)
+            rows.append(Finding("answered", 49, found.span, path, text))
+        if found.output and found.cause not in ("exception", "exit"):
+            rows += [Finding("printed", 48, None, (), line) for line in found.output[-5:] if line.strip()]
+        return rows
 
     def add(self, kind: Kind, score: int, span: SpanRow | None, text: str) -> None:
         finding = Finding(kind, score, span, () if span is None else self._path(span), text)
@@ -267,6 +287,9 @@ class _Why:
         assert root is not None
         cause = suspects[0].span if suspects else None
         name = trace.name if len(trace.name) <= 40 else trace.name[:39] + "…"
+        died = self.death
+        if died is not None and (died.cause in ("killed", "native crash") or (died.signal and died.exit_code is None)):
+            return f"{name} {sentence(run, died)}", died.span or root
         if root.status_number == ERROR and self.first is not None:
             if self.first is root:
                 return f"{name} failed: {words(root.error) or self._exit() or 'it says no error'}", cause or root

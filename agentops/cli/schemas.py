@@ -232,6 +232,24 @@ class Show(_Output):
     scores: list[Score]
 
 
+class Death(_Model):
+    """How the program of a run died; `span_id` is the innermost open span, null where several were (see `open`)."""
+
+    cause: Literal["out of memory", "killed", "native crash", "exit", "exception", "unknown"]
+    phase: Literal["tool", "model call", "stream", "lock", "deadlock", "loop", "ingest", "code"]
+    span_id: str | None
+    signal: str | None
+    exit_code: int | None
+    core_dumped: bool
+    memory_bytes: int | None
+    stack: list[str]
+    output: list[str]
+    answered: str
+    chunks: int
+    last_time_unix_nano: int
+    open: list[str]
+
+
 class Why(_Output):
     """`agentops why --json`; `cause` is the span to look at first, null where nothing was found."""
 
@@ -239,6 +257,7 @@ class Why(_Output):
     failed: bool
     headline: str
     cause: str | None
+    death: Death | None
     findings: list[Finding]
 
 

@@ -7,6 +7,7 @@ import time
 from typing import TYPE_CHECKING, Any
 
 from agentops import formats
+from agentops.analysis.death import Death
 from agentops.analysis.findings import Finding
 from agentops.analysis.why import why
 from agentops.cli.ls import trace_fields
@@ -48,6 +49,7 @@ def run(given: argparse.Namespace, out: Output) -> int:
                 "failed": found.failed,
                 "headline": found.headline,
                 "cause": found.cause.hex_id if found.cause else None,
+                "death": _death(found.death),
                 "findings": list(map(_fields, found.rows)),
             }
         )
@@ -65,6 +67,17 @@ def run(given: argparse.Namespace, out: Output) -> int:
         more = f"{others} other run{'s' * (others != 1)} of the last hour had errors"
         out.line(out.paint(f"{more}: agentops ls 'errors>0' since:1h", "dim"))
     return 0
+
+
+def _death(found: Death | None) -> dict[str, Any] | None:
+    if found is None:
+        return None
+    fields = found._asdict()
+    fields["span_id"] = found.span.hex_id if found.span else None
+    fields["open"] = [span.hex_id for span in found.open]
+    fields["last_time_unix_nano"] = fields.pop("last_ns")
+    del fields["span"]
+    return fields
 
 
 def _fitted(text: str, width: int, out: Output) -> str:

@@ -18,10 +18,11 @@ from opentelemetry import context as otel_context
 
 from agentops import safety
 from agentops.errors import AgentopsError
-from agentops.journal.format import LOST, MAGIC, encode
+from agentops.journal.format import EVENT, LOST, MAGIC, encode
 from agentops.journal.room import waiting_bytes
 from agentops.recorder.capture import Capture, New, watch_memory
 from agentops.recorder.plain import Redactor
+from agentops.recorder.watchdog import OpenSpan, Watchdog, facts, innermost
 from agentops.recorder.writer import Journal, Place, open_journal
 from agentops.settings import resolve
 from agentops.store.location import find_store, journal_folder, prepare, rotation_asked
@@ -51,6 +52,8 @@ _NOT_RECORDED = (
     "The program goes on, but what it does is not recorded while this lasts; what is lost is counted, in this process "
     "alone until it can be written down, and then `agentops doctor` shows it."
 )
+#: Spans on which one look of the watchdog is noted.
+_WATCHED_MAX = 8
 
 
 class suppressed:
@@ -137,6 +140,8 @@ class Recorder:
         self.hook_runner: Any = None
         #: Trace and span id of the program's own span (`agentops run`): it stands above spans without a parent.
         self.root = _of_run(os.environ.get("AGENTOPS_RUN", ""))
+        #: The span that each thread began last, for the watchdog; of threads that are over too, until it looks.
+        self.latest: dict[int, int] = {}
         self._at_exit = False
         self._begin()
 
@@ -163,6 +168,11 @@ class Recorder:
         self._tries = 0  # to make one meanwhile
         self._looked = ("", 0)  # at which journal last, and how far it was written then
         self._look_again = 0.0
+        self._watchdog: Watchdog | None = None
+        self._watched = (0.0, False)  # what it is asked for
+        self.latest.clear()
+        #: What had been written, and when (monotonic), as records last were brought into the store.
+        self._brought = (0, time.monotonic())
 
     def configure(self, redact: Redactor | None, **given: object) -> None:
         """What `init()` was given; what was recorded so far stays where it is."""
@@ -171,6 +181,9 @@ class Recorder:
             self.given.update({name: value for name, value in given.items() if value is not None})
             if redact is not None:
                 self.redact = redact
+                notes = sys.modules.get("_agentops_notes")
+                if notes is not None:  # under `agentops run`: what is printed is not looked through
+                    notes.forget_lines()
             moved = self.store is not None and find_store(self._given_store()) != self.store
             if moved:
                 self.flush(MOVE_WAIT_S)  # what comes later goes into the other store
@@ -255,6 +268,7 @@ class Recorder:
             self.store = store
             if self._journals_opened == 1 and not values["quiet"].value and sys.stderr and sys.stderr.isatty():
                 print(f"agentops: recording to {store}", file=sys.stderr)
+        self._watched = (float(values["watch_after"].value), bool(values["watch_memory"].value))
         return journal
 
     def _start_thread(self) -> None:
@@ -376,9 +390,10 @@ class Recorder:
         with suppressed():
             while True:
                 self._make_room()
-                if stop.wait(delay):
+                if self._rest(stop, delay):
                     return
-                if self.store is not None and rotation_asked(self.store) != self._rotation_asked:
+                store = self.store
+                if store is not None and rotation_asked(store) != self._rotation_asked:
                     with self._lock:
                         self._let_go()
                 self._look()
@@ -394,6 +409,79 @@ class Recorder:
                     done = size
                     packed = size if pack else packed
                 seen = size
+
+    def _rest(self, stop: threading.Event, delay: float) -> bool:
+        """Wait until it is time to look for news, and watch over the program meanwhile; True if it is over."""
+        until = time.monotonic() + delay
+        while (rest := until - time.monotonic()) > 0:
+            if stop.wait(min(rest, self._watchdog.period_s if self._watchdog else rest)):
+                return True
+            try:
+                self._watch(stop)
+            except Exception as problem:  # noqa: BLE001
+                self._watched = (0.0, False)
+                safety.failed("watching over the program", problem)
+        return stop.is_set()
+
+    def _watch(self, stop: threading.Event) -> None:
+        pulse = functools.partial(self._pulse, stop)
+        dog = self._watchdog
+        if dog is None or (dog.after_s, dog.of_memory) != self._watched:
+            dog = self._watchdog = Watchdog(*self._watched)
+        held = dog.memory()
+        size, when = self._brought
+        if dog.after_s and time.monotonic() - when > dog.after_s / 2 and size != self._bytes():
+            self._ingest(
+                None, pack=False, polite=functools.partial(self._pulse, stop)
+            )  # a busy program may make no pause for it
+        late = dog.due(self._open_spans(), time.time_ns())
+        if not held and not late:
+            return
+        self._ingest(None, pack=False, polite=pulse)  # what has ended since is not open
+        spans = set(innermost(self._open_spans()))
+        wanted = [(span, "stacks") for span in late if span in spans]
+        if held:
+            wanted += [(span, "memory") for span in spans]
+            if not spans and self.root is not None:
+                wanted.append(((*self.root, 0, time.time_ns()), "memory"))
+        journal = self.journal
+        if not wanted or journal is None:
+            return
+        known = facts(self.latest)
+        alive = {thread["id"] for thread in known["threads"]}
+        for (trace, span_id, _, start_ns), name in wanted[:_WATCHED_MAX]:
+            now = time.time_ns()
+            said = {"open_s": round((now - start_ns) / 1e9, 1), **known}
+            thread = self._thread_of(trace, span_id, alive)
+            if thread is not None:
+                said["thread"] = thread
+            payload = journal.capture.record((EVENT, span_id, trace, now, name, said))
+            try:
+                journal.append(payload)
+            except OSError as problem:
+                self.lost(journal, problem)
+                return
+
+    def _open_spans(self) -> list[OpenSpan]:
+        """What this process has open, as far as it was brought in."""
+        if self._ingester is None or not self._ingest_lock.acquire(blocking=False):
+            return []
+        try:
+            return [] if self._ingester is None else self._ingester.open_spans(self.process[0])
+        finally:
+            self._ingest_lock.release()
+
+    def _thread_of(self, trace: bytes, span_id: int, alive: set[int]) -> int | None:
+        """The thread that began a span, or the last of the spans below it; None if that is not one thread."""
+        latest = {thread: span for thread, span in list(self.latest.items()) if thread in alive}
+        on = [thread for thread, span in latest.items() if span == span_id]
+        if not on and self._ingester is not None and self._ingest_lock.acquire(blocking=False):
+            try:
+                ingester = self._ingester
+                on = [thread for thread, span in latest.items() if ingester and span_id in ingester.path(trace, span)]
+            finally:
+                self._ingest_lock.release()
+        return on[0] if len(on) == 1 else None
 
     def _bytes(self) -> int:
         journal = self.journal or self._resting
@@ -419,8 +507,13 @@ class Recorder:
         wait = -1 if deadline is None else max(0.0, deadline - time.monotonic())
         if not self._ingest_lock.acquire(timeout=wait):
             return False
+        # Under `agentops run`, it is told that somebody waits for this.
+        notes: Any = None if polite else sys.modules.get("_agentops_notes")
         try:
             self._look()
+            self._brought = (self._bytes(), time.monotonic())
+            if notes is not None:
+                notes.doing(notes.INGESTS)
             from agentops.store.ingest import Ingester  # not needed before there is something to ingest
 
             if self._ingester is None:
@@ -436,6 +529,8 @@ class Recorder:
             self._ingester = None
             return False
         finally:
+            if notes is not None:
+                notes.doing(notes.RESTS)
             self._ingest_lock.release()
 
     def flush(self, timeout: float | None = None) -> bool:

@@ -37,6 +37,17 @@ def _how(reader: Reader, program: Program) -> str:
         said = f"ended well with {trace.errors} error{'s' * (trace.errors != 1)}"
         if trace.status == "error":
             said = f"was ended by {program.end.sentence}" if program.end.signal else "failed"
+            if program.end.signal:
+                from agentops.analysis.death import death
+                from agentops.analysis.run import Run
+
+                found = death(Run(reader, trace))
+                if found is not None:
+                    said += f" ({found.cause})" * (found.cause in ("out of memory", "native crash"))
+                    at = found.span
+                    if at is not None and at.parent_id is not None:
+                        said += f" in {line(at.name, 80)} ({at.kind})"
+                    return f"{said} - agentops why {short}{meanwhile}{unreached}"
             name, kind = headline(reader, trace) or (trace.name, "error")
             # Of a program that only ended badly, its exit code says most.
             plain = name == trace.name and kind == "error"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import fcntl
 import os
 import signal
 import sys
@@ -10,8 +11,9 @@ from typing import NamedTuple, NoReturn
 
 from agentops.errors import AgentopsError, CannotStart, UsageError
 from agentops.inert import block
+from agentops.run.evidence import Evidence
 from agentops.settings import resolve
-from agentops.store.location import find_store, prepare
+from agentops.store.location import find_store, journal_folder, prepare
 
 __all__ = ["End", "Program", "launch", "leave"]
 
@@ -26,6 +28,8 @@ class End(NamedTuple):
 
     code: int
     signal: int
+    core: bool = False  # it left a core dump
+    peak_bytes: int = 0  # the most memory that it held, or a child of it that it waited for
 
     @property
     def sentence(self) -> str:
@@ -69,11 +73,13 @@ def launch(command: list[str], name: str | None = None) -> Program:
     report = os.path.join(os.path.dirname(os.path.abspath(store)), f"run-{trace.hex()}")
     try:
         prepare(store)
-        os.close(os.open(report, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o600))
+        held = os.open(report, os.O_CREAT | os.O_EXCL | os.O_RDWR, 0o600)
+        fcntl.flock(held, fcntl.LOCK_SH)  # it is in use for as long as this process lives
     except (OSError, AgentopsError) as problem:  # what is watched runs, whatever is wrong with us
         print(f"agentops: nothing is recorded: {block(str(problem))}", file=sys.stderr)
         _become(command)
     start_ns = time.time_ns()
+    evidence = Evidence(str(store), journal_folder(str(store)), trace.hex())
     try:
         pid = _spawn(command, _environment(str(store), trace, span_id, report))
         root = None
@@ -81,16 +87,21 @@ def launch(command: list[str], name: str | None = None) -> Program:
             from agentops.run.root import Root  # while the program starts
 
             root = Root(name or name_of(command), command, trace, span_id, start_ns, pid)
+            evidence.count()
+            evidence.tidy()
         except Exception as problem:  # noqa: BLE001 - the program runs already
             _failed("recording the program's start", problem)
         end = _wait(pid)
+        reports = _taken(report)
         try:
+            found = evidence.found(bool(end.code), reports, pid, end.core, end.peak_bytes)
             if root is not None:
-                root.end(str(store), end.code, end.signal, end.sentence)
+                root.end(str(store), end.code, end.signal, end.sentence, found)
         except Exception as problem:  # noqa: BLE001 - its exit code must come through
             _failed("recording the program's end", problem)
-        return Program(command, str(store), trace, span_id, end, _taken(report))
+        return Program(command, str(store), trace, span_id, end, reports)
     finally:
+        os.close(held)
         _taken(report)  # where the program could not be started
 
 
@@ -178,10 +189,12 @@ def _spawn(command: list[str], environment: dict[str, str]) -> int:
 def _wait(pid: int) -> End:
     signals = (signal.SIGCHLD, *_PASSED_ON)
     while True:
-        done, status = os.waitpid(pid, os.WNOHANG)
+        done, status, used = os.wait4(pid, os.WNOHANG)
         if done:
             number = os.WTERMSIG(status) if os.WIFSIGNALED(status) else 0
-            return End(128 + number if number else os.WEXITSTATUS(status), number)
+            peak = used.ru_maxrss * (1 if sys.platform == "darwin" else 1024)
+            code = 128 + number if number else os.WEXITSTATUS(status)
+            return End(code, number, os.WCOREDUMP(status), peak)
         if hasattr(signal, "sigwaitinfo"):
             told = signal.sigwaitinfo(signals)
             number, of_terminal = told.si_signo, told.si_code == _SI_KERNEL

@@ -9,6 +9,7 @@ from opentelemetry.trace import StatusCode
 
 from agentops.errors import AgentopsError
 from agentops.recorder.recorder import recorder
+from agentops.run.evidence import Found
 from agentops.safety import failed
 from agentops.store.reader import Reader
 from agentops.trace.span import Span, span_context
@@ -29,7 +30,8 @@ class Root:
     """
 
     def __init__(self, name: str, command: list[str], trace: bytes, span_id: int, start_ns: int, pid: int) -> None:
-        recorder.configure(None, quiet=True)  # the last line says enough
+        # The last line says enough; and what this process waits for is the program.
+        recorder.configure(None, quiet=True, watch_after=0, watch_memory=False)
         attributes: dict[str, Any] = {
             "process.command_args": command,
             "process.pid": pid,
@@ -44,7 +46,7 @@ class Root:
         self.span._take_ids(int.from_bytes(trace, "big"), span_id)
         self.span._write_start(0, start_ns)
 
-    def end(self, store: str, code: int, signal: int, sentence: str) -> None:
+    def end(self, store: str, code: int, signal: int, sentence: str, found: Found) -> None:
         """The program has ended: say how, and what the program itself could still say.
 
         Args:
@@ -52,7 +54,9 @@ class Root:
             code: exit code.
             signal: number of the signal that ended it, or 0.
             sentence: how it ended, in words.
+            found: what else there is to tell.
         """
+        self.span.set_attributes(found.attributes)
         if signal:
             self.span.set_attribute("process.exit.signal", sentence)
         else:
@@ -63,6 +67,8 @@ class Root:
                 self._take_exception(store, sentence if signal else "")
             except AgentopsError as problem:
                 failed("reading what ended the program", problem)
+        for name, facts in found.events:
+            self.span.add_event(name, facts)
         self.span.end()
         recorder.shutdown()
 

@@ -7,6 +7,7 @@ import sqlite3
 from typing import Any
 
 from agentops import conventions
+from agentops.conventions import CHUNK, CHUNKS
 from agentops.journal.format import (
     ERROR,
     RUNNING,
@@ -88,8 +89,10 @@ class Batch:
                 scores.append(record)
             elif isinstance(record, Lost):
                 losses.append(record)
+        # Before spans are written: that is where attributes are taken apart.
+        whole = {key for key, span in self._spans.items() if span.attributes and CHUNKS in span.attributes}
         self._write_spans()
-        self._write_events(events)
+        self._write_events(self._without_pieces(events, whole) if whole else events)
         self._write_scores(scores)
         if losses:
             self._write_losses(losses)
@@ -277,6 +280,24 @@ class Batch:
                 row = (self._sql("INSERT INTO names (text) VALUES (?)", (text,)).lastrowid,)
             number = self._names[text] = int(row[0])
         return number
+
+    def _without_pieces(
+        self, events: list[tuple[int, Event]], whole: set[tuple[bytes, int]]
+    ) -> list[tuple[int, Event]]:
+        """The events without those that were pieces of an answer which is there as a whole now."""
+        self._many(
+            "DELETE FROM events WHERE trace = ? AND span_id = ? AND name = ?",
+            [
+                (trace, signed(span_id), CHUNK)
+                for trace_id, span_id in whole
+                if (trace := self._traces.known(trace_id)) is not None
+            ],
+        )
+        return [
+            (offset, event)
+            for offset, event in events
+            if event.name != CHUNK or (event.trace_id, event.span_id & _ID_BITS) not in whole
+        ]
 
     def _write_events(self, events: list[tuple[int, Event]]) -> None:
         rows = []

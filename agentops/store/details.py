@@ -18,7 +18,7 @@ from agentops.store.contents import Contents, Missing, numbers, references
 from agentops.store.plain_text import Phrase, normal, strings
 from agentops.store.rows import Event, Link, SpanDetail, SpanRow, TraceRow
 
-__all__ = ["USAGE", "Texts", "details", "jsonable"]
+__all__ = ["USAGE", "Texts", "details", "jsonable", "named_events"]
 
 #: How much a call used, and the attributes that may say so, ours first.
 USAGE = {
@@ -52,6 +52,18 @@ def details(
     scopes = _Scopes(connection, trace, every=not where)
     for row in rows:
         yield _detail(row, contents, trace, events.get(row[0], []), scopes)
+
+
+def named_events(
+    connection: sqlite3.Connection, contents: Contents, trace: TraceRow, names: tuple[str, ...]
+) -> list[tuple[int, Event]]:
+    """Span and event, of a trace's events that have one of `names`, in the order of time."""
+    rows = connection.execute(
+        f"SELECT span_id, time_ns, name, body FROM events WHERE trace = ? AND name IN ({', '.join('?' * len(names))}) "
+        "ORDER BY time_ns, n",
+        (trace.no, *names),
+    )
+    return [(row[0], Event(row[1], row[2], jsonable(contents.resolve(_decoded(row[3]))))) for row in rows]
 
 
 def _detail(

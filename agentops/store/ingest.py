@@ -38,6 +38,8 @@ POLITE_REST_S = 0.004
 UNNAMED_S = 60.0
 #: How often a store may be replaced by another one, in one run, before this gives up.
 _REPLACED_MAX = 3
+_ID_BITS = 2**64 - 1
+_PATH_MAX = 200
 
 
 class _Replaced(Exception):
@@ -179,6 +181,29 @@ class Ingester:
         except sqlite3.Error as problem:
             self._forget()
             raise translate(problem, self._store) from problem
+
+    def open_spans(self, process: int) -> list[tuple[bytes, int, int, int]]:
+        """Trace, span, parent and start (ns since 1970) of what a process has open, as far as it was brought in."""
+        rows = self._connection.execute(
+            "SELECT trace_id, spans.span_id, ifnull(parent_id, 0), spans.start_ns FROM open_spans "
+            "JOIN spans USING (trace, span_id) JOIN traces ON traces.no = trace WHERE process = ? LIMIT 1000",
+            (process,),
+        )
+        return [(trace, span & _ID_BITS, parent & _ID_BITS, start) for trace, span, parent, start in rows]
+
+    def path(self, trace: bytes, span: int) -> list[int]:
+        """A span and those above it, as far as they were brought in."""
+        found = [span]
+        while len(found) < _PATH_MAX:
+            row = self._connection.execute(
+                "SELECT ifnull(parent_id, 0) FROM spans WHERE trace = (SELECT no FROM traces WHERE trace_id = ?) "
+                "AND span_id = ?",
+                (trace, signed(found[-1])),
+            ).fetchone()
+            if row is None or not row[0]:
+                break
+            found.append(row[0] & _ID_BITS)
+        return found
 
     def close(self, tidy: bool = False) -> None:
         """Close the store; `tidy` packs and indexes what is left and gives free pages back."""

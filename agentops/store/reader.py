@@ -14,7 +14,7 @@ from agentops.journal.names import journals
 from agentops.store.damage import identity
 from agentops.store.filters import Filter, Term
 from agentops.store.location import find_store, journal_folder
-from agentops.store.rows import STATUS, Changes, Hit, LossRow, ScoreRow, SpanDetail, SpanRow, TraceRow
+from agentops.store.rows import STATUS, Changes, Event, Hit, LossRow, ScoreRow, SpanDetail, SpanRow, TraceRow
 from agentops.store.schema import connect, signed, translate
 
 if TYPE_CHECKING:
@@ -288,6 +288,12 @@ class Reader:
             "SELECT span_id, name, count(*) FROM events WHERE trace = ? GROUP BY span_id, name LIMIT ?",
             (trace.no, limit),
         )
+
+    def events(self, trace: TraceRow, names: tuple[str, ...]) -> list[tuple[int, Event]]:
+        """Span and event, of the events of a trace that have one of these names, in the order of time."""
+        from agentops.store.details import named_events
+
+        return self._guarded(named_events, self._connection, self._contents, trace, names)
 
     # -- the same in many traces ---------------------------------------------------------------------
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Mapping, Sequence
 from contextvars import ContextVar
+from threading import get_ident
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Self, TypeVar
 
@@ -58,6 +59,7 @@ else:
     _current, _attach, _detach = _RUNTIME_CONTEXT.get_current, _RUNTIME_CONTEXT.attach, _RUNTIME_CONTEXT.detach
 _put = dict.__setitem__  # Context is a dict that refuses to be changed; ours is new
 _wall, _clock = time.time_ns, time.monotonic_ns
+_latest, _thread = recorder.latest, get_ident
 _digest = xxhash.xxh3_128_digest
 _encode_text = msgspec.msgpack.Encoder().encode
 TIME_NS_MAX = 2**63 - 1
@@ -233,6 +235,7 @@ class Span(OtelSpan):
 
     def _write_start(self, parent_id: int, time_ns: int) -> None:
         self._start_ns = time_ns
+        _latest[_thread()] = self._id
         value = self._input
         journal = recorder.journal or recorder.open()
         capture = journal.capture

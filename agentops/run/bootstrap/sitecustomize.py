@@ -11,6 +11,9 @@ if TYPE_CHECKING:
 #: The modules of our integrations; a test compares them with the entry points.
 WATCHED = ("anthropic", "uvicorn", "wsgiref.handlers")
 
+#: Files of this process that whoever finds it dead reads.
+_left: "list[str]" = []
+
 
 def _report(line: str) -> None:
     try:
@@ -40,6 +43,8 @@ class _Watch:
 def _at_exit() -> None:
     # What ended the program; the interpreter keeps it, whatever hook the program has set to print it.
     exception = getattr(sys, "last_exc", None) or getattr(sys, "last_value", None)
+    if exception is None and os.environ.get("AGENTOPS_RUN_BY") != str(os.getppid()):
+        _leave_nothing()  # a child that ends well: there may be many
     if exception is not None:
         try:
             from agentops.run.child import uncaught
@@ -47,6 +52,34 @@ def _at_exit() -> None:
             uncaught(exception)
         except Exception as problem:  # noqa: BLE001
             _report("missing " + sys.executable + ": " + repr(problem)[:200])
+
+
+def _leave_nothing() -> None:
+    paths, _left[:] = _left[:], []
+    notes = sys.modules.get("_agentops_notes")
+    if notes is not None and notes._lines.map is not None:
+        paths.append(notes._lines.path)
+    for path in paths:
+        try:
+            os.unlink(path)
+        except OSError:
+            pass
+
+
+def _take_notes() -> None:
+    """Have something to tell if the program dies."""
+    import _agentops_notes as notes  # type: ignore[import-not-found]
+
+    run = os.environ["AGENTOPS_RUN"].split("-")[1]
+    notes.keep_lines(run)
+    counted = notes.kills_for_memory()
+    if counted is not None:
+        _report(f"memory {counted[1]} {counted[0]}")
+    folder = os.path.splitext(os.environ["AGENTOPS_STORE"])[0] + ".journal"
+    path = notes.watch_for_crash(folder, run)
+    if path is not None:
+        _left.append(path)
+        os.register_at_fork(after_in_child=_left.clear)  # a forked child writes into its parent's
 
 
 def _begin() -> None:
@@ -59,6 +92,10 @@ def _begin() -> None:
     import atexit
 
     _report("ok")
+    try:
+        _take_notes()
+    except Exception:  # noqa: BLE001 - no such folder, no such system: then there will be less to tell
+        pass
     sys.meta_path.insert(0, _Watch())
     atexit.register(_at_exit)
 

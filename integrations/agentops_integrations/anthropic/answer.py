@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator
+from itertools import groupby
+from operator import itemgetter
 from typing import Any
 
 import httpx2
 
-__all__ = ["Answer", "read"]
+__all__ = ["Answer", "Pieces", "read"]
 
 
 class Answer:
@@ -22,6 +24,45 @@ class Answer:
     def __init__(self, message: dict[str, Any], complete: bool) -> None:
         self.message = message
         self.complete = complete
+
+
+#: What a part of a stream adds to one block of the answer: `index` of the block, `type` of the API's deltas, `text`.
+Piece = dict[str, Any]
+_TEXTS = {"text_delta": "text", "input_json_delta": "partial_json", "thinking_delta": "thinking"}
+
+
+class Pieces:
+    """Reads a stream of events while it comes, a part at a time."""
+
+    #: Of a line that is longer nothing is told.
+    _LINE_MAX = 1 << 20
+
+    def __init__(self) -> None:
+        self._rest = b""
+
+    def add(self, part: bytes) -> list[Piece]:
+        """What the lines say that end in this part; what one block got is one piece."""
+        whole, newline, rest = part.rpartition(b"\n")
+        if not newline:
+            self._rest = (self._rest + part)[-self._LINE_MAX :]
+            return []
+        lines, self._rest = self._rest + whole, rest[-self._LINE_MAX :]
+        if b"_delta" not in lines:
+            return []
+        told = [piece for event in _events(lines) if (piece := _piece(event)) is not None]
+        return [
+            {"index": index, "type": kind, "text": "".join(piece["text"] for piece in pieces)}
+            for (index, kind), pieces in groupby(told, itemgetter("index", "type"))
+        ]
+
+
+def _piece(event: dict[str, Any]) -> Piece | None:
+    delta, index = event.get("delta"), event.get("index")
+    if event.get("type") != "content_block_delta" or not isinstance(delta, dict) or type(index) is not int:
+        return None
+    kind = delta.get("type")
+    text = delta.get(_TEXTS.get(kind, "")) if isinstance(kind, str) else None
+    return {"index": index, "type": kind, "text": text} if isinstance(text, str) and text else None
 
 
 def read(body: bytes, headers: httpx2.Headers) -> Answer | None:

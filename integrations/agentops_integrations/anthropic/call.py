@@ -4,17 +4,18 @@ from __future__ import annotations
 
 import asyncio
 import sys
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import httpx2
 
 from agentops import conventions
 from agentops.prices import cost_usd
+from agentops.recorder.recorder import recorder
 from agentops.safety import failed
 from agentops.trace.client import ClientSpan
 
-from .answer import Answer, read
+from .answer import Answer, Pieces, read
 
 __all__ = ["Call", "make"]
 
@@ -52,6 +53,8 @@ class Call(ClientSpan):
     _attempts = 0
     _body: Body | None = None
     _answer: Answer | None = None
+    _pieces: Pieces | None = None
+    _told = 0
     _closing = False
     _handled: BaseException | None = None  # what the program was handling when the call began
 
@@ -92,9 +95,27 @@ class Call(ClientSpan):
                 self._answer = _read(response.content, httpx2.Headers({"content-type": _type(response)}))
             else:
                 self._body = Body(response.headers)
+                # A redactor looks through whole texts: one may be found in two pieces that is in neither.
+                plain = "content-encoding" not in response.headers and recorder.redact is None
+                if plain and _type(response).startswith("text/event-stream"):
+                    self._pieces = Pieces()
+                    self._body.tell = self._came
                 response.stream = self._body.watched(response.stream)
         except Exception as problem:  # noqa: BLE001
             failed("recording an answer", problem)
+
+    def _came(self, part: bytes) -> None:
+        """Have on record what came of a stream, in case that there is no end to it."""
+        if self._pieces is None or self._ended:
+            return
+        try:
+            for piece in self._pieces.add(part):
+                self._told += 1
+                with self.apart():
+                    self.add_event(conventions.CHUNK, piece)
+        except Exception as problem:  # noqa: BLE001
+            self._pieces = None
+            failed("recording a piece of an answer", problem)
 
     def made_up(self, message: object) -> None:
         """The program's own middleware gave an answer that is no HTTP response, such as one from its cache."""
@@ -112,6 +133,8 @@ class Call(ClientSpan):
             self._finish()
         except Exception as problem:  # noqa: BLE001
             failed("recording an answer", problem)
+        if self._body is not None:
+            self._body.tell = None  # it would keep this alive
         super().end(end_time)
 
     def _finish(self) -> None:
@@ -138,6 +161,8 @@ class Call(ClientSpan):
     def _record(self, answer: Answer) -> None:
         message = answer.message
         self.output = message.get("content")
+        if self._told:
+            self.keep(conventions.CHUNKS, self._told)
         usage = message.get("usage") or {}
         reason = message.get("stop_reason")
         if isinstance(reason, str):
@@ -186,6 +211,7 @@ class Body:
 
     def __init__(self, headers: httpx2.Headers) -> None:
         self.headers = headers
+        self.tell: Callable[[bytes], None] | None = None
         self._chunks: list[bytes] = []
         self._size = 0
 
@@ -197,6 +223,8 @@ class Body:
         if self._size < self.BYTES_MAX:
             self._size += len(chunk)
             self._chunks.append(chunk)
+        if self.tell is not None:
+            self.tell(chunk)
 
     def watched(self, stream: Any) -> Any:
         """`stream`, of the same kind, with each chunk seen on its way."""
