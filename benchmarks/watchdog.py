@@ -13,7 +13,7 @@ from benchmarks import _fresh
 from benchmarks._rows import Row, middle, ratios
 from benchmarks._shapes import SPANS, costs, our_traces
 
-TRACES, ROUNDS = 3_000, 12
+TRACES, ROUNDS = 600, 10
 CLOSELY_S = 0.05
 _NEVER = 1 << 60
 
