@@ -171,6 +171,7 @@ PLACES = {
         """,
         "out of memory",
         BY_KIND,
+        entries=("main", "pool"),  # asyncio begins a thread when it ends, and fails at that instead
     ),
     "between two chunks of a stream": Place(
         """
