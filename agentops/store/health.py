@@ -238,15 +238,24 @@ def _journals(store: str) -> Check:
     names = journals(folder)
     if not names:
         return Check("journals", True, "none is waiting", None)
-    from agentops.journal.reading import writer_is_alive
+    from agentops.journal.reading import open_journal, writer_is_alive
 
     alive = 0
     for name in names:
         try:
-            descriptor = os.open(os.path.join(folder, name), os.O_RDONLY)
+            descriptor = open_journal(os.path.join(folder, name))
         except OSError as problem:
             return Check(
                 "journals", False, f"{name} cannot be read: {problem.strerror}", "give yourself the right to read it"
+            )
+        if descriptor is None:
+            if not os.path.lexists(os.path.join(folder, name)):  # brought in since
+                continue
+            return Check(
+                "journals",
+                False,
+                f"{name} cannot be read: it is no file, or not one that you may read",
+                "give yourself the right to read it, or move it away",
             )
         try:
             alive += writer_is_alive(descriptor)
