@@ -168,7 +168,7 @@ def _horizon(connection: sqlite3.Connection) -> Check:
     says = f"{', '.join(bounds)}"
     if first is not None:
         says += f"; reaches back to {_day(first)}"
-        days = (last - first) / _DAY_NS
+        days = (last - first) / _DAY_NS if type(first) is type(last) is int else 0
         if limits.max_bytes and days > 1:
             says += f", at the present rate {limits.max_bytes * days / used:.0f} days are kept"
     return Check("horizon", True, says, None)
@@ -208,11 +208,12 @@ def _lock(connection: sqlite3.Connection, store: str) -> Check:
 def _losses(connection: sqlite3.Connection) -> list[Check]:
     """What programs could not record; the latest are trouble, the others history."""
     rows = connection.execute(
-        "SELECT max(time_ns), what, sum(records), sum(bytes) FROM losses GROUP BY what ORDER BY max(time_ns) DESC"
+        "SELECT max(time_ns), CAST(what AS TEXT), CAST(total(records) AS INTEGER), total(bytes) FROM losses "
+        "GROUP BY what ORDER BY max(time_ns) DESC"
     ).fetchall()
     found = []
     for when, what, records, size in rows[:10]:
-        recent = time.time_ns() - when < _LOSS_RECENT_NS
+        recent = type(when) is int and time.time_ns() - when < _LOSS_RECENT_NS
         counted = f"{records} record{'s' * (records != 1)} ({size / 1e6:.1f} MB)"
         says = f"{counted} not kept, last at {_day(when)}: {what}"
         found.append(Check("losses", not recent, says, _remedy(what) if recent else None))
@@ -280,5 +281,5 @@ def _journals(store: str) -> Check:
 def _day(ns: int) -> str:
     try:
         return time.strftime("%Y-%m-%d %H:%M", time.localtime(ns / 1e9))
-    except (ValueError, OverflowError, OSError):
+    except (TypeError, ValueError, OverflowError, OSError):  # a store from elsewhere
         return "?"
