@@ -54,6 +54,9 @@ def _bomb() -> bytes:
     return b"".join(compressor.compress(zeros) for _ in range(512)) + compressor.flush()
 
 
+BOMB = _bomb()
+
+
 def doubled(levels: int) -> list[tuple[int, int, bytes]]:
     """Contents each of which refers twice to the one before."""
     return [(n, TEMPLATE, encode([reference(n - 1), reference(n - 1)])) for n in range(2, levels)]
@@ -72,7 +75,7 @@ BLOCK = st.one_of(
     st.lists(ITEM, max_size=40).map(lambda items: squeezed(encode(items))),
     ANY.map(lambda value: squeezed(encode(value))),
     st.sampled_from(ODD).map(squeezed),
-    st.sampled_from([_bomb(), squeezed(bytes(1 << 28)), squeezed(encode(doubled(60))), b"", b"\x28\xb5\x2f\xfd"]),
+    st.sampled_from([BOMB, squeezed(bytes(1 << 28)), squeezed(encode(doubled(60))), b"", b"\x28\xb5\x2f\xfd"]),
 )
 BODY = st.fixed_dictionaries(
     {}, optional={"a": ANY | FACT, "s": ANY | FACT, "l": ANY | LINKS, "x": ANY, "i": VALUE, "o": VALUE, "n": ANY}

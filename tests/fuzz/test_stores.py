@@ -17,6 +17,7 @@ from hypothesis import strategies as st
 from agentops.cli.ls import span_fields
 from agentops.cli.tail import Edges
 from agentops.errors import AgentopsError
+from agentops.journal.format import encode
 from agentops.store.contents import pack
 from agentops.store.filters import parse
 from agentops.store.ingest import Ingester
@@ -24,7 +25,7 @@ from agentops.store.reader import Reader
 from tests.fuzz.journals import CHANGES, changed, put, put_witness
 from tests.fuzz.long import bounded, run_long
 from tests.fuzz.looking import ask, command, peak_megabytes, use
-from tests.fuzz.stores import HELD, ROWS, put_rows
+from tests.fuzz.stores import BOMB, HELD, ROWS, doubled, put_rows, squeezed
 from tests.fuzz.test_journals import new_store, real  # noqa: F401
 
 #: Of memory, for whatever reads a store of a few KB.
@@ -103,6 +104,52 @@ def test_whatever_a_span_or_a_content_holds_is_shown_or_refused(good: Path, chan
 def test_a_garbled_store_is_read_or_refused(good: Path, changes: Any, log: bool) -> None:
     with bounded(ROOM_BYTES):
         check_bytes(good, changes, log)
+
+
+def test_contents_that_refer_twice_to_each_other_end(good: Path) -> None:
+    with new_store() as store, bounded(ROOM_BYTES):
+        shutil.copy(good, store)
+        connection = sqlite3.connect(store, isolation_level=None)
+        connection.execute("DELETE FROM fresh")
+        connection.execute("UPDATE blocks SET first = 1, last = 59, data = ?", (squeezed(encode(doubled(60))),))
+        connection.execute("UPDATE spans SET input = NULL, output = NULL")
+        connection.execute("UPDATE spans SET input = 59 WHERE trace = 1 AND parent_id IS NULL")
+        connection.close()
+        code, out, _ = command(["export"], store)
+        assert code == 0
+        assert "not in the store" in out
+
+
+def test_a_block_that_unpacks_to_more_than_memory_is_as_if_it_were_not_there(good: Path) -> None:
+    with new_store() as store, bounded(ROOM_BYTES):
+        shutil.copy(good, store)
+        connection = sqlite3.connect(store, isolation_level=None)
+        connection.execute("UPDATE blocks SET data = ?", (BOMB,))
+        connection.close()
+        code, out, _ = command(["export"], store)
+        assert code == 0
+        assert "not in the store" in out
+
+
+def test_tags_and_a_status_that_nobody_wrote_are_none(good: Path) -> None:
+    with new_store() as store:
+        shutil.copy(good, store)
+        connection = sqlite3.connect(store, isolation_level=None)
+        connection.execute("UPDATE traces SET tags = '[', status = 99, kind = -5")
+        connection.close()
+        with Reader(str(store)) as reader:
+            assert {(trace.status, trace.kind, *trace.tags) for trace in reader.traces()} == {("interrupted", "chain")}
+
+
+def test_text_in_a_column_of_numbers_is_damage(good: Path) -> None:
+    with new_store() as store:
+        shutil.copy(good, store)
+        connection = sqlite3.connect(store, isolation_level=None)
+        connection.execute("UPDATE traces SET start_ns = 'yesterday'")
+        connection.close()
+        code, _, err = command(["ls"], store)
+        assert code == 3
+        assert "no agentops wrote" in err
 
 
 @pytest.mark.proof
