@@ -22,7 +22,7 @@ def waiting_bytes(folder: str, limit: int = 0) -> int:
             for entry in entries:
                 if entry.name.endswith(SUFFIX):
                     try:
-                        sizes[entry.path] = entry.stat().st_size
+                        sizes[entry.path] = entry.stat(follow_symlinks=False).st_size
                     except FileNotFoundError:
                         continue
     except (FileNotFoundError, NotADirectoryError):
@@ -30,12 +30,14 @@ def waiting_bytes(folder: str, limit: int = 0) -> int:
     total = sum(sizes.values())
     if total <= limit:
         return total
-    from agentops.journal.reading import writer_is_alive  # with it comes the decoder
+    from agentops.journal.reading import open_journal, writer_is_alive  # with it comes the decoder
 
     for path, size in sizes.items():
         try:
-            descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+            descriptor = open_journal(path)
         except OSError:
+            continue
+        if descriptor is None:
             continue
         try:
             if writer_is_alive(descriptor):

@@ -502,7 +502,8 @@ class Recorder:
 
     def _ingest(self, deadline: float | None, pack: bool, polite: Callable[[], int] | None = None) -> bool:
         """Bring this process's journals into the store; True if all of it is in."""
-        if self.store is None:
+        store = self.store  # `configure` may take it away meanwhile
+        if store is None:
             return True
         wait = -1 if deadline is None else max(0.0, deadline - time.monotonic())
         if not self._ingest_lock.acquire(timeout=wait):
@@ -516,11 +517,12 @@ class Recorder:
                 notes.doing(notes.INGESTS)
             from agentops.store.ingest import Ingester  # not needed before there is something to ingest
 
-            if self._ingester is None:
-                self._ingester = Ingester(self.store, deadline)
-            done = self._ingester.run(process=self.process[0], deadline=deadline, pack=pack, written=polite)
+            ingester = self._ingester
+            if ingester is None:
+                ingester = self._ingester = Ingester(store, deadline)
+            done = ingester.run(process=self.process[0], deadline=deadline, pack=pack, written=polite)
             if pack or deadline is not None:
-                self._ingester.keep_within(self._bounds, self._bounds_are_set, deadline, polite)
+                ingester.keep_within(self._bounds, self._bounds_are_set, deadline, polite)
             return done
         except _Stopped:
             return False

@@ -20,8 +20,8 @@ _CACHED_TRACES = 4_096
 #: A message of the system's or the developer's, as msgpack: the key, then the value.
 _INSTRUCTS = (b"\xa4role\xa6system", b"\xa4role\xa9developer")
 _ROLE_BYTES = 256
-#: Numbers are counted up; nobody of ours leaves such a gap.
-_GAP_MAX = 1_000_000
+#: Contents are numbered from 1 in each journal, and each takes some bytes there: a number is hardly above the offset.
+_GAP_MAX = 1_000
 
 
 class Arrivals:
@@ -70,8 +70,13 @@ class Arrivals:
             known.setdefault(key, []).append(number)
         self._blobs = {number: (key, known.get(key, [])) for number, key in blobs.items()}
 
-    def store(self, contents: list[Content]) -> None:
-        """Give each content its id in the store: that of the same content if it is there already."""
+    def store(self, contents: list[Content], offset: int) -> None:
+        """Give each content its id in the store: that of the same content if it is there already.
+
+        Args:
+            contents: of one record.
+            offset: where in the journal it ends.
+        """
         ids = self._ids
         for content in contents:
             form, data = content.form, content.data
@@ -93,7 +98,7 @@ class Arrivals:
                     self._new_instructions.add(number)
             if form != BLOB:
                 self._children[number] = children
-            if not 0 < content.number <= len(ids) + _GAP_MAX:
+            if not 0 < content.number <= offset + _GAP_MAX:
                 continue
             if content.number == len(ids):
                 ids.append(number)

@@ -76,7 +76,7 @@ class Batch:
         for offset, record in records:
             contents = getattr(record, "contents", None)
             if contents:
-                self._arrivals.store(contents)
+                self._arrivals.store(contents, offset)
             if isinstance(record, Start):
                 self._span(record.trace_id, record.span_id).start(record)
             elif isinstance(record, End):

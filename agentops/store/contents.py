@@ -21,13 +21,19 @@ __all__ = ["BLOCK_BYTES", "Contents", "Missing", "numbers", "pack", "references"
 BLOCK_BYTES = 64 << 10
 _LEVEL = 3
 _CACHED_BLOCKS = 64
+_CACHED_BYTES = 32 << 20
 _DEPTH_MAX = 64
+#: What one value may be made of, in encoded bytes; each reference counts as some of them. A store from elsewhere may
+#: have contents that refer twice to each other, sixty times over.
+_VALUE_BYTES_MAX = 128 << 20
+_REFERENCE_BYTES = 2_500
+_NUMBER_MAX = 2**63 - 1
 _NESTED = (Reference, dict, list)
 _Items = list[tuple[int, int, bytes]]
 _decode_block = msgspec.msgpack.Decoder(_Items).decode
 _encode = msgspec.msgpack.Encoder().encode
 #: A block of one large value may be this large; a hostile store must not fill the memory.
-_BLOCK_BYTES_MAX = 1 << 30
+_BLOCK_BYTES_MAX = 1 << 28
 
 
 class Missing:
@@ -47,7 +53,7 @@ def texts(form: int, data: bytes) -> list[str]:
     try:
         value = decode_value(data)
         return strings(value[1] if form == LIST else value)
-    except (msgspec.MsgspecError, ValueError, TypeError, IndexError, RecursionError):
+    except (msgspec.MsgspecError, ValueError, TypeError, LookupError, RecursionError):
         return []
 
 
@@ -87,18 +93,20 @@ class Contents:
 
     def __init__(self, connection: sqlite3.Connection) -> None:
         self._connection = connection
-        self._depth = 0
+        self._depth = self._left = self._cached = 0
         self._blocks: OrderedDict[tuple[int, int], dict[int, tuple[int, bytes]]] = OrderedDict()
 
     def load(self, number: int) -> tuple[int, bytes] | None:
         """Form and bytes of content `number`; None if it is not there or its block is damaged."""
+        if type(number) is not int or not 0 < number <= _NUMBER_MAX:
+            return None
         row = self._connection.execute("SELECT form, data FROM fresh WHERE id = ?", (number,)).fetchone()
         if row is not None:
-            return row[0], row[1]
+            return (row[0], row[1]) if type(row[1]) is bytes else None
         row = self._connection.execute(
             "SELECT first, last FROM blocks WHERE first <= ? ORDER BY first DESC LIMIT 1", (number,)
         ).fetchone()
-        if row is None or number > row[1]:
+        if row is None or type(row[1]) is not int or number > row[1]:
             return None
         return self.block(*row).get(number)
 
@@ -107,8 +115,9 @@ class Contents:
         block = self._blocks.get((first, last))
         if block is None:
             block = self._blocks[first, last] = self.read(first)
-            if len(self._blocks) > _CACHED_BLOCKS:
-                self._blocks.popitem(last=False)
+            self._cached += _size(block)
+            while len(self._blocks) > 1 and (len(self._blocks) > _CACHED_BLOCKS or self._cached > _CACHED_BYTES):
+                self._cached -= _size(self._blocks.popitem(last=False)[1])
             return block
         self._blocks.move_to_end((first, last))
         return block
@@ -119,13 +128,15 @@ class Contents:
         try:
             if zstandard.frame_content_size(data) > _BLOCK_BYTES_MAX:
                 return {}
-            items = _decode_block(zstandard.ZstdDecompressor().decompress(data))
-        except (zstandard.ZstdError, msgspec.MsgspecError, ValueError):
+            items = _decode_block(zstandard.ZstdDecompressor().decompress(data, max_output_size=_BLOCK_BYTES_MAX))
+        except (zstandard.ZstdError, msgspec.MsgspecError, ValueError, TypeError):
             return {}
         return {number: (form, content) for number, form, content in items}
 
     def value(self, number: int) -> Any:
         """The whole value of content `number`, references followed."""
+        if not self._depth:
+            self._left = _VALUE_BYTES_MAX
         if self._depth > _DEPTH_MAX:  # a store from elsewhere may refer in a circle
             return Missing()
         self._depth += 1
@@ -139,11 +150,12 @@ class Contents:
         seen: set[int] = set()
         while True:  # a list's beginning is another list's end: no recursion along a conversation
             found = self.load(number)
-            if found is None or number in seen:
+            if found is None or number in seen or self._left <= 0:
                 tail: Any = [Missing()] if chain else Missing()
                 break
             seen.add(number)
             form, data = found
+            self._left -= len(data) + _REFERENCE_BYTES
             try:
                 value = decode_value(data)
                 previous, items = value if form == LIST else (0, [])
@@ -189,3 +201,7 @@ class Contents:
         """The texts that stand in content `number` itself, not in what it refers to."""
         found = self.load(number)
         return [] if found is None else texts(*found)
+
+
+def _size(block: dict[int, tuple[int, bytes]]) -> int:
+    return sum(len(data) for _, data in block.values())

@@ -16,7 +16,7 @@ from agentops.conventions import token_count
 from agentops.journal.format import Reference, decode_value
 from agentops.store.contents import Contents, Missing, numbers, references
 from agentops.store.plain_text import Phrase, normal, strings
-from agentops.store.rows import Event, Link, SpanDetail, SpanRow, TraceRow
+from agentops.store.rows import Event, Link, SpanDetail, SpanRow, TraceRow, checked
 
 __all__ = ["USAGE", "Texts", "details", "jsonable", "named_events"]
 
@@ -29,6 +29,8 @@ USAGE = {
     "reasoning_output_tokens": (conventions.REASONING_TOKENS,),
 }
 _SNIPPET = 30
+_DEPTH_MAX = 64
+_SHAPES: dict[str, type] = {"a": dict, "s": dict, "x": list, "l": list}
 
 
 def details(
@@ -41,12 +43,13 @@ def details(
         f"LEFT JOIN names AS models ON models.id = spans.model WHERE trace = ? {where}",
         (trace.no, *parameters),
     ).fetchall()
-    rows.sort(key=lambda row: (row[5], row[0]))
+    checked("spans", rows).sort(key=lambda row: (row[5], row[0]))
     events: dict[int, list[Event]] = {}
     for span_id, time_ns, name, body in connection.execute(
         f"SELECT span_id, time_ns, name, body FROM events WHERE trace = ? {where} ORDER BY time_ns, n",
         (trace.no, *parameters),
     ):
+        checked("events", [(span_id, time_ns, name)])
         facts = jsonable(contents.resolve(_decoded(body)))
         events.setdefault(span_id, []).append(Event(time_ns, name, facts))
     scopes = _Scopes(connection, trace, every=not where)
@@ -69,7 +72,7 @@ def named_events(
 def _detail(
     row: tuple[Any, ...], contents: Contents, trace: TraceRow, events: list[Event], scopes: _Scopes
 ) -> SpanDetail:
-    body = _decoded(row[14])
+    body = _body(row[14])
     raw_attributes = body.get("a") or {}
     attributes = jsonable(contents.resolve(raw_attributes))
     error = body.get("x")
@@ -86,8 +89,8 @@ def _detail(
         attributes=attributes,
         events=events,
         links=[
-            Link(trace_id.hex(), format(span_id, "016x"), jsonable(facts))
-            for trace_id, span_id, facts in body.get("l") or ()
+            Link(trace_id.hex(), format(span_id & (2**64 - 1), "016x"), jsonable(facts))
+            for trace_id, span_id, facts in filter(_is_link, body.get("l") or ())
         ],
         exception=dict(zip(("type", "message", "stacktrace"), map(str, error), strict=False)) if error else None,
         session=session,
@@ -149,6 +152,21 @@ class _Scopes:
             [str(tag) for tag in tags] if isinstance(tags, list) else [],
             jsonable(found["metadata"]) if isinstance(found.get("metadata"), dict) else None,
         )
+
+
+def _body(encoded: bytes | None) -> dict[str, Any]:
+    """What a span holds; without what is not as ingest writes it."""
+    body = _decoded(encoded)
+    return {key: value for key, value in body.items() if isinstance(value, _SHAPES.get(key, object))}
+
+
+def _is_link(link: Any) -> bool:
+    return (
+        isinstance(link, list)
+        and [type(part) for part in link[:2]] == [bytes, int]
+        and len(link) == 3
+        and (link[2] is None or isinstance(link[2], dict))
+    )
 
 
 def _decoded(body: bytes | None) -> dict[str, Any]:
@@ -227,7 +245,7 @@ class Texts:
             "WHERE trace = ?",
             (trace.no,),
         ):
-            self._add(span_id, name, given, output, _decoded(body))
+            self._add(span_id, name, given, output, _body(body))
         for span_id, name, body in connection.execute(
             "SELECT span_id, name, body FROM events WHERE trace = ?", (trace.no,)
         ):
@@ -238,9 +256,9 @@ class Texts:
     def _add(self, span_id: int, name: str, given: int | None, output: int | None, body: dict[str, Any]) -> None:
         self._own.setdefault(span_id, []).append(("name", name))
         refers = self._refers.setdefault(span_id, [])
-        if given is not None:
+        if isinstance(given, int):
             refers.append(("input", given))
-        if output is not None:
+        if isinstance(output, int):
             refers.append(("output", output))
         for key, where in (("i", "input"), ("o", "output"), ("a", "attributes"), ("s", "session")):
             if key in body:
@@ -288,21 +306,23 @@ class Texts:
             words = self._normal[number] = normal("\n".join(self._contents.text(number)))
         return words
 
-    def _reachable(self, number: int) -> frozenset[int]:
+    def _reachable(self, number: int, depth: int = 0) -> frozenset[int]:
         """Content `number` and all that it refers to, lists followed back to their beginning."""
+        if depth > _DEPTH_MAX:
+            return frozenset()
         chain: list[tuple[int, list[int]]] = []
         below: frozenset[int] = frozenset()
         at = number
-        while at:
+        while at > 0:
             known = self._below.get(at)
             if known is not None:
                 below = known
                 break
             previous, children = self._children(at)
             chain.append((at, children))
-            at = previous if all(previous != seen for seen, _ in chain) else 0
+            at = previous if previous < at else 0  # else it is a store from elsewhere that goes in a circle
         for at, children in reversed(chain):
-            below = below.union((at,), *(self._reachable(child) for child in children if child < at))
+            below = below.union((at,), *(self._reachable(child, depth + 1) for child in children if child < at))
             self._below[at] = below
         return below
 

@@ -93,7 +93,7 @@ def own(form: int, data: bytes) -> Any:
     try:
         found = decode_value(data)
         return jsonable(found[1] if form == LIST else found)
-    except (msgspec.MsgspecError, ValueError, TypeError, IndexError, RecursionError):
+    except (msgspec.MsgspecError, ValueError, TypeError, LookupError, RecursionError):
         return None
 
 
@@ -104,7 +104,8 @@ def raws(connection: sqlite3.Connection, contents: Contents, keys: list[Key]) ->
     if not numbers:
         return found
     blocks = connection.execute(
-        "SELECT first, last FROM blocks WHERE first <= ? AND last >= ? ORDER BY first", (numbers[-1], numbers[0])
+        "SELECT first, last FROM blocks WHERE first <= ? AND last >= ? AND typeof(last) = 'integer' ORDER BY first",
+        (numbers[-1], numbers[0]),
     ).fetchall()
     firsts = [first for first, _ in blocks]
     for number in numbers:
@@ -114,7 +115,7 @@ def raws(connection: sqlite3.Connection, contents: Contents, keys: list[Key]) ->
             if item is not None:
                 found[number] = item
                 continue
-        fresh = connection.execute("SELECT form, data FROM fresh WHERE id = ?", (number,)).fetchone()
+        fresh = contents.load(number)
         if fresh is not None:
             found[number] = fresh
     return found

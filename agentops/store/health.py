@@ -169,7 +169,7 @@ def _horizon(connection: sqlite3.Connection) -> Check:
     if first is None:
         return Check("horizon", True, says, None)
     says += f"; reaches back to {_day(first)}"
-    days = (last - first) / _DAY_NS
+    days = (last - first) / _DAY_NS if type(first) is type(last) is int else 0
     if days < 1 / 24 or not limits.max_bytes:
         return Check("horizon", True, says, None)
     held = limits.max_bytes * days / used
@@ -211,11 +211,12 @@ def _lock(connection: sqlite3.Connection, store: str) -> Check:
 def _losses(connection: sqlite3.Connection) -> list[Check]:
     """What programs could not record; the latest are trouble, the others history."""
     rows = connection.execute(
-        "SELECT max(time_ns), what, sum(records), sum(bytes) FROM losses GROUP BY what ORDER BY max(time_ns) DESC"
+        "SELECT max(time_ns), CAST(what AS TEXT), CAST(total(records) AS INTEGER), total(bytes) FROM losses "
+        "GROUP BY what ORDER BY max(time_ns) DESC"
     ).fetchall()
     found = []
     for when, what, records, size in rows[:10]:
-        recent = time.time_ns() - when < _LOSS_RECENT_NS
+        recent = type(when) is int and time.time_ns() - when < _LOSS_RECENT_NS
         counted = f"{records} record{'s' * (records != 1)} ({size / 1e6:.1f} MB)"
         says = f"{counted} not kept, last at {_day(when)}: {what}"
         found.append(Check("losses", not recent, says, _remedy(what) if recent else None))
@@ -241,15 +242,24 @@ def _journals(store: str) -> Check:
     names = journals(folder)
     if not names:
         return Check("journals", True, "none is waiting", None)
-    from agentops.journal.reading import writer_is_alive
+    from agentops.journal.reading import open_journal, writer_is_alive
 
     alive = 0
     for name in names:
         try:
-            descriptor = os.open(os.path.join(folder, name), os.O_RDONLY)
+            descriptor = open_journal(os.path.join(folder, name))
         except OSError as problem:
             return Check(
                 "journals", False, f"{name} cannot be read: {problem.strerror}", "give yourself the right to read it"
+            )
+        if descriptor is None:
+            if not os.path.lexists(os.path.join(folder, name)):  # brought in since
+                continue
+            return Check(
+                "journals",
+                False,
+                f"{name} cannot be read: it is no file, or not one that you may read",
+                "give yourself the right to read it, or move it away",
             )
         try:
             alive += writer_is_alive(descriptor)
@@ -274,5 +284,5 @@ def _journals(store: str) -> Check:
 def _day(ns: int) -> str:
     try:
         return time.strftime("%Y-%m-%d %H:%M", time.localtime(ns / 1e9))
-    except (ValueError, OverflowError, OSError):
+    except (TypeError, ValueError, OverflowError, OSError):  # a store from elsewhere
         return "?"

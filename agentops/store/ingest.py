@@ -15,9 +15,9 @@ import time
 from collections.abc import Callable
 
 from agentops.errors import StoreError
-from agentops.journal.format import MAGIC, Head, Record, Rotated
+from agentops.journal.format import MAGIC, Head, Lost, Record, Rotated
 from agentops.journal.names import UNNAMED, journals
-from agentops.journal.reading import end_of, open_journal, read, writer_is_alive
+from agentops.journal.reading import Search, end_of, open_journal, read, writer_is_alive
 from agentops.store.batch import Batch
 from agentops.store.contents import Contents
 from agentops.store.damage import identity, is_damage, set_aside
@@ -40,6 +40,8 @@ UNNAMED_S = 60.0
 _REPLACED_MAX = 3
 _ID_BITS = 2**64 - 1
 _PATH_MAX = 200
+#: A record that SQLite cannot hold raises these; all others of SQLite's errors are about the store.
+_OF_A_RECORD = (sqlite3.DataError, sqlite3.InterfaceError, sqlite3.ProgrammingError)
 
 
 class _Replaced(Exception):
@@ -128,7 +130,8 @@ class Ingester:
         self._clean(folder)
         ends: dict[str, int] = {}
         for name in journals(folder, process):
-            while self._some_of(os.path.join(folder, name), name, written, ends):
+            search = Search()
+            while self._some_of(os.path.join(folder, name), name, written, ends, search):
                 if deadline is not None and time.monotonic() > deadline:
                     return False
         if pack or everything:
@@ -145,7 +148,9 @@ class Ingester:
             with contextlib.suppress(OSError):
                 if time.time() - os.stat(path).st_mtime < UNNAMED_S:
                     continue
-                descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+                descriptor = open_journal(path)
+                if descriptor is None:
+                    continue
                 try:
                     if not writer_is_alive(descriptor):
                         os.unlink(path)
@@ -221,11 +226,20 @@ class Ingester:
         self._trace_numbers.clear()
         self._seen.clear()
 
-    def _some_of(self, path: str, name: str, written: Callable[[], int] | None, ends: dict[str, int]) -> bool:
+    def _some_of(
+        self,
+        path: str,
+        name: str,
+        written: Callable[[], int] | None,
+        ends: dict[str, int],
+        search: Search,
+        one_by_one: bool = False,
+    ) -> bool:
         """One transaction's worth of one journal; True if there is more.
 
         `ends` keeps where the journals of living programs ended when this first saw them: a program that
-        writes faster than this reads would keep its reader for ever.
+        writes faster than this reads would keep its reader for ever. `search` is what may be spent on garbage.
+        `one_by_one` leaves out records that cannot be brought in, which takes longer.
         """
         descriptor = open_journal(path)
         if descriptor is None:
@@ -251,7 +265,7 @@ class Ingester:
                 ends[name] = end_of(descriptor, position)
             records: list[tuple[int, Record]] = []
             start = position
-            for end, record in itertools.islice(read(descriptor, position, dead=not alive), BATCH_RECORDS):
+            for end, record in itertools.islice(read(descriptor, position, not alive, search), BATCH_RECORDS):
                 position = end
                 if isinstance(record, Rotated):
                     rotated = True
@@ -263,11 +277,19 @@ class Ingester:
             if position == start and alive:
                 self._connection.execute("ROLLBACK")
                 return False
-            batch = Batch(self._connection, self._contents, contents, process, self._trace_numbers, self._seen)
-            batch.apply(records)
+            if one_by_one:
+                self._apply_carefully(records, contents, process)
+            else:
+                try:
+                    self._batch(contents, process).apply(records)
+                except Exception as problem:
+                    if not _is_of_a_record(problem):
+                        raise
+                    self._forget()
+                    return self._some_of(path, name, written, ends, search, one_by_one=True)
             ended = position == start and not alive
             if ended and not rotated:
-                batch.interrupt_open_spans()
+                self._batch(contents, process).interrupt_open_spans()
             self._connection.execute(
                 "INSERT OR REPLACE INTO journals VALUES (?, ?, ?, ?, ?)",
                 (name, position, contents.tobytes(), rotated, ended),
@@ -285,6 +307,41 @@ class Ingester:
         if written and written() != before:
             time.sleep(POLITE_REST_S)
         return position < ends.get(name, position + 1)
+
+    def _batch(self, contents: array.array[int], process: int) -> Batch:
+        return Batch(self._connection, self._contents, contents, process, self._trace_numbers, self._seen)
+
+    def _apply_carefully(self, records: list[tuple[int, Record]], contents: array.array[int], process: int) -> None:
+        """Write what can be written of `records`, of which one at least cannot: a journal may come from elsewhere."""
+        problems: list[Exception] = []
+        todo = [records]
+        while todo:  # halves, until those that are to blame stand alone
+            some = todo.pop()
+            before = contents[:]
+            self._connection.execute("SAVEPOINT some")
+            try:
+                self._batch(contents, process).apply(some)
+            except Exception as problem:
+                if not _is_of_a_record(problem):
+                    raise
+                self._connection.execute("ROLLBACK TO some")
+                self._trace_numbers.clear()
+                self._seen.clear()
+                contents[:] = before
+                half = len(some) // 2
+                if half:
+                    todo += [some[half:], some[:half]]
+                else:
+                    problems.append(problem)
+            self._connection.execute("RELEASE some")
+        if not problems:
+            return
+        from agentops import safety  # with it comes logging, which no listing waits for
+
+        why = safety.reason("a record in a journal that cannot be understood", problems[0])
+        safety.said("ingesting a record", f"{why}. It is left out, and all others are brought in.")
+        lost = Lost(why, len(problems), 0, time.time_ns())
+        self._batch(contents, process).apply([(0, lost)])
 
     def _notice_removals(self) -> None:
         """What this remembers of traces does not hold when some were taken out since, by whomever."""
@@ -311,6 +368,11 @@ class Ingester:
         except FileNotFoundError:
             pass
         self._connection.execute("DELETE FROM journals WHERE name = ? AND done", (name,))
+
+
+def _is_of_a_record(problem: Exception) -> bool:
+    """Whether what was raised is about the records that were brought in, not about the store or the system."""
+    return isinstance(problem, _OF_A_RECORD) or not isinstance(problem, (sqlite3.Error, StoreError, OSError))
 
 
 def _until(deadline: float | None) -> float | None:

@@ -14,7 +14,18 @@ from agentops.journal.names import journals
 from agentops.store.damage import identity
 from agentops.store.filters import Filter, Term
 from agentops.store.location import find_store, journal_folder
-from agentops.store.rows import STATUS, Changes, Event, Hit, LossRow, ScoreRow, SpanDetail, SpanRow, TraceRow
+from agentops.store.rows import (
+    STATUS,
+    Changes,
+    Event,
+    Hit,
+    LossRow,
+    ScoreRow,
+    SpanDetail,
+    SpanRow,
+    TraceRow,
+    checked,
+)  # fmt: skip
 from agentops.store.schema import connect, signed, translate
 
 if TYPE_CHECKING:
@@ -168,7 +179,7 @@ class Reader:
     def losses(self, limit: int = 100) -> list[LossRow]:
         """What programs could not record, the latest first."""
         rows = self._rows("SELECT time_ns, what, records, bytes FROM losses ORDER BY time_ns DESC LIMIT ?", (limit,))
-        return list(map(LossRow._make, rows))
+        return list(map(LossRow._make, checked("losses", rows)))
 
     def count(self) -> int:
         """How many traces there are."""
@@ -207,14 +218,14 @@ class Reader:
         """The skeleton of a trace, in the order of starting; `status` leaves only the spans that have it."""
         condition, parameters = ("", ()) if status is None else (" AND status = ?", (STATUS.index(status),))
         rows = self._rows(f"SELECT {_SPAN} FROM {_SPANS} WHERE trace = ?{condition}", (trace.no, *parameters))
-        rows.sort(key=_start_of)
+        checked("spans", rows).sort(key=_start_of)
         return list(map(SpanRow._make, rows))
 
     def root(self, trace: TraceRow) -> SpanRow | None:
         """The span that a trace began with; None if it was not recorded here."""
         where = "WHERE trace = ? AND span_id = (SELECT root FROM traces WHERE no = ?)"
         rows = self._rows(f"SELECT {_SPAN} FROM {_SPANS} {where}", (trace.no, trace.no))
-        return SpanRow._make(rows[0]) if rows else None
+        return SpanRow._make(checked("spans", rows)[0]) if rows else None
 
     def span(self, trace: TraceRow, span_id: int | str) -> SpanDetail:
         """One span, whole.
@@ -236,7 +247,7 @@ class Reader:
             f"SELECT {_SPAN} FROM {_SPANS} WHERE trace = (SELECT no FROM traces WHERE trace_id = ?) AND span_id = ?",
             (bytes.fromhex(trace_id), signed(int(span_id, 16))),
         )
-        return SpanRow._make(rows[0]) if rows else None
+        return SpanRow._make(checked("spans", rows)[0]) if rows else None
 
     def details(self, trace: TraceRow) -> Iterator[SpanDetail]:
         """All spans of a trace, whole, in the order of starting."""
@@ -257,10 +268,13 @@ class Reader:
         from agentops.store.flow import exchanges
 
         rows = self._rows(
-            f"SELECT {_SPAN}, input, output, ifnull(body, x'') FROM {_SPANS} WHERE trace = ? ORDER BY span_id",
+            f"SELECT {_SPAN}, input, output, iif(typeof(body) = 'blob', body, x'') FROM {_SPANS} WHERE trace = ? "
+            "ORDER BY span_id",
             (trace.no,),
         )
-        rows.sort(key=itemgetter(5))  # the order of ids, which is that of the table, stays among those of one moment
+        checked("spans", rows).sort(
+            key=itemgetter(5)
+        )  # the order of ids, which is that of the table, stays among those of one moment
         spans = [_tuple(SpanRow, row[:12]) for row in rows]
         return spans, exchanges(map(itemgetter(0, 12, 13, 14), rows))
 
@@ -284,10 +298,11 @@ class Reader:
 
     def event_names(self, trace: TraceRow, limit: int = 1000) -> list[tuple[int, str, int]]:
         """Span, name and number of the events of a trace, the first `limit` kinds of them."""
-        return self._rows(
+        rows = self._rows(
             "SELECT span_id, name, count(*) FROM events WHERE trace = ? GROUP BY span_id, name LIMIT ?",
             (trace.no, limit),
         )
+        return checked("event names", rows)
 
     def events(self, trace: TraceRow, names: tuple[str, ...]) -> list[tuple[int, Event]]:
         """Span and event, of the events of a trace that have one of these names, in the order of time."""
@@ -305,12 +320,13 @@ class Reader:
             span_status: of the spans, a number.
             begins: what their errors begin with.
         """
-        return self._rows(
+        rows = self._rows(
             "SELECT trace, span_id, parent_id, error FROM traces JOIN spans ON spans.trace = traces.no "
             "WHERE traces.status = ? AND (traces.errors > 0 OR traces.status != 1) AND spans.status = ? "
             "AND substr(ifnull(error, ''), 1, ?) = ?",
             (STATUS.index(status), span_status, len(begins), begins),
         )
+        return checked("failures", rows)
 
     def path_names(self, trace: int, span_id: int) -> list[str]:
         """Names of the spans above one of trace number `trace`, the outermost first, and its own."""
@@ -326,7 +342,7 @@ class Reader:
             )
             if not rows:
                 break
-            at = rows[0][0]
+            at = checked("names", rows)[0][0]
             found.append(rows[0][1])
         return found[::-1]
 
@@ -345,7 +361,7 @@ class Reader:
         )
         return [
             ScoreRow(row[0].lower(), None if row[1] is None else format(row[1] & (2**64 - 1), "016x"), *row[2:])
-            for row in rows
+            for row in checked("scores", rows)
         ]
 
     def find_spans(self, filter: Filter, limit: int | None = 100) -> list[tuple[TraceRow, SpanRow]]:
@@ -363,7 +379,7 @@ class Reader:
                 f"SELECT {_SPAN} FROM {_SPANS} WHERE trace = ? AND {where} ORDER BY start_ns DESC",
                 (trace.no, *parameters),
             )
-            if not rows:
+            if not checked("spans", rows):
                 continue
             looked = Texts(self._connection, self._contents, trace) if texts else None
             for row in rows:
@@ -579,6 +595,7 @@ def _start_of(row: tuple[Any, ...]) -> tuple[int, int]:
 
 
 def _trace(row: tuple[Any, ...]) -> TraceRow:
+    checked("traces", [row])
     return TraceRow(row[0], row[1].lower(), *row[2:])
 
 

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import Any, NamedTuple
 
 from agentops.conventions import KINDS
+from agentops.errors import StoreDamaged
 
-__all__ = ["Changes", "Event", "Hit", "Link", "LossRow", "ScoreRow", "SpanDetail", "SpanRow", "TraceRow"]
+__all__ = ["Changes", "Event", "Hit", "Link", "LossRow", "ScoreRow", "SpanDetail", "SpanRow", "TraceRow", "checked"]
 
 STATUS = ("running", "ok", "error", "interrupted")
 
@@ -38,7 +40,7 @@ class TraceRow(NamedTuple):
 
     @property
     def status(self) -> str:
-        return STATUS[self.status_number]
+        return STATUS[self.status_number] if 0 <= self.status_number < len(STATUS) else "interrupted"
 
     @property
     def duration_ns(self) -> int | None:
@@ -52,7 +54,11 @@ class TraceRow(NamedTuple):
     def tags(self) -> list[str]:
         import json
 
-        return json.loads(self.tags_json) if self.tags_json else []
+        try:
+            tags = json.loads(self.tags_json) if self.tags_json else []
+        except (ValueError, RecursionError):  # a store from elsewhere
+            return []
+        return [str(tag) for tag in tags] if isinstance(tags, list) else []
 
 
 class SpanRow(NamedTuple):
@@ -81,7 +87,7 @@ class SpanRow(NamedTuple):
 
     @property
     def status(self) -> str:
-        return STATUS[self.status_number]
+        return STATUS[self.status_number] if 0 <= self.status_number < len(STATUS) else "interrupted"
 
     @property
     def duration_ns(self) -> int | None:
@@ -167,3 +173,42 @@ class Changes(NamedTuple):
     version: int = -1
     open: frozenset[tuple[int, int]] = frozenset()
     traces: tuple[tuple[TraceRow, list[SpanRow]], ...] = ()
+
+
+#: Which types the columns of a row may have; SQLite keeps whatever a store from elsewhere says.
+_INT, _TEXT, _NUMBER = frozenset((int,)), frozenset((str,)), frozenset((int, float))
+_NOT = frozenset((type(None),))
+_SPAN = (
+    _INT, _INT | _NOT, _TEXT, _INT, _INT, _INT, _INT | _NOT, _TEXT | _NOT, _INT | _NOT, _INT | _NOT, _NUMBER | _NOT,
+    _TEXT | _NOT,
+)  # fmt: skip
+_COLUMNS: dict[str, tuple[frozenset[type], ...]] = {
+    "traces": (_INT, _TEXT, _TEXT, _INT, _INT, _INT, _INT | _NOT, *6 * (_INT,), _NUMBER | _NOT, *3 * (_TEXT | _NOT,)),
+    "spans": _SPAN,
+    "events": (_INT, _INT, _TEXT),
+    "event names": (_INT, _TEXT, _INT),
+    "scores": (_TEXT, _INT | _NOT, _TEXT, _NUMBER | _TEXT, _TEXT | _NOT, _INT),
+    "losses": (_INT, _TEXT, _INT, _INT),
+    "failures": (_INT, _INT, _INT | _NOT, _TEXT | _NOT),
+    "names": (_INT | _NOT, _TEXT),
+}
+_known: dict[str, set[tuple[type, ...]]] = {name: set() for name in _COLUMNS}
+
+
+def checked(which: str, rows: list[Any]) -> list[Any]:
+    """`rows`, whose first columns have the types that those of `which` have.
+
+    Raises:
+        StoreDamaged: they have not.
+    """
+    columns, known = _COLUMNS[which], _known[which]
+    count = len(columns)
+    for shape in _shapes(rows, count) - known:
+        if not all(kind in kinds for kind, kinds in zip(shape, columns, strict=False)):
+            raise StoreDamaged(f"the store holds {which} that no agentops wrote: a value is of the wrong type")
+        known.add(shape)
+    return rows
+
+
+def _shapes(rows: Iterable[Any], count: int) -> set[tuple[type, ...]]:
+    return {tuple(map(type, row[:count])) for row in rows}

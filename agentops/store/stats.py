@@ -11,7 +11,7 @@ from array import array
 from typing import Any, Literal, NamedTuple, get_args
 
 from agentops.conventions import KIND_NUMBER, KINDS
-from agentops.store.rows import STATUS
+from agentops.store.rows import STATUS, checked
 
 __all__ = ["BY", "By", "Stats", "StatsRow", "nearest_rank", "stats"]
 
@@ -101,7 +101,9 @@ def stats(connection: sqlite3.Connection, by: By, where: str, parameters: list[A
     by_name = by == "name"
     runs, last = 0, -1
     for key, kind, status, took, given, output, cost, trace in connection.execute(
-        f"SELECT {group}, kind, status, end_ns - start_ns, input_tokens, output_tokens, cost_usd, trace FROM spans "
+        # A store from elsewhere may hold anything in these columns.
+        f"SELECT {group}, CAST(kind AS INTEGER), status, CAST(end_ns - start_ns AS INTEGER), "
+        "CAST(input_tokens AS INTEGER), CAST(output_tokens AS INTEGER), CAST(cost_usd AS REAL), trace FROM spans "
         f"WHERE {counted} AND {where} ORDER BY trace",
         parameters,
     ):
@@ -135,9 +137,9 @@ def stats(connection: sqlite3.Connection, by: By, where: str, parameters: list[A
         for field in ("calls", "errors", "input", "output", "priced", "unpriced", "cost"):
             setattr(total, field, getattr(total, field) + getattr(one, field))
         total.durations.extend(one.durations)
-    names = {} if by == "day" else dict(connection.execute("SELECT id, text FROM names").fetchall())
+    names = {} if by == "day" else dict(checked("names", connection.execute("SELECT id, text FROM names").fetchall()))
     rows = [
-        found.row(names.get(key) if names else key, _kind(kind) if by_name else None)
+        found.row(names.get(key) if by != "day" else key, _kind(kind) if by_name else None)
         for (key, kind), found in groups.items()
     ]
     if by == "day":

@@ -12,15 +12,17 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from agentops.journal.format import MAGIC
+from agentops.journal.format import ABSENT, MAGIC, START
 from agentops.store.reader import Reader
 from tests.fuzz.journals import (
     CHANGES,
     PIECES,
+    TRACE,
     WITNESS,
     changed,
     put,
@@ -115,6 +117,28 @@ def test_whatever_stands_in_a_journal_is_read_as_far_as_it_goes(journals: list[l
 def test_a_garbled_journal_is_read_as_far_as_it_goes(real: bytes, changes: Any, seal: bool) -> None:
     data = changed(real, changes)
     check([sealed(data) if seal else data])
+
+
+#: As deep as the decoder reads it; what is around it in the store may be too deep for the encoder.
+DEEPEST = range(800, 1_000)
+
+
+def test_a_record_that_cannot_be_brought_in_keeps_no_other_out(caplog: pytest.LogCaptureFixture) -> None:
+    deep = [
+        (START, n, TRACE, 0, 5, f"deep {n}", 0, ABSENT, None, None, {"a": msgspec.Raw(b"\x91" * n + b"\xc0")})
+        for n in DEEPEST
+    ]
+    good = [(START, n, TRACE, 0, 5, f"good {n}", 0) for n in range(1, 201)]
+    with new_store() as store:
+        put(store, whole(*(record for pair in zip(good, deep, strict=False) for record in pair)))
+        put_witness(store)
+        with Reader(str(store)) as reader:
+            names = {span.name for trace in reader.traces() for span in reader.spans(trace)}
+            losses = reader.losses()
+        assert names >= {"witness", *(f"good {n}" for n in range(1, 201))}
+        assert not list(store.with_name("traces.journal").iterdir())
+        assert sum(loss.records for loss in losses) > 0, "nothing was too deep"
+        assert "left out" in caplog.text
 
 
 @pytest.mark.proof

@@ -14,6 +14,7 @@ from agentops.journal.format import START
 from agentops.store.location import journal_folder, prepare
 from agentops.store.reader import Reader
 from tests.fuzz.journals import put, put_witness, whole
+from tests.fuzz.looking import command
 
 
 @pytest.fixture
@@ -96,3 +97,10 @@ def test_what_is_no_journal_is_neither_read_nor_deleted_and_stops_nothing(tmp_pa
     with Reader(str(store)) as reader:
         assert {trace.name for trace in reader.traces()} == {"unsigned", "witness"}
     assert len(list(folder.iterdir())) == 5
+
+
+def test_doctor_does_not_wait_for_a_pipe_that_is_named_like_a_journal(store: Path) -> None:
+    os.mkfifo(Path(journal_folder(str(store))) / f"{1:016x}-{2:016x}-000001.journal")
+    code, out, _ = command(["doctor"], store)
+    assert code == 1
+    assert "it is no file, or not one that you may read" in out
