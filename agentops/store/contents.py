@@ -27,6 +27,7 @@ _DEPTH_MAX = 64
 #: have contents that refer twice to each other, sixty times over.
 _VALUE_BYTES_MAX = 128 << 20
 _REFERENCE_BYTES = 2_500
+_AGAIN_BYTES = 20_000
 _NUMBER_MAX = 2**63 - 1
 _NESTED = (Reference, dict, list)
 _Items = list[tuple[int, int, bytes]]
@@ -94,6 +95,7 @@ class Contents:
     def __init__(self, connection: sqlite3.Connection) -> None:
         self._connection = connection
         self._depth = self._left = self._cached = 0
+        self._met: set[int] = set()  # in the value that is being made
         self._blocks: OrderedDict[tuple[int, int], dict[int, tuple[int, bytes]]] = OrderedDict()
 
     def load(self, number: int) -> tuple[int, bytes] | None:
@@ -137,6 +139,7 @@ class Contents:
         """The whole value of content `number`, references followed."""
         if not self._depth:
             self._left = _VALUE_BYTES_MAX
+            self._met.clear()
         if self._depth > _DEPTH_MAX:  # a store from elsewhere may refer in a circle
             return Missing()
         self._depth += 1
@@ -155,7 +158,8 @@ class Contents:
                 break
             seen.add(number)
             form, data = found
-            self._left -= len(data) + _REFERENCE_BYTES
+            self._left -= len(data) + (_AGAIN_BYTES if number in self._met else _REFERENCE_BYTES)
+            self._met.add(number)
             try:
                 value = decode_value(data)
                 previous, items = value if form == LIST else (0, [])

@@ -445,7 +445,7 @@ class Reader:
             touched.update(trace for (trace,) in latest)
             traces = [
                 _trace(row)
-                for no in sorted(touched)
+                for no in sorted(number for number in touched if type(number) is int)
                 for row in self._rows(f"SELECT {_TRACE} FROM traces WHERE no = ?", (no,))
             ]
             spans = (self.spans(trace) if of is None or trace.no in of else [] for trace in traces)
