@@ -25,16 +25,15 @@ _CACHED_BYTES = 32 << 20
 _DEPTH_MAX = 64
 #: What one value may be made of, in encoded bytes; each reference counts as some of them. A store from elsewhere may
 #: have contents that refer twice to each other, sixty times over.
-_VALUE_BYTES_MAX = 128 << 20
-_REFERENCE_BYTES = 2_500
-_AGAIN_BYTES = 20_000
+_VALUE_BYTES_MAX = 1 << 30
+_REFERENCE_BYTES, _AGAIN_BYTES = 256, 4_096
 _NUMBER_MAX = 2**63 - 1
 _NESTED = (Reference, dict, list)
 _Items = list[tuple[int, int, bytes]]
 _decode_block = msgspec.msgpack.Decoder(_Items).decode
 _encode = msgspec.msgpack.Encoder().encode
-#: A block of one large value may be this large; a hostile store must not fill the memory.
-_BLOCK_BYTES_MAX = 1 << 28
+#: As large as the largest record, and what stands before it; a hostile store must not fill the memory.
+_BLOCK_BYTES_MAX = (1 << 29) + (1 << 20)
 
 
 class Missing:
