@@ -86,10 +86,13 @@ class ExceptionInfo(_Model):
 
 
 class ExportScore(_Model):
-    """A judgement about the span, or about its whole trace: that stands with the trace's first span."""
+    """A judgement about the span, or about its whole trace: that stands with the trace's first span.
+
+    value: null for one that is not a number.
+    """
 
     name: str
-    value: float | str
+    value: float | str | None
     comment: str | None
     time_unix_nano: int
     of_trace: bool
@@ -133,7 +136,7 @@ class Score(_Model):
     trace_id: str
     span_id: str | None
     name: str
-    value: float | str
+    value: float | str | None
     comment: str | None
     time_ns: int
 

@@ -186,7 +186,7 @@ def _escaped(text: str) -> str:
 def _score(score: ScoreRow) -> str:
     about = f" of span {score.span_id[:8]}" if score.span_id else ""
     comment = f"  {line(score.comment)}" if score.comment else ""
-    value = f"{score.value:g}" if isinstance(score.value, float) else line(str(score.value))
+    value = f"{score.value:g}" if isinstance(score.value, float) else line(score.value or "no number")
     return f"score{about}: {line(score.name)} = {value}{comment}"
 
 

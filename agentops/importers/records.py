@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import random
 import time
 from typing import Any
@@ -109,7 +110,7 @@ class Writer:
     def score(self, span: SpanLine, score: ScoreLine) -> None:
         self._append(self._open(), New(), span, (
             SCORE, bytes.fromhex(span.trace_id), 0 if score.of_trace else int(span.span_id, 16), score.name,
-            score.value, score.comment, score.time_unix_nano,
+            math.nan if score.value is None else score.value, score.comment, score.time_unix_nano,
         ))  # fmt: skip
 
     def _values(

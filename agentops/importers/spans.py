@@ -39,7 +39,7 @@ class ExceptionLine(msgspec.Struct, forbid_unknown_fields=True):
 
 class ScoreLine(msgspec.Struct, forbid_unknown_fields=True):
     name: str
-    value: float | str
+    value: float | str | None
     time_unix_nano: Time
     comment: str | None = None
     of_trace: bool = False

@@ -137,7 +137,7 @@ class ScoreRow(NamedTuple):
     trace_id: str
     span_id: str | None
     name: str
-    value: float | str
+    value: float | str | None
     comment: str | None
     time_ns: int
 
@@ -187,7 +187,7 @@ _COLUMNS: dict[str, tuple[frozenset[type], ...]] = {
     "spans": _SPAN,
     "events": (_INT, _INT, _TEXT),
     "event names": (_INT, _TEXT, _INT),
-    "scores": (_TEXT, _INT | _NOT, _TEXT, _NUMBER | _TEXT, _TEXT | _NOT, _INT),
+    "scores": (_TEXT, _INT | _NOT, _TEXT, _NUMBER | _TEXT | _NOT, _TEXT | _NOT, _INT),
     "losses": (_INT, _TEXT, _INT, _INT),
     "failures": (_INT, _INT, _INT | _NOT, _TEXT | _NOT),
     "names": (_INT | _NOT, _TEXT),
