@@ -36,6 +36,11 @@ class Run(NamedTuple):
     end: int
     groups: list[tuple[int, int]]  # of digits without anything between
 
+    @property
+    def digits(self) -> int:
+        """How many there are."""
+        return sum(end - start for start, end in self.groups)
+
 
 def runs(text: str) -> Iterator[Run]:
     for stretch in _STRETCH.finditer(text):

@@ -36,15 +36,16 @@ _EPOCH = re.compile(r"1[4-9]\d{8}")
 _LEAD = re.compile(r"[(\[+＋（［]{0,2}\Z")
 _EXTENSION = re.compile(r"\s{0,2}(?:x|ext\.?|extension|#)\s{0,2}\d{1,7}(?!\w)", re.IGNORECASE)
 _PARENTHESES = re.compile(r"\(\d{2,4}\)[ -]?\d{3,4}[ -]\d{3,4}")
-#: More than this in one text are judged by form alone, which finds more: the plans of countries take time.
-PLANS_MOST = 2000
+#: Digits of one text that are held against the plans of countries, which takes time; what comes after them is judged
+#: by form alone, which finds more.
+PLANS_MOST = 30_000
 #: Runs with more digits are cut, where there is space, into parts of at least so many.
 _LONG, _PART = 24, 10
 
 
 def parts(text: str, run: Run) -> Iterator[Run]:
     """A run, or the parts of a long one: lists of numbers, and tables."""
-    if sum(end - start for start, end in run.groups) <= _LONG:
+    if run.digits <= _LONG:
         yield run
         return
     part: list[tuple[int, int]] = []
@@ -71,9 +72,12 @@ def phones(text: str, run: Run, presidio: Presidio, plans: bool) -> Iterator[Fin
     before = text[max(0, start - 64) : start]
     labelled = bool(_LABEL.search(before) or _AFTER.match(text, run.end))
     international = text[start : run.start].endswith(("+", "＋"))
-    bare = len(run.groups) == 1
-    if bare and not labelled and not international and _named(text, run.start, run.end):
-        return
+    size = run.digits
+    if not labelled and not international:
+        if 3 * size < 5 * len(run.groups):  # a row of single digits
+            return
+        if len(run.groups) == 1 and _named(text, run.start, run.end):
+            return
     found = False
     if plans:
         for one in presidio.phones(text, start, run.end):
@@ -82,14 +86,13 @@ def phones(text: str, run: Run, presidio: Presidio, plans: bool) -> Iterator[Fin
                 yield one
     if found:
         return
-    size = sum(end - begin for begin, end in run.groups)
     if not 7 <= size <= 15:
         return
     extension = _EXTENSION.match(text, run.end)
     whole = Finding(start, extension.end() if extension else run.end, "PHONE_NUMBER", 0.5)
     if international and presidio.is_possible_phone("+" + digits(text[run.start : run.end])):
         yield whole
-    elif _by_form(text, start, run, labelled) or (not plans and len(run.groups) > 1):
+    elif _by_form(text, start, run, labelled) or (not plans and _in_groups(run)):
         yield presidio.finding(text, whole.start, whole.end, "PHONE_NUMBER", 0.4)
 
 
@@ -112,6 +115,10 @@ def _named(text: str, start: int, end: int) -> bool:
     """Whether what stands before a number says that it is something else."""
     before = text[max(0, start - 48) : start]
     return bool(_OTHER.search(before) or _NAME.search(before) or _EPOCH.fullmatch(text, start, end))
+
+
+def _in_groups(run: Run) -> bool:
+    return run.digits >= 9 and 2 <= len(run.groups) <= 5 and all(2 <= end - start <= 5 for start, end in run.groups)
 
 
 def _by_form(text: str, start: int, run: Run, labelled: bool) -> bool:

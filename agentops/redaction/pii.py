@@ -147,7 +147,7 @@ class Pii:
                 while at < len(taken) and taken[at].end <= part.start:
                     at += 1
                 if not _covered(part, taken[at : at + 3] + sure):
-                    asked += 1
+                    asked += part.digits
                     yield from phones.phones(text, part, presidio, plans=asked <= phones.PLANS_MOST)
 
 

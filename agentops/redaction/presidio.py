@@ -8,6 +8,7 @@ what its engine does with their answers (words nearby make them surer) is done h
 from __future__ import annotations
 
 import importlib.util
+import re
 from collections.abc import Iterable, Iterator, Sequence
 from typing import Any
 
@@ -22,7 +23,8 @@ __all__ = ["Presidio", "missing"]
 _MORE, _LEAST = 0.35, 0.4
 #: Words before a match that are looked at, the one it stands in among them.
 _WORDS = 6
-_BEFORE = 240
+_BEFORE, _AFTER = 240, 64
+_BLANK = re.compile(r"\s")
 #: What readers of whole texts get at once, and how much of the end of it they get again.
 _PART, _OVERLAP = 50_000, 500
 
@@ -155,14 +157,16 @@ class Presidio:
         if not words or score >= 1:
             return score
         before = max(0, start - _BEFORE)
-        if before:
-            before = _blank(text, before, start)
-        end = start
-        while end < len(text) and end < start + 64 and not text[end].isspace():
-            end += 1
-        near = text[before:end].lower()
+        near = text[before : start + _AFTER].lower()
         likely = [word for word in (word.lower() for word in words) if word in near]
-        if not likely or not self._supported(text[before:end], start - before, likely, language):
+        if not likely:
+            return score
+        if before:  # no word is cut
+            blank = _BLANK.search(text, before, start)
+            before = blank.end() if blank else start
+        blank = _BLANK.search(text, start, start + _AFTER)
+        end = blank.start() if blank else min(len(text), start + _AFTER)
+        if not self._supported(text[before:end], start - before, likely, language):
             return score
         return min(1.0, max(score + _MORE, _LEAST))
 
@@ -194,11 +198,3 @@ def _parts(text: str) -> Iterator[tuple[int, str]]:
     for start in range(0, max(1, len(text)), _PART):
         first = max(0, start - _OVERLAP)
         yield first, text[first : start + _PART]
-
-
-def _blank(text: str, start: int, end: int) -> int:
-    """The place after the first blank from `start` on, so that no word is cut."""
-    at = start
-    while at < end and not text[at].isspace():
-        at += 1
-    return at
