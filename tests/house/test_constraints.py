@@ -46,6 +46,6 @@ def test_everything_that_is_installed_has_its_version_there(root: Path) -> None:
     assert sorted(names - known - {OURS}) == []
 
 
-@pytest.mark.parametrize("extra", ["all", "anthropic", "otel", "schema", "tui"])
+@pytest.mark.parametrize("extra", ["all", "anthropic", "otel", "pii", "schema", "tui"])
 def test_an_extra_can_be_asked_for(extra: str) -> None:
     assert extra in (metadata.metadata(OURS).get_all("Provides-Extra") or ())

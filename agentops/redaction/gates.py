@@ -1,0 +1,107 @@
+"""Whether bytes can hold anything personal: cheap, and wrong in one direction only.
+
+Every kind has marks that stand in each of its findings: an `@`, seven digits with little between them, two colons.
+Most texts have none of these and are not looked at again. The bytes may be one text or many in msgpack, so what
+stands round a text can be anything: no test here may look at what is next to a finding.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable
+
+__all__ = ["KINDS", "NUMBERS", "Gate", "without_dates"]
+
+#: Kinds that are numbers of seven digits or more.
+NUMBERS = frozenset({"CREDIT_CARD", "IBAN_CODE", "PHONE_NUMBER", "US_ITIN", "US_PASSPORT", "US_SSN"})
+#: All kinds that a gate knows marks of; any other kind can be anywhere.
+KINDS = NUMBERS | {"CRYPTO", "EMAIL_ADDRESS", "IP_ADDRESS", "MAC_ADDRESS", "URL"}
+
+#: Digits with what can stand between them; of what is not ASCII, any (`numbers.py` looks closer).
+_RUN = re.compile(rb"[0-9][0-9 \-.()\[\]/~\x80-\xff]{5,}[0-9]")
+_IPV4 = re.compile(rb"[0-9]\.[0-9]{1,3}\.[0-9]{1,3}\.[0-9]")
+_IPV6 = re.compile(rb":[0-9A-Fa-f]{1,4}(?::[0-9A-Fa-f]{1,4}){4}")
+_MAC = re.compile(rb":(?:[0-9A-Fa-f]{2}:){4}|-(?:[0-9A-Fa-f]{2}-){4}|\.[0-9A-Fa-f]{4}\.")
+_CRYPTO = re.compile(rb"[13][A-Za-z0-9\x80-\xff]{25}")
+_EMAIL = re.compile(rb"[^\s@]@[\w\x80-\xff][^\s@]*\.[\w\x80-\xff]")
+_URL = re.compile(rb"[A-Za-z0-9.\-\x80-\xff]\.[A-Za-z\x80-\xff]")
+#: Dates and times as computers write them, and decimal fractions: most numbers of agents, and never personal.
+_DATES = r"""(?<![0-9])(?:
+    (?:19|20)[0-9]{2}([-/.]?)(?:0[1-9]|1[0-2])\1(?:0[1-9]|[12][0-9]|3[01])
+  | (?:0?[1-9]|[12][0-9]|3[01])([-/.])(?:0?[1-9]|[12][0-9]|3[01])\2(?:19|20)[0-9]{2}
+  | (?<!\.)[0-9]{1,3}\.[0-9]{4,}(?!\.)
+)(?![0-9])"""
+_DATES_TEXT = re.compile(_DATES, re.VERBOSE)
+_DATES_BYTES = re.compile(_DATES.encode(), re.VERBOSE)
+
+_DIGITS = b"0123456789"
+_ASCII = bytes(range(128))
+#: Digits and dots become 0, so that an IPv4 address is a run as well; everything else a blank.
+_CLASSES = bytes(48 if byte in b"0123456789." else 32 for byte in range(256))
+_DELETED = b" -()[]/~" + bytes(range(128, 256))
+_NO_DIGITS = bytes(set(range(256)) - set(_DIGITS))
+
+
+_OTHER_DIGITS = re.compile(rb"[\xd9\xdb\xdf\xe0\xe1\xea\xef\xf0]")
+_DIGIT = re.compile(r"\d")
+
+
+def without_dates(run: str) -> str:
+    """`run` with dates, times and decimal fractions overwritten by `|`, as long as before."""
+    return _DATES_TEXT.sub(lambda match: "|" * len(match[0]), run)
+
+
+class Gate:
+    """Tells whether bytes can hold findings of some kinds.
+
+    Args:
+        kinds: which. A kind that is not in `KINDS` can be in any bytes.
+    """
+
+    def __init__(self, kinds: Iterable[str]) -> None:
+        wanted = frozenset(kinds)
+        self._always = bool(wanted - KINDS)
+        self._email = "EMAIL_ADDRESS" in wanted
+        self._numbers = bool(wanted & NUMBERS)
+        self._ip = "IP_ADDRESS" in wanted
+        self._mac = "MAC_ADDRESS" in wanted
+        self._crypto = "CRYPTO" in wanted
+        self._url = "URL" in wanted
+
+    def opens(self, data: bytes) -> bool:
+        """False promises that no text in `data` has a finding of these kinds."""
+        if self._always:
+            return True
+        if self._email and b"@" in data and _EMAIL.search(data):
+            return True
+        if self._url and _URL.search(data):
+            return True
+        if (self._ip or self._mac) and b":" in data:
+            if self._ip and (b"::" in data or _IPV6.search(data)):
+                return True
+            if self._mac and _MAC.search(data):
+                return True
+        classes = data.translate(_CLASSES, _DELETED)
+        if b"0000000" in classes and self._run(data):
+            return True
+        if not data.isascii() and (self._numbers or self._mac or self._ip) and _digits_of_other_scripts(data):
+            return True
+        if self._mac and (b"-" in data or b"." in data) and _MAC.search(data):
+            return True
+        return self._crypto and b"0" in classes and _CRYPTO.search(data) is not None
+
+    def _run(self, data: bytes) -> bool:
+        if self._ip and _IPV4.search(data):
+            return True
+        if self._numbers:
+            for run in _RUN.finditer(data):
+                for piece in _DATES_BYTES.sub(b"|", run[0]).split(b"|"):
+                    if len(piece.translate(None, _NO_DIGITS)) >= 7:
+                        return True
+        return False
+
+
+def _digits_of_other_scripts(data: bytes) -> bool:
+    """Recognisers take the digits of all scripts for digits."""
+    rest = data.translate(None, _ASCII)
+    return _OTHER_DIGITS.search(rest) is not None and _DIGIT.search(rest.decode(errors="ignore")) is not None
