@@ -1,0 +1,1 @@
+"""Finding what is sensitive in texts, and putting something else in its place."""
