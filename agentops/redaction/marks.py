@@ -1,0 +1,99 @@
+"""Credentials that say by themselves what they are."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+
+from agentops.redaction.findings import Finding
+from agentops.redaction.forms import DIGIT, entropy, is_template
+from agentops.redaction.rules import TOKENS, Token, expand
+
+__all__ = ["marked", "may_be_marked", "unescaped"]
+
+_LEFT = r"(?<!\w)"
+_BEYOND = 64  # characters that a token may reach beyond the run in which it begins
+_ODD_LENGTH = 36  # the tokens that may begin with anything are not shorter
+_DIGITLESS = {"HUGGINGFACE_TOKEN", "ARTIFACTORY_CREDENTIAL", "SIDEKIQ_SECRET", "TWILIO_API_KEY"}
+_ESCAPE = re.compile(rb"\\[nrtbf]|%(?:3[ADad]|2[0267]|0[AD])")
+
+
+def _begin(pattern: str) -> list[tuple[str, str]]:
+    """What a pattern begins with, and its rest, for each of the alternatives that it begins with."""
+    fork = re.match(r"\(\?:([^()]*)\)(?![?*+{])", pattern)
+    heads = fork[1].split("|") if fork is not None else [""]
+    whole = [head + pattern[fork.end() if fork is not None else 0 :] for head in heads]
+    return [(one[0], one[1:]) if one[0].isalnum() else ("", one) for one in whole]
+
+
+def _any(odd: bool, packed: bool) -> re.Pattern[bytes]:
+    """One pattern for all rules, sorted by their first character, since `re` looks there before it tries.
+
+    Args:
+        odd: of the rules that begin with anything, and not of the others.
+        packed: whatever comes after.
+    """
+    begin: dict[str, list[str]] = {}
+    for rule in TOKENS:
+        for first, rest in _begin(expand(rule.pattern)):
+            if odd == (not first):
+                begin.setdefault(first, []).append(rest + ("" if packed else rule.after))
+    return re.compile("|".join(f"{first}(?:{'|'.join(rest)})" for first, rest in begin.items()).encode())
+
+
+def _at_words(pattern: re.Pattern[bytes]) -> re.Pattern[bytes]:
+    return re.compile(_LEFT.encode() + b"(?:" + pattern.pattern + b")")
+
+
+_RULES = [
+    (rule, re.compile(f"{rule.before or _LEFT}(?:{expand(rule.pattern)}){rule.after}".encode())) for rule in TOKENS
+]
+_ANY, _ANY_PACKED = _at_words(_any(odd=False, packed=False)), _at_words(_any(odd=False, packed=True))
+_ODD = _any(odd=True, packed=True)
+_GLUED = re.compile(_any(odd=False, packed=True).pattern)
+
+
+def unescaped(data: bytes) -> bytes:
+    """`data`, in which what is escaped is no letter: the token in `\\nghp_...` or `token%3Dghp_...` begins a word."""
+    if b"\\" in data or b"%" in data:
+        return _ESCAPE.sub(lambda match: b"\\ " if match[0][:1] == b"\\" else b" % ", data)
+    return data
+
+
+def marked(data: bytes, start: int, end: int) -> Iterator[Finding]:
+    """Tokens that begin in the run of `data` from `start` to `end`."""
+    stop = min(end + _BEYOND, len(data))
+    for pattern in (_ANY, _ODD) if end - start >= _ODD_LENGTH else (_ANY,):
+        at = start
+        while (hit := pattern.search(data, at, stop)) and hit.start() < end:
+            at = hit.start() + 1
+            for rule, exact in _RULES:
+                match = exact.match(data, hit.start(), stop)
+                if match is not None:
+                    at = max(at, match.end())
+                    first, last = match.span(1 if exact.groups else 0)
+                    if _is_token(rule, data[first:last]):
+                        yield Finding(first, last, rule.kind, 0.95)
+                        break
+
+
+def _is_token(rule: Token, value: bytes) -> bool:
+    if rule.kind not in _DIGITLESS and not DIGIT.search(value):
+        return False
+    return entropy(value) >= rule.entropy and (rule.entropy < 2 or not is_template(value))
+
+
+def may_be_marked(data: bytes, start: int, end: int) -> bool:
+    """Whether a token may begin in the run, where `data` may be MessagePack.
+
+    There the length of a string stands before it, in up to four bytes that may look like letters, and what comes
+    after it may look like its continuation.
+    """
+    stop = min(end + _BEYOND, len(data))
+    if _ANY_PACKED.search(data, start, stop):
+        return True
+    if end - start >= _ODD_LENGTH and _ODD.search(data, start, stop):
+        return True
+    if not data[max(0, start - 6) : start].isascii():
+        return any(_GLUED.match(data, at, stop) for at in range(start + 1, min(start + 7, end)))
+    return False

@@ -1,0 +1,191 @@
+"""Values that are secret because of the name that they are given."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+
+from agentops.redaction.findings import Finding
+from agentops.redaction.forms import DIGIT, UUID, entropy, is_key, is_password, is_template
+from agentops.redaction.rules import PROVIDERS
+
+__all__ = ["WORDS", "assigned", "kind_of", "may_be_assigned", "may_be_named", "named"]
+
+#: One of these names whatever short value is found.
+WORDS = (b"pass", b"secret", b"token", b"pwd")
+
+_FORMS = {
+    "a": rb"[A-Za-z0-9]{%d}",
+    "d": rb"[0-9]{%d}",
+    "h": rb"[0-9a-fA-F]{%d}",
+    "w": rb"[\w=-]{%d}",
+}
+
+
+def _form(form: str) -> bytes:
+    return UUID if form == "u" else _FORMS[form[0]] % int(form[1:])
+
+
+_PROVIDERS = {name.encode(): re.compile(b"|".join(map(_form, forms.split()))) for name, forms in PROVIDERS.items()}
+_NAMES = "|".join(sorted(PROVIDERS, key=len, reverse=True))
+_PROVIDER = re.compile(f"(?<![a-z])({_NAMES})(?![a-z]{{4}})".encode())
+_SHORT_NEEDS = re.compile(rb"key|token|secret|id|client|access|auth|api")
+
+_PASSWORD = re.compile(rb"pass(?:w(?:or)?d|wort|phrase|code)|pwd(?![a-z])|(?<![a-z])pass(?![a-z])")
+#: Keys of what is secret if it looks made ...
+_TRUSTED = re.compile(
+    rb"secret|token|credential|creds(?![a-z])|(?<![a-z])authorization(?![a-z])"
+    rb"|(?:api|access|private|priv|auth|encryption|signing|account|storage|service|client|master|app|application|db"
+    rb"|database|license|consumer|deploy|webhook|secret)[_.\- ]?key(?![a-z])"
+)
+#: ... and of what is secret if it looks like nothing else.
+_KEYS = re.compile(rb"(?<![a-z])(?:key|auth|access|api)(?![a-z])|[a-z]key(?![a-z])")
+#: The last word of a key under which something is told about a secret, and not the secret.
+_ABOUT = frozenset(
+    b"name names id ids length len size sizes file files filename path paths dir url urls uri uris type types version"
+    b" endpoint alias count counts limit limits usage budget word words board code codes frame mesh pair press pressed"
+    b" ring store selector signature signatures stone storetype up down left right field fields format reset policy"
+    b" hint help label placeholder prompt required min max expiry expires expiration ttl at date time created updated"
+    b" status index manager provider service class error errors message enabled disabled valid invalid strength rules"
+    b" position kind hash digest sha256 sha1 md5 checksum fingerprint template column table schema param header method"
+    b" scheme host domain user username email issuer audience scope scopes algorithm alg level mode region arn link"
+    b" links page".split()
+)
+_NO_SECRET = re.compile(
+    rb"csrf|xsrf|(?<![a-z])(?:bucket|foreign|hot|idx|natural|primary|pub|public|schema|sequence|random|sort|partition"
+    rb"|cache|idempotency|page|next|continuation|row|dedup|object|index|group|range|host|map|dict|config)"
+    rb"_(?:key|token|access)|accessor|accessib|api_(?:name|version|id)|jar(?![a-z])|authentication_results"
+    rb"|exchange_organization|tokens(?![a-z])|tokeni[sz]|token_(?:count|usage|limit)|pubkey"
+)
+_CAMEL = re.compile(rb"(?<=[a-z0-9])(?=[A-Z])")
+_KEY_CHARACTERS = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789_-. \t"
+_KEY = bytes(n if n in _KEY_CHARACTERS else 0x0A for n in range(256))
+_SCHEMES = (b"bearer", b"basic", b"token", b"apikey", b"api-token", b"api-key", b"digest", b"negotiate")
+
+_PIECE = re.compile(rb"[A-Za-z0-9_+/~][\w.+/~-]{7,}={0,3}")
+_REST = re.compile(rb"[^\s\"'`<>&,;(){}\[\]\\|]{0,512}")
+_GAP = b" \t\r\n'\"`=:>|?,([{\\"
+
+_WORD = re.compile(rb"pass(?:w(?:or)?d|wort|phrase|code)?s?|pwd|secret|token(?!s)")
+_OPERATOR = re.compile(
+    rb"([\w.\-]{0,20}?)((?:\\{0,3}[\"'`\]])?)([ \t]{0,20})(:{0,3}=[=>]?|:{1,3}|\?=|->|is\b|was\b|are\b|)[ \t]{0,20}"
+)
+_QUOTED = re.compile(rb"@?(\\{0,3}[\"'`])((?:(?!\1)[^\r\n]){1,256})\1")
+_BARE = re.compile(rb"[^\s\"'`,;&<>|(){}\[\]\\]{4,256}")
+
+_GATE = re.compile(f"{_NAMES}|pass|pwd|secret|token|cred|auth|key|access|api|bearer|basic|digest|negotiate".encode())
+_GATE_CAMEL = re.compile(rb"linked|new|message|private|york|co.?api")
+_AFTER_WORD = re.compile(
+    rb"[\w.\-]{0,20}?(?:\\{0,3}[\"'`\]])?[ \t]{0,20}"
+    rb"(?:[=:'\xa1-\xbf\xc4-\xc6\xd9-\xdb]|\?=|->|(?:is|was|are)\b)"
+)
+
+
+def kind_of(key: bytes, value: bytes) -> str | None:
+    """What kind of secret `value` is, as its key and its own form say; None if it is none."""
+    snake = _CAMEL.sub(b"_", key.strip(b" \t.-\"'`[]()")).lower()
+    provider = _PROVIDER.search(snake)
+    if provider is not None and _PROVIDERS[provider[1]].fullmatch(value):
+        clear = len(value) >= 20 or _SHORT_NEEDS.search(snake)
+        if clear and DIGIT.search(value) and not is_template(value) and entropy(value) >= 3.0:
+            return f"{provider[1].decode().upper()}_API_KEY"
+    if re.split(rb"[^a-z0-9]+", snake)[-1] in _ABOUT or _NO_SECRET.search(snake):
+        return None
+    if _PASSWORD.search(snake):
+        return "PASSWORD" if is_password(value, quoted=True) else None
+    trusted = _TRUSTED.search(snake) is not None
+    if not trusted and not _KEYS.search(snake):
+        return None
+    if value[:12].lower().startswith(_SCHEMES):
+        value = value.partition(b" ")[2] or value
+    return "GENERIC_API_KEY" if is_key(value, trusted) else None
+
+
+def assigned(data: bytes, start: int, end: int) -> Iterator[Finding]:
+    """Values in the run of `data` from `start` to `end` that a key stands before."""
+    for piece in _PIECE.finditer(data, start, end):
+        first = piece.start()
+        key = _key_before(data[max(0, first - 96) : first])
+        kind = kind_of(key, piece.group()) if key else None
+        if kind is not None:
+            rest = _REST.match(data, piece.end())
+            yield Finding(first, rest.end() if rest else piece.end(), kind, 0.7)
+
+
+def _key_before(before: bytes) -> bytes:
+    """The key of what `before` stands before; nothing if it is not assigned to one."""
+    stem = before.rstrip(_GAP)
+    gap = before[len(stem) :]
+    scheme = next((s for s in _SCHEMES if stem[-12:].lower().endswith(s)), None) if gap.isspace() else None
+    if scheme is not None:
+        before = stem[: -len(scheme)]
+        stem = before.rstrip(_GAP)
+        gap = before[len(stem) :]
+    key = stem.translate(_KEY).rpartition(b"\n")[2][-48:]
+    if any(sign in gap for sign in (b"=", b":", b">", b"|", b"(")):
+        return key
+    if b"," in gap:  # of a call: ("api_key", "...")
+        return key if b'"' in gap or b"'" in gap else b""
+    if scheme is not None:
+        return b"token"
+    return key if gap and (key[:1] == b"-" or b" -" in key) else b""
+
+
+def named(data: bytes, lower: bytes) -> Iterator[Finding]:
+    """Values of whatever length after one of WORDS."""
+    for word in _WORD.finditer(lower):
+        first, last = word.span()
+        bare_pass = word.group() == b"pass"
+        if bare_pass and not _is_key_pass(lower, first, last):
+            continue
+        operator = _OPERATOR.match(data, last)
+        if operator is None:
+            continue
+        key = data[max(0, first - 40) : operator.end(1)].translate(_KEY).rpartition(b"\n")[2].rpartition(b" ")[2]
+        option = key.startswith(b"-")
+        password = word.group()[:1] == b"p"
+        at, sign = operator.end(), operator[4]
+        if sign in (b"", b"is", b"was", b"are") and not (option or (password and not bare_pass)):
+            continue
+        if not sign and not (option and operator[3]) and not (operator[3] and data[at : at + 1] == b"'"):
+            continue
+        quoted = _QUOTED.match(data, at)
+        if quoted is not None:
+            value, span = quoted[2], quoted.span(2)
+        else:
+            bare = _BARE.match(data, at)
+            if bare is None or data[bare.end() : bare.end() + 1] in (b"(", b"[", b"{"):
+                continue
+            value = bare.group().rstrip(b".:!?")
+            span = (at, at + len(value))
+        kind = kind_of(key, value)
+        if kind == "PASSWORD" and not is_password(value, quoted is not None):
+            continue
+        if kind is not None and not (quoted is not None and b" " in value and not operator[2]):
+            yield Finding(*span, kind, 0.7)
+
+
+def _is_key_pass(lower: bytes, first: int, last: int) -> bool:
+    """Whether this `pass` is a key of its own, and no boarding pass."""
+    before = lower[max(0, first - 40) : first]
+    stem = before.rstrip(b" \t")
+    if lower[last : last + 1].isalpha() or stem[-1:].isalpha():
+        return False
+    return stem == before or not stem[-1:].isalnum()
+
+
+def may_be_assigned(lower: bytes, start: int, end: int) -> bool:
+    """Whether some name of a secret stands in the run or before it, where `lower` may be MessagePack."""
+    first = max(0, start - 72)
+    return _GATE.search(lower, first, end) is not None or _GATE_CAMEL.search(lower, first, end) is not None
+
+
+def may_be_named(lower: bytes) -> bool:
+    """Whether a value may follow one of WORDS, where `lower` may be MessagePack."""
+    for word in _WORD.finditer(lower):
+        first, last = word.span()
+        if word.group() == b"pass" and lower[last : last + 1].isalpha():
+            continue
+        if _AFTER_WORD.match(lower, last) or b"-" in lower[max(0, first - 40) : first]:
+            return True
+    return False

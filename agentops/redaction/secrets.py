@@ -1,0 +1,123 @@
+"""Secrets and credentials in texts.
+
+A secret is known by a mark of its own (`marks`), by the name that it is given (`names`), or by the place where it
+stands (`places`). In each of them stands a long run of characters without a blank, or it follows one of four words:
+one pass over the text tells, and ordinary prose is left at once.
+
+Everything is searched in bytes, one for each character of the text, what is not ASCII as `?`: places in both agree.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from agentops.redaction import marks, names, places
+from agentops.redaction.findings import Finding, resolve
+from agentops.redaction.rules import PROVIDERS, TOKENS
+
+__all__ = ["Secrets"]
+
+_LETTERS = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz"
+_DIGITS = b"0123456789"
+#: A run of these, this long, stands in every secret that does not follow one of the words.
+_RUN = bytes(0x78 if n in _LETTERS + _DIGITS + b"_-.+/~|:@=%" else 0x20 for n in range(256))
+_LONG = b"x" * 13
+_CLASS = bytes(0x61 if n in _LETTERS else 0x30 if n in _DIGITS else 0x20 for n in range(256))
+
+
+class Secrets:
+    """Finds credentials of some 150 providers, passwords, private keys, URLs and headers that hold a password.
+
+    Has no state: any thread may use it. Takes time in proportion to the text, whatever it holds.
+    """
+
+    kinds: frozenset[str] = frozenset(
+        {rule.kind for rule in TOKENS}
+        | {f"{name.upper()}_API_KEY" for name in PROVIDERS}
+        | {"AUTHORIZATION_HEADER", "BASIC_AUTH", "GENERIC_API_KEY", "KUBERNETES_SECRET", "PASSWORD", "PRIVATE_KEY"}
+        | {"URL_CREDENTIALS"}
+    )
+
+    def may_hold(self, data: bytes) -> bool:
+        """Whether `find` could find something in a text inside `data`, or `find_value` in a mapping inside.
+
+        Args:
+            data: a text in UTF-8, or MessagePack in which many stand. False is a promise, True is none.
+        """
+        runs = data.translate(_RUN)
+        lower = data.lower()
+        if _LONG in runs and _may_hold_run(data, lower, runs):
+            return True
+        return any(word in lower for word in names.WORDS) and names.may_be_named(lower)
+
+    def find(self, text: str) -> list[Finding]:
+        """All that is secret in `text`."""
+        return _resolve(_find(text.encode("ascii", "replace")))
+
+    def find_value(self, key: str, text: str) -> list[Finding]:
+        """All that is secret in `text`, which stands under `key` in a mapping: all of it, if the key says so."""
+        data = text.encode("ascii", "replace")
+        found = _find(data)
+        kind = names.kind_of(key.encode("ascii", "replace")[-48:], data) if data else None
+        if kind is not None:
+            found.append(Finding(0, len(data), kind, 0.9))
+        return _resolve(found)
+
+
+def _find(data: bytes) -> list[Finding]:
+    found: list[Finding] = []
+    runs, lower = data.translate(_RUN), data.lower()
+    if _LONG in runs:
+        classes = data.translate(_CLASS)
+        plain = marks.unescaped(data)
+        for start, end in _each(runs):
+            found += marks.marked(plain, start, end)
+            if _looks_made(classes, start, end):
+                found += names.assigned(data, start, end)
+        found += places.placed(data, lower)
+    if any(word in lower for word in names.WORDS):
+        found += names.named(data, lower)
+    return found
+
+
+def _may_hold_run(data: bytes, lower: bytes, runs: bytes) -> bool:
+    if places.may_be_placed(data, lower):
+        return True
+    classes = data.translate(_CLASS)
+    plain = marks.unescaped(data)
+    for start, end in _each(runs):
+        if marks.may_be_marked(plain, start, end):
+            return True
+        if _looks_made(classes, start, end) and names.may_be_assigned(lower, start, end):
+            return True
+    return False
+
+
+def _each(runs: bytes) -> Iterator[tuple[int, int]]:
+    """The first and last place of each long run."""
+    start = runs.find(_LONG)
+    while start >= 0:
+        end = runs.find(b" ", start)
+        end = len(runs) if end < 0 else end
+        yield start, end
+        start = runs.find(_LONG, end)
+
+
+def _looks_made(classes: bytes, start: int, end: int) -> bool:
+    """Whether letters and digits stand side by side in the run, or a long number does."""
+    return any(classes.find(look, start, end) >= 0 for look in (b"a0", b"0a", b"0" * 16))
+
+
+def _resolve(found: list[Finding]) -> list[Finding]:
+    """`resolve`, for each heap of findings that overlap: all at once would take the square of their number."""
+    found.sort()
+    out: list[Finding] = []
+    heap: list[Finding] = []
+    end = 0
+    for one in found:
+        if heap and one.start >= end:
+            out += resolve(heap)
+            heap = []
+        heap.append(one)
+        end = max(end, one.end)
+    return out + resolve(heap)
