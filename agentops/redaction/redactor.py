@@ -1,0 +1,279 @@
+"""The redactor: what is found in texts and values is put aside, and everything else stays as it was."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Mapping
+from typing import Any, Protocol
+
+import xxhash
+
+from agentops.errors import UsageError
+from agentops.redaction import inside
+from agentops.redaction.findings import Finding, resolve
+from agentops.redaction.keys import key_from
+from agentops.redaction.operators import operator_for
+
+__all__ = ["Detector", "Redactor", "redactor_named"]
+
+#: How deep texts are looked for in texts.
+_DEPTH_MAX = 3
+_REMEMBERED_BYTES = 4 << 20
+_REMEMBERED_TEXT = 64 << 10
+#: A value is read with its key in front of it, as in `ssn: 123-45-6789`, if both are short: the key may say what it is.
+_KEY_MAX, _VALUE_MAX = 48, 128
+#: Whole numbers of this many digits may be a card's, an account's or a person's.
+_DIGITS_MIN = 9
+_WAYS = ("wait", "withhold")
+
+
+class Detector(Protocol):
+    """Finds what is sensitive. Any thread may call it, and several at once."""
+
+    def may_hold(self, data: bytes) -> bool:
+        """False promises that `find` finds nothing in any text inside `data` (UTF-8, one text or many)."""
+
+    def find(self, text: str) -> list[Finding]:
+        """What is sensitive in `text`."""
+
+
+class Redactor:
+    """Takes what is sensitive out of everything before it is recorded.
+
+    Args:
+        detectors: names ("pii", "secrets") or detectors; both of these without any.
+        operator: what stands instead: "replace" (`<EMAIL_ADDRESS>`), "mask" (`**** **** **** 1881`), "hash" (the same
+            for the same value, under the key), "pseudonym" (the same within a session, another one in the next), or a
+            function of kind and text; or a mapping from kinds to those, with "*" for all others.
+        key: of hashes and pseudonyms; AGENTOPS_REDACT_KEY, or a file beside the store, without it.
+        when_full: what a program does that is faster than its detectors, once 8 MB wait for them: "wait", or
+            "withhold" what does not fit.
+
+    Raises:
+        UsageError: a name is unknown, or something is no detector or operator.
+    """
+
+    def __init__(
+        self,
+        *detectors: str | Detector,
+        operator: str | Callable[[str, str], str] | Mapping[str, str | Callable[[str, str], str]] = "replace",
+        key: str | bytes | None = None,
+        when_full: str = "wait",
+    ) -> None:
+        self.detectors = tuple(_detector(one) for one in detectors or ("pii", "secrets"))
+        by_kind = operator if isinstance(operator, Mapping) else {"*": operator}
+        self._operators = {kind: operator_for(one) for kind, one in by_kind.items()}
+        self._operators.setdefault("*", operator_for("replace"))
+        self._hash = operator_for("hash")
+        #: Whether the same value is another one in each session.
+        self.by_session = "pseudonym" in by_kind.values()
+        if when_full not in _WAYS:
+            raise UsageError(f"when_full is one of {', '.join(_WAYS)}, not {when_full!r}")
+        self.when_full = when_full
+        self.key: bytes = os.urandom(32)
+        #: Whether the key was given: else the store's is used.
+        self.key_is_given = key is not None
+        if key is not None:
+            self.key = key_from(key)
+        self._finders = [(one, getattr(one, "find_value", None)) for one in self.detectors]
+        self._seed = int.from_bytes(os.urandom(8), "little")
+        self._known: dict[tuple[bytes, str], str | None] = {}
+        self._known_bytes = 0
+
+    def warm(self) -> None:
+        """Load what the detectors need, which may take seconds.
+
+        Raises:
+            UsageError: something that they need is not installed.
+        """
+        for one in self.detectors:
+            getattr(one, "warm", _nothing)()
+
+    def may_hold(self, data: bytes) -> bool:
+        """False promises that nothing is found in any text inside `data`: UTF-8, or MessagePack that holds some."""
+        for one in self.detectors:
+            if one.may_hold(data):
+                return True
+        return inside.may_be_base64(data) and any(self._opens(text) for _, _, text in inside.decoded(data))
+
+    def find(self, text: str, key: str | None = None) -> list[Finding]:
+        """What is sensitive in `text`; that which stands in base64 in it as a whole.
+
+        Args:
+            text: any text.
+            key: under which it stands in a mapping.
+        """
+        return self._find(text, key, 0)
+
+    def text(self, text: str, session: str = "", key: str | None = None) -> str:
+        """`text` without what is sensitive; `text` itself if that is nothing."""
+        return self._text(text, session, key, 0)
+
+    def identifier(self, text: str, session: str = "") -> str:
+        """As `text`, but what differed still differs: for names by which things are grouped, a user's for example."""
+        found = self.find(text)
+        if not found:
+            return text
+        return self._put(text, found, session, None if self.by_session else self._hash)
+
+    def value(self, value: Any, session: str = "") -> Any:
+        """Plain data (as decoded from JSON or MessagePack) of the same structure without what is sensitive.
+
+        Texts, bytes, keys of mappings and long whole numbers are looked at; anything else stays what it is.
+        """
+        return self._value(value, session, 0)
+
+    # -- how -----------------------------------------------------------------------------------------
+
+    def _value(self, value: Any, session: str, depth: int) -> Any:
+        top: list[Any] = [value]
+        todo: list[tuple[Any, Any, str | None]] = [(top, 0, None)]
+        while todo:
+            place, at, key = todo.pop()
+            item = place[at]
+            if isinstance(item, str):
+                place[at] = self._text(item, session, key, depth)
+            elif isinstance(item, dict):
+                place[at] = made = {}
+                for name, inner in item.items():
+                    new = self._text(name, session, None, depth) if isinstance(name, str) else self._other(name, session)
+                    while new in made:  # two keys became the same one, and no value may be lost
+                        new = f"{new}'"
+                    made[new] = inner
+                    if not isinstance(inner, (bool, float, type(None))):
+                        todo.append((made, new, name if isinstance(name, str) else key))
+            elif isinstance(item, (list, tuple)):
+                place[at] = items = list(item)
+                todo.extend((items, n, key) for n, inner in enumerate(items))
+            else:
+                place[at] = self._other(item, session, key)
+        return top[0]
+
+    def _other(self, item: Any, session: str, key: str | None = None) -> Any:
+        if isinstance(item, (bytes, bytearray)):
+            return self._bytes(bytes(item), session, key)
+        if isinstance(item, int) and not isinstance(item, bool) and abs(item) >= 10 ** (_DIGITS_MIN - 1):
+            text = str(item) if abs(item) < 10**40 else ""
+            redacted = self._text(text, session, key, 0)
+            return item if redacted == text else redacted
+        return item
+
+    def _bytes(self, data: bytes, session: str, key: str | None) -> bytes:
+        if not self.may_hold(data):
+            return data
+        try:
+            text, encoding = data.decode(), "utf-8"
+        except UnicodeDecodeError:
+            text, encoding = data.decode("latin-1"), "latin-1"
+        redacted = self._text(text, session, key, 0)
+        return data if redacted == text else redacted.encode(encoding, "replace")
+
+    def _text(self, text: str, session: str, key: str | None, depth: int) -> str:
+        if not text:
+            return text
+        digest = b""
+        if len(text) <= _REMEMBERED_TEXT:
+            data = f"{key}\0{text}".encode("utf-8", "surrogatepass")
+            digest = xxhash.xxh3_128_digest(data, seed=self._seed)
+            known = self._known.get((digest, session), "")
+            if known != "":
+                return text if known is None else known
+        redacted = inside.as_json(text, lambda value: self._value(value, session, depth + 1)) if depth < _DEPTH_MAX else None
+        if redacted is None:
+            found = self._find(text, key, depth)
+            redacted = self._put(text, found, session) if found else text
+        if digest:
+            self._remember((digest, session), None if redacted == text else redacted, len(redacted))
+        return text if redacted == text else redacted
+
+    def _find(self, text: str, key: str | None, depth: int) -> list[Finding]:
+        data = text.encode("utf-8", "surrogatepass")
+        found: list[Finding] = []
+        named = key is not None and len(key) <= _KEY_MAX and len(text) <= _VALUE_MAX
+        for one, find_value in self._finders:
+            if find_value is not None and key is not None:
+                found += find_value(key, text)
+            elif one.may_hold(data):
+                here = one.find(text)
+                if named and not here:
+                    shift = len(key or "") + 2
+                    here = [
+                        Finding(f.start - shift, f.end - shift, f.kind, f.score)
+                        for f in one.find(f"{key}: {text}")
+                        if f.start >= shift
+                    ]
+                found += here
+        if depth < _DEPTH_MAX and inside.may_be_base64(data):
+            characters = text.encode("latin-1", "replace")  # places in it are places in the text
+            for start, end, opened in inside.decoded(characters):
+                if kinds := {f.kind for f in self._find(opened.decode(errors="replace"), None, depth + 1)}:
+                    found.append(Finding(start, end, "_".join(sorted(kinds)), 1.0))
+        return _resolve(found)
+
+    def _opens(self, data: bytes) -> bool:
+        return any(one.may_hold(data) for one in self.detectors) or inside.may_be_base64(data)
+
+    def _put(self, text: str, found: list[Finding], session: str, operator: Any = None) -> str:
+        pieces: list[str] = []
+        at = 0
+        for one in found:
+            use = operator or self._operators.get(one.kind) or self._operators["*"]
+            pieces += (text[at : one.start], use(one.kind, text[one.start : one.end], self.key, session))
+            at = one.end
+        return "".join((*pieces, text[at:]))
+
+    def _remember(self, which: tuple[bytes, str], redacted: str | None, size: int) -> None:
+        self._known_bytes += 64 + (size if redacted is not None else 0)
+        if self._known_bytes > _REMEMBERED_BYTES:
+            self._known.clear()
+            self._known_bytes = 64 + size
+        self._known[which] = redacted
+
+
+def redactor_named(given: str) -> Redactor:
+    """What `redact="pii"` means: personal data and secrets; "secrets": those alone.
+
+    Raises:
+        UsageError: there is no such name.
+    """
+    if given == "pii":
+        return Redactor("pii", "secrets")
+    if given == "secrets":
+        return Redactor("secrets")
+    raise UsageError(f'redact is "pii" (personal data and secrets), "secrets", or a redactor, not {given!r}')
+
+
+def _detector(given: str | Detector) -> Detector:
+    if given == "pii":
+        from agentops.redaction.pii import Pii
+
+        return Pii()
+    if given == "secrets":
+        from agentops.redaction.secrets import Secrets
+
+        return Secrets()
+    if isinstance(given, str):
+        raise UsageError(f'there is no detector {given!r}; there are "pii" and "secrets"')
+    if not callable(getattr(given, "find", None)) or not callable(getattr(given, "may_hold", None)):
+        raise UsageError(f"a detector has the methods may_hold and find; {type(given).__name__} has not")
+    return given
+
+
+def _resolve(found: list[Finding]) -> list[Finding]:
+    """`resolve`, for each heap of findings that overlap: all at once would take the square of their number."""
+    if len(found) < 2:
+        return found
+    found.sort()
+    out: list[Finding] = []
+    heap: list[Finding] = []
+    end = 0
+    for one in found:
+        if heap and one.start >= end:
+            out += resolve(heap)
+            heap = []
+        heap.append(one)
+        end = max(end, one.end)
+    return out + resolve(heap)
+
+
+def _nothing() -> None: ...
