@@ -104,6 +104,12 @@ def _seconds(value: object) -> float:
     return seconds
 
 
+def _redact(value: object) -> str:
+    if value not in ("pii", "secrets", "off"):
+        raise ValueError("pii (personal data and secrets), secrets or off")
+    return str(value)
+
+
 SETTINGS: tuple[Setting, ...] = (
     Setting("store", _path, None, "path of the store's file; found from the working directory if not set"),
     Setting("enabled", _switch, True, "false switches all recording off"),
@@ -119,6 +125,9 @@ SETTINGS: tuple[Setting, ...] = (
         "watch_after", _seconds, 30.0, "seconds after which the stacks of a step that is still open are noted; 0: never"
     ),
     Setting("watch_memory", _switch, True, "false leaves out noting when the program's memory grows large"),
+    Setting(
+        "redact", _redact, "off", "pii: personal data and secrets are taken out before anything is written; secrets"
+    ),
 )
 
 

@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import TYPE_CHECKING
 
 from opentelemetry import trace as otel_trace
 
 from agentops.errors import UsageError
 from agentops.recorder.recorder import recorder
+
+if TYPE_CHECKING:
+    from agentops.redaction.redactor import Redactor
 
 __all__ = ["flush", "init", "shutdown"]
 
@@ -15,7 +19,7 @@ __all__ = ["flush", "init", "shutdown"]
 def init(
     *,
     store: str | None = None,
-    redact: Callable[[str], str] | None = None,
+    redact: str | Redactor | Callable[[str], str] | None = None,
     otel: bool = False,
     enabled: bool | None = None,
     quiet: bool | None = None,
@@ -28,8 +32,10 @@ def init(
 
     Args:
         store: path of the store's file; see `agentops.store.location.find_store` for what holds without it.
-        redact: called with every text before it reaches disk (values, keys, names, messages); what it
-            returns is recorded. What it cannot check, because it raises, is withheld.
+        redact: "pii" takes personal data and secrets out of everything before it is written (it needs
+            `pip install 'agentops-recorder[pii]'`), "secrets" those alone, "off" nothing; a `Redactor` says more. Or a
+            function, called on the program's own thread with every text (values, keys, names, messages): what it
+            returns is recorded. What cannot be checked, because that raises, is withheld.
         otel: also record the spans that other libraries make through OpenTelemetry. If the application
             has no tracer provider, ours is put in force, in a way that lets it set its own later.
         enabled: False switches recording off.
@@ -45,12 +51,19 @@ def init(
 
     Raises:
         SettingError: a value, an environment variable or `agentops.toml` cannot be used.
-        UsageError: `redact` cannot be called.
+        UsageError: `redact` is none of these, or what it needs is not installed.
     """
-    if redact is not None and not callable(redact):
-        raise UsageError(f"redact takes a function from text to text, not {type(redact).__name__}")
+    named = redact if isinstance(redact, str) else None
+    if redact is not None and named is None and not callable(redact) and not hasattr(redact, "may_hold"):
+        raise UsageError(f'redact is "pii", "secrets", a Redactor or a function of text, not {type(redact).__name__}')
+    if named == "pii":
+        from agentops.redaction.presidio import missing
+
+        if problem := missing():
+            raise problem
     recorder.configure(
-        redact,
+        None if isinstance(redact, str) else redact,
+        redact=named,
         store=store,
         enabled=enabled,
         quiet=quiet,

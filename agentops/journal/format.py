@@ -18,14 +18,17 @@ FRAME: Final = struct.Struct("<II")
 #: A reader takes no larger record: the store could not hold it, and SQLite ends at a billion bytes.
 FRAME_BYTES_MAX: Final = 1 << 29
 
-HEAD, START, END, EVENT, UPDATE, SCORE, ROTATED, CLOSED, LOST = range(9)
+HEAD, START, END, EVENT, UPDATE, SCORE, ROTATED, CLOSED, LOST, CONTENTS = range(10)
 
 #: Status of a span, in journal and store.
 RUNNING, OK, ERROR, INTERRUPTED = range(4)
 STATUS: Final = ("running", "ok", "error", "interrupted")
 
-#: How content is held: a plain value; a value with references inside; a list that continues another.
-BLOB, TEMPLATE, LIST = range(3)
+#: How content is held: a plain value; a value with references inside; a list that continues another; and one that was
+#: not looked at yet: it comes with a record of its own, redacted, or never if the program dies before.
+BLOB, TEMPLATE, LIST, PENDING = range(4)
+#: What is read where a content never came.
+WITHHELD: Final = "<withheld: the program ended before this was looked at>"
 
 #: msgpack extension codes of ours.
 EXT_REFERENCE, EXT_TEXT, EXT_INTEGER = 1, 2, 3
@@ -145,7 +148,13 @@ class Lost(msgspec.Struct, array_like=True, tag=LOST, gc=False):
     time_ns: int
 
 
-Record = Head | Start | End | Event | Update | Score | Rotated | Closed | Lost
+class Added(msgspec.Struct, array_like=True, tag=CONTENTS, gc=False):
+    """Contents that were PENDING."""
+
+    contents: list[Content]
+
+
+Record = Head | Start | End | Event | Update | Score | Rotated | Closed | Lost | Added
 
 
 class Reference:

@@ -21,7 +21,7 @@ _SMALL_BYTES = 64 << 10
 _GARBAGE_BYTES_MAX = 4 << 20
 _UNREADABLE = (msgspec.MsgspecError, ValueError, TypeError, RecursionError, OverflowError)
 #: How a record begins, behind its frame: an array of at most 15 fields, and what it says.
-_BEGINS = re.compile(rb"[\x91-\x9f][\x00-\x08]")
+_BEGINS = re.compile(rb"[\x91-\x9f][\x00-\x09]")
 _READABLE_DEPTH_MAX = 8
 #: What cannot be opened is left where it is; `agentops doctor` names it.
 _NOT_OURS = (errno.ENOENT, errno.EACCES, errno.EPERM, errno.ELOOP, errno.ENXIO, errno.ENODEV)

@@ -11,15 +11,41 @@ import itertools
 import os
 import resource
 from collections.abc import Callable
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import msgspec
 import xxhash
 
-from agentops.journal.format import BLOB, LIST, TEMPLATE, decode_value, reference
+from agentops.journal.format import (
+    ABSENT,
+    BLOB,
+    END,
+    EVENT,
+    EXT_REFERENCE,
+    LIST,
+    LOST,
+    PENDING,
+    SCORE,
+    START,
+    TEMPLATE,
+    UPDATE,
+    End,
+    Event,
+    Lost,
+    Score,
+    Start,
+    Update,
+    decode_value,
+    encode,
+    reference,
+)
 from agentops.recorder.plain import DEPTH_MAX, DEPTH_SAFE, Redactor, plain, simple
 
-__all__ = ["LARGE", "WITHHELD", "Capture", "Lists", "New", "watch_memory"]
+if TYPE_CHECKING:
+    from agentops.recorder.screening import Screening
+    from agentops.recorder.writer import Journal
+
+__all__ = ["LARGE", "WITHHELD", "Capture", "Lists", "New", "Postponed", "watch_memory"]
 
 #: Values whose encoding is shorter stand in the record itself.
 INLINE_BYTES = 128
@@ -85,20 +111,56 @@ def _memory_is_limited() -> bool:
         return False
 
 
+#: Where the fields of a record are.
+_FIELDS = {
+    tag: {name: n for n, name in enumerate(kind.__struct_fields__, 1)}
+    for tag, kind in ((START, Start), (END, End), (EVENT, Event), (UPDATE, Update), (SCORE, Score), (LOST, Lost))
+}
+#: Facts that are read where they stand, so they are redacted at once: what a trace is found and grouped by.
+_IDENTIFIERS = frozenset(
+    ("session", "user", "tags", "session.id", "user.id", "tag.tags", "gen_ai.conversation.id", "enduser.id")
+)
+#: Where a record's ids end, and its parent's: each takes nine bytes if it is of 64 bits, and a trace's 18.
+_IDS_BYTES, _PARENT_BYTES = 29, 38
+
+
+class Postponed(bytes):
+    """A record whose contents may hold something sensitive, and those contents: they are written after it."""
+
+    screening: Screening
+    contents: list[tuple[int, int, bytes, bytes]]  # number, form, data, trace
+
+    def hand_over(self, journal: Journal) -> None:
+        """The record is written: its contents may follow."""
+        for content in self.contents:
+            self.screening.put(journal, *content)
+
+
 class Capture:
     """What one journal holds already, and the way into it.
 
     Args:
         redact: called with every text that is to be recorded; its result is recorded instead.
         on_failure: called with the exception when `redact` raises; the value is withheld then.
+        screening: looks at the bytes of all records instead of `redact`, and redacts what it has to.
     """
 
-    __slots__ = ("_lists", "_next", "_on_failure", "_redact", "fast", "seen")
+    __slots__ = ("_lists", "_next", "_on_failure", "_redact", "_screening", "fast", "hurries", "seen")
 
-    def __init__(self, redact: Redactor | None, on_failure: Callable[[str, BaseException], None]) -> None:
+    def __init__(
+        self,
+        redact: Redactor | None,
+        on_failure: Callable[[str, BaseException], None],
+        screening: Screening | None = None,
+    ) -> None:
         self._redact = redact
+        self._screening = screening
         #: `record` for the hot path: it may raise, and then `record` does not.
         self.fast: Callable[[Any], bytes] = _encode if redact is None else self.record
+        if screening is not None:
+            self.fast = self._screened
+        #: Whether a text may be captured without a call.
+        self.hurries = redact is None and (screening is None or not screening.redactor.by_session)
         self._on_failure = on_failure
         self._next = itertools.count(1).__next__
         self.seen: dict[bytes, int] = {}
@@ -129,10 +191,100 @@ class Capture:
         """One record as bytes: the contents in it are bytes already, all other text is redacted. Never raises."""
         if self._redact is None:
             try:
-                return _encode(record)
+                return self.fast(record)
             except Exception:  # noqa: BLE001 - as in `encode`
                 pass
-        return _encode([self._field(field) for field in record])
+        plain_record = tuple([self._field(field) for field in record])
+        return _encode(plain_record) if self._screening is None else self._screened(plain_record)
+
+    def _screened(self, record: tuple[Any, ...]) -> bytes:
+        """As `record`, and it may raise: what may hold something sensitive is taken out of it."""
+        screening = self._screening
+        payload = _encode(record)
+        if screening is None:
+            return payload
+        if record[0] <= UPDATE and record[1] >> 32:  # ids are random, and look like anything
+            begin = _PARENT_BYTES if record[0] == START and record[3] >> 32 else _IDS_BYTES
+        else:
+            begin = 0
+        if screening.redactor.by_session and record[0] == START and len(record) > 11 and record[11]:
+            screening.in_session(record[2], record[11].get("session"))
+        if not screening.may_hold(payload[begin:]):
+            return payload
+        return self._without(record, screening)
+
+    def _without(self, record: tuple[Any, ...], screening: Screening) -> bytes:
+        """A record without what may hold something sensitive: short texts redacted, contents left for later."""
+        fields = list(record)
+        at = _FIELDS.get(fields[0], {})
+        trace: bytes = fields[at["trace_id"]] if "trace_id" in at else b""
+        here = {name: n for name, n in at.items() if n < len(fields) and fields[n] is not None}
+        later: list[tuple[int, int, bytes, bytes]] = []
+
+        def postponed(form: int, data: bytes, number: int | None = None) -> int:
+            number = number or self._next()
+            later.append((number, form, data, trace))
+            return number
+
+        contents = []
+        for number, form, data in fields[here["contents"]] if "contents" in here else ():
+            if screening.may_hold(data):
+                postponed(form, data, number)
+            else:
+                contents.append((number, form, data))
+        for name, value in (("reference", "value"), ("input_reference", "input_value")):
+            if name in here and fields[at[name]] == 0 and value in here:
+                data = _encode(fields[at[value]])
+                if screening.may_hold(data):
+                    fields[at[name]], fields[at[value]] = postponed(BLOB, data), None
+        if "attributes" in here:
+            fields[at["attributes"]] = {
+                screening.text(key, trace): self._fact(key, value, screening, trace, postponed)
+                for key, value in fields[at["attributes"]].items()
+            }
+        if "scope" in here:
+            fields[at["scope"]] = {
+                key: _identifiers(value, screening, trace) if key in _IDENTIFIERS else screening.value(value, trace)
+                for key, value in decode_value(_encode(fields[at["scope"]])).items()
+            }
+        if "links" in here:
+            fields[at["links"]] = [
+                (to, span, screening.value(decode_value(_encode(facts)), trace))
+                for to, span, facts in fields[at["links"]]
+            ]
+        if "error" in here:
+            fields[at["error"]] = [screening.text(text, trace) for text in fields[at["error"]]]
+        for name in ("name", "comment", "what"):
+            if name in here:
+                fields[at[name]] = screening.text(fields[at[name]], trace)
+        if fields[0] == SCORE:
+            fields[at["value"]] = screening.value(fields[at["value"]], trace)
+        if later:
+            fields += [None] * (at["contents"] + 1 - len(fields))
+            if "reference" in at and "reference" not in here and at["reference"] < at["contents"]:
+                fields[at["reference"]] = ABSENT
+            contents = [(number, PENDING, b"") for number, *_ in later] + contents
+        if "contents" in at and at["contents"] < len(fields):
+            fields[at["contents"]] = contents
+        if not later:
+            return encode(fields)
+        payload = Postponed(encode(fields))
+        payload.screening, payload.contents = screening, later
+        return payload
+
+    def _fact(self, key: str, value: Any, screening: Screening, trace: bytes, postponed: Callable[..., int]) -> Any:
+        if key in _IDENTIFIERS:
+            return _identifiers(decode_value(_encode(value)), screening, trace)
+        if type(value) is msgspec.msgpack.Ext and value.code == EXT_REFERENCE:
+            return value
+        data = _encode({key: value})  # the key may say what the value is
+        if not screening.may_hold(data):
+            return value
+        data = _encode(value)
+        if len(data) < INLINE_BYTES:
+            redacted = screening.value({key: decode_value(data)}, trace)
+            return next(iter(redacted.values())) if type(redacted) is dict else redacted
+        return reference(postponed(BLOB, data))
 
     def _field(self, field: Any) -> Any:
         if isinstance(field, str):
@@ -299,6 +451,14 @@ class Capture:
         new.contents.append((number, LIST, _encode((previous, parts))))
         new.lists.append((data[header:], count, number))
         return number
+
+
+def _identifiers(value: Any, screening: Screening, trace: bytes) -> Any:
+    if isinstance(value, str):
+        return screening.identifier(value, trace)
+    if isinstance(value, list):
+        return [_identifiers(item, screening, trace) for item in value]
+    return screening.value(value, trace)
 
 
 def _name(text: object) -> str:

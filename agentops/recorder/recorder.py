@@ -14,23 +14,24 @@ import time
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
-from opentelemetry import context as otel_context
-
 from agentops import safety
 from agentops.errors import AgentopsError
 from agentops.journal.format import EVENT, LOST, MAGIC, encode
 from agentops.journal.room import waiting_bytes
 from agentops.recorder.capture import Capture, New, watch_memory
 from agentops.recorder.plain import Redactor
+from agentops.recorder.suppression import suppressed
 from agentops.recorder.watchdog import OpenSpan, Watchdog, facts, innermost
 from agentops.recorder.writer import Journal, Place, open_journal
 from agentops.settings import resolve
 from agentops.store.location import find_store, journal_folder, prepare, rotation_asked
 
 if TYPE_CHECKING:
+    from agentops.recorder.screening import Screening
+    from agentops.redaction.redactor import Redactor as Screened
     from agentops.store.ingest import Ingester
 
-__all__ = ["Nowhere", "Recorder", "recorder", "suppressed"]
+__all__ = ["Nowhere", "Recorder", "recorder"]
 
 #: The thread looks for news this often, in seconds: the first while there are some, the last when idle.
 POLL_S, POLL_IDLE_S = 0.25, 4.0
@@ -39,6 +40,8 @@ BACKLOG_BYTES = 4 << 20
 #: Compressing and indexing cost more than ingest and wait for a pause, up to this many bytes.
 UNPACKED_BYTES = 64 << 20
 EXIT_WAIT_S = 0.5
+#: At the program's end, what was not looked through is lost: loading the detectors may take a second or two.
+REDACTION_WAIT_S = 20.0
 MOVE_WAIT_S = 10.0
 #: A fork waits so long, at most, until nothing of ours is in the middle of something; mostly nothing is.
 FORK_WAIT_S = 0.1
@@ -54,18 +57,6 @@ _NOT_RECORDED = (
 )
 #: Spans on which one look of the watchdog is noted.
 _WATCHED_MAX = 8
-
-
-class suppressed:
-    """Inside, nothing that we read or write is traced, whatever is instrumented globally."""
-
-    def __enter__(self) -> None:
-        current = otel_context.get_current()
-        values = {"suppress_instrumentation": True, otel_context._SUPPRESS_INSTRUMENTATION_KEY: True}
-        self._token = otel_context.attach(otel_context.Context({**current, **values}))
-
-    def __exit__(self, *_: object) -> None:
-        otel_context.detach(self._token)
 
 
 class _Stopped(Exception):
@@ -135,6 +126,7 @@ class Recorder:
         self.journal: Journal | Nowhere | None = None
         self.store: str | None = None
         self.redact: Redactor | None = None
+        self.screening: Screening | None = None
         self.given: dict[str, object] = {}
         self.hooks: tuple[Callable[[Any], object], ...] = ()
         self.hook_runner: Any = None
@@ -174,16 +166,24 @@ class Recorder:
         #: What had been written, and when (monotonic), as records last were brought into the store.
         self._brought = (0, time.monotonic())
 
-    def configure(self, redact: Redactor | None, **given: object) -> None:
-        """What `init()` was given; what was recorded so far stays where it is."""
+    def configure(self, redactor: Redactor | Screened | None, **given: object) -> None:
+        """What `init()` was given; what was recorded so far stays where it is.
+
+        Args:
+            redactor: a function of text, called at once for each, or one whose detectors work beside the program.
+            given: settings by name.
+        """
         with self._lock:
             resolve({**self.given, **given})  # wrong values are said here and now
             self.given.update({name: value for name, value in given.items() if value is not None})
-            if redact is not None:
-                self.redact = redact
-                notes = sys.modules.get("_agentops_notes")
-                if notes is not None:  # under `agentops run`: what is printed is not looked through
-                    notes.forget_lines()
+            if redactor is not None or given.get("redact") is not None:
+                from agentops.redaction.redactor import Redactor as Screened
+
+                self.screening, self.redact = None, None
+                if isinstance(redactor, Screened):
+                    self._screen(redactor)
+                else:
+                    self.redact = redactor
             moved = self.store is not None and find_store(self._given_store()) != self.store
             if moved:
                 self.flush(MOVE_WAIT_S)  # what comes later goes into the other store
@@ -193,6 +193,30 @@ class Recorder:
                 self.open()
             if self.journal is not None:
                 self._let_go()
+
+    @property
+    def redacts(self) -> bool:
+        """Whether anything is looked through before it is recorded."""
+        return self.redact is not None or self.screening is not None
+
+    def _screen(self, redactor: Screened) -> None:
+        from agentops.recorder.screening import Screening
+
+        self.screening = Screening(redactor, safety.failed, self.lost)
+
+    def _begin_redaction(self, named: str, store: str) -> None:
+        """Before the first journal: what settings say, the store's key, and no lines of output."""
+        if named != "off" and not self.redacts:
+            from agentops.redaction.redactor import redactor_named
+
+            self._screen(redactor_named(named))
+        if self.screening is not None and not self.screening.redactor.key_is_given:
+            from agentops.redaction.keys import key_of_folder
+
+            self.screening.redactor.key = key_of_folder(os.path.dirname(store)) or self.screening.redactor.key
+        notes = sys.modules.get("_agentops_notes")
+        if self.redacts and notes is not None:  # under `agentops run`: what is printed is not looked through
+            notes.forget_lines()
 
     def _given_store(self) -> str | None:
         store = self.given.get("store")
@@ -255,7 +279,8 @@ class Recorder:
         store = self.store or find_store(self._given_store())  # found once: the working directory may change
         prepare(store)
         if self._place is None:
-            self._place = Place(journal_folder(store), self.process, self.redact, self._full)
+            self._begin_redaction(values["redact"].value, store)
+            self._place = Place(journal_folder(store), self.process, self.redact, self._full, self.screening)
         bounds = values["max_bytes"], values["max_age"]
         self._bounds = tuple(value.value for value in bounds)
         self._bounds_are_set = any(value.origin != "default" for value in bounds)
@@ -539,8 +564,9 @@ class Recorder:
     def flush(self, timeout: float | None = None) -> bool:
         """Wait until all that was recorded is readable; True if it is."""
         deadline = None if timeout is None else time.monotonic() + timeout
+        looked_through = self._look_through(deadline)
         with suppressed():
-            done = self._ingest(deadline, pack=False)
+            done = self._ingest(deadline, pack=False) and looked_through
             self._make_room()
         if self.hook_runner is not None:
             done = self.hook_runner.flush(deadline) and done
@@ -549,9 +575,10 @@ class Recorder:
     def shutdown(self, timeout: float | None = None) -> bool:
         """Bring everything into the store, packed and indexed, and close; a later span opens a new journal."""
         deadline = None if timeout is None else time.monotonic() + timeout
+        looked_through = self._look_through(deadline)
         self._close()
         with suppressed():
-            done = self._ingest(deadline, pack=True)
+            done = self._ingest(deadline, pack=True) and looked_through
             if done and self._ingester is not None:
                 with self._ingest_lock:
                     self._ingester.close(tidy=True)
@@ -564,12 +591,17 @@ class Recorder:
         """The program ends: what can be ingested at once is; the rest waits for the next reader."""
         if self.store is None:
             return
+        self._look_through(time.monotonic() + REDACTION_WAIT_S)
         self._close()
         deadline = time.monotonic() + EXIT_WAIT_S
         with suppressed():
             self._ingest(deadline, pack=False)
         if self.hook_runner is not None:
             self.hook_runner.flush(deadline)
+
+    def _look_through(self, deadline: float | None) -> bool:
+        """Redact all that waits for it; True if nothing is left."""
+        return self.screening is None or self.screening.drain(deadline)
 
     def _close(self) -> None:
         with self._lock:
@@ -607,6 +639,8 @@ class Recorder:
         A child inherits locks as they are, those inside of SQLite too, and there nobody would open them. Python
         says from 3.12 on that a process with threads should not fork: ours must not be the reason.
         """
+        if self.screening is not None:
+            self.screening.stop(FORK_WAIT_S)
         thread = self._thread
         if thread is None or thread is threading.current_thread():
             return
@@ -618,6 +652,8 @@ class Recorder:
 
     def after_fork_in_parent(self) -> None:
         """Nothing that takes long: a program may fork many times."""
+        if self.screening is not None:
+            self.screening.resume()
         with self._lock:
             if self._thread is None and isinstance(self.journal, Journal):
                 self._resting, self.journal = self.journal, None
@@ -631,6 +667,8 @@ class Recorder:
         self.journal = None
         safety.reset_after_fork()
         self._begin()
+        if self.screening is not None:
+            self.screening.after_fork_in_child()
         if self.hook_runner is not None:
             self.hook_runner.after_fork_in_child()
 

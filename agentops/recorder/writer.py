@@ -18,14 +18,18 @@ import sys
 import threading
 import time
 from collections.abc import Callable
+from typing import TYPE_CHECKING
 
 from agentops.errors import StoreError
 from agentops.journal.format import CLOSED, FRAME, HEAD, MAGIC, ROTATED, checksum, encode, frame, pack_frame
 from agentops.journal.names import SUFFIX, UNNAMED, journal_name
-from agentops.recorder.capture import Capture
+from agentops.recorder.capture import Capture, Postponed
 from agentops.recorder.plain import Redactor
 from agentops.safety import failed
 from agentops.store.location import NO_LOCKS, file_system, no_locks
+
+if TYPE_CHECKING:
+    from agentops.recorder.screening import Screening
 
 __all__ = ["Journal", "MappedJournal", "Place", "ShortWrite", "open_journal"]
 
@@ -57,14 +61,21 @@ class Place:
         process: random number of this process, and when it began to record (ns since 1970).
         redact: see `Capture`.
         full: called with a journal once it holds ROTATE_BYTES.
+        screening: see `Capture`.
     """
 
     def __init__(
-        self, folder: str, process: tuple[int, int], redact: Redactor | None, full: Callable[[Journal], None]
+        self,
+        folder: str,
+        process: tuple[int, int],
+        redact: Redactor | None,
+        full: Callable[[Journal], None],
+        screening: Screening | None = None,
     ) -> None:
         self.folder = folder
         self.process = process
         self.redact = redact
+        self.screening = screening
         self.full = full
         self.mappable = sys.platform == "linux" and file_system(folder) in _MAPPABLE
 
@@ -90,7 +101,7 @@ class Journal:
 
     def __init__(self, place: Place, sequence: int) -> None:
         self.descriptor = -1
-        self.capture = Capture(place.redact, failed)
+        self.capture = Capture(place.redact, failed, place.screening)
         self._full = place.full
         number, started_ns = place.process
         self.path = os.path.join(place.folder, journal_name(started_ns, number, sequence))
@@ -129,6 +140,8 @@ class Journal:
         if os.write(self.descriptor, pack_frame(size - 8, checksum(payload) & 0xFFFFFFFF) + payload) != size:
             raise ShortWrite("a record was written in part")
         self.written += size
+        if type(payload) is Postponed:
+            payload.hand_over(self)
         if self.written > ROTATE_BYTES:
             self._full(self)
 
@@ -199,6 +212,8 @@ class MappedJournal(Journal):
             # The copy before the mark: an exception of a signal handler in between costs this record alone.
             self._map[start:end] = framed
             self.written = end
+        if type(payload) is Postponed:
+            payload.hand_over(self)
         if end > ROTATE_BYTES:
             self._full(self)
 

@@ -57,7 +57,7 @@ def _reads_as_text(data: bytes) -> bool:
 
 
 def as_json(text: str, redact: Callable[[object], object]) -> str | None:
-    """`text` with what stands in it as JSON redacted, where escapes may hide something; None if nothing has to change."""
+    """`text`, which is JSON with escapes that may hide something, redacted; None if nothing has to change."""
     if "\\" not in text or len(text) > _JSON_BYTES_MAX or text.lstrip()[:1] not in ("{", "[", '"'):
         return None
     try:

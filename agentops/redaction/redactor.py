@@ -136,7 +136,9 @@ class Redactor:
             elif isinstance(item, dict):
                 place[at] = made = {}
                 for name, inner in item.items():
-                    new = self._text(name, session, None, depth) if isinstance(name, str) else self._other(name, session)
+                    new = (
+                        self._text(name, session, None, depth) if isinstance(name, str) else self._other(name, session)
+                    )
                     while new in made:  # two keys became the same one, and no value may be lost
                         new = f"{new}'"
                     made[new] = inner
@@ -178,7 +180,9 @@ class Redactor:
             known = self._known.get((digest, session), "")
             if known != "":
                 return text if known is None else known
-        redacted = inside.as_json(text, lambda value: self._value(value, session, depth + 1)) if depth < _DEPTH_MAX else None
+        redacted = (
+            inside.as_json(text, lambda value: self._value(value, session, depth + 1)) if depth < _DEPTH_MAX else None
+        )
         if redacted is None:
             found = self._find(text, key, depth)
             redacted = self._put(text, found, session) if found else text

@@ -10,10 +10,20 @@ from typing import Any
 import msgspec
 import xxhash
 
-from agentops.journal.format import BLOB, LIST, Content, Record, Reference, decode_value, encode
+from agentops.journal.format import (
+    BLOB,
+    LIST,
+    PENDING,
+    WITHHELD,
+    Content,
+    Record,
+    Reference,
+    decode_value,
+    encode,
+)
 from agentops.store.contents import Contents, references, texts
 
-__all__ = ["Arrivals", "key_of"]
+__all__ = ["Arrivals", "key_of", "no_longer_awaited"]
 
 _KEY_BITS = 48
 _CACHED_TRACES = 4_096
@@ -22,6 +32,8 @@ _INSTRUCTS = (b"\xa4role\xa6system", b"\xa4role\xa9developer")
 _ROLE_BYTES = 256
 #: Contents are numbered from 1 in each journal, and each takes some bytes there: a number is hardly above the offset.
 _GAP_MAX = 1_000
+#: What stands in a column of `fresh`: to be indexed, to be packed, and still to come from the journal.
+_NOT_INDEXED, _AWAITED = 0, 2
 
 
 class Arrivals:
@@ -43,6 +55,8 @@ class Arrivals:
         self._ids = ids
         self._seen = seen
         self._fresh: dict[int, tuple[int, bytes]] = {}
+        self._awaited: set[int] = set()  # of those
+        self._filled: dict[int, tuple[int, bytes]] = {}
         self._keys: dict[int, list[int]] = {}
         self._children: dict[int, tuple[int, ...]] = {}
         self._uses: list[tuple[int, int]] = []
@@ -77,9 +91,11 @@ class Arrivals:
             contents: of one record.
             offset: where in the journal it ends.
         """
-        ids = self._ids
         for content in contents:
             form, data = content.form, content.data
+            if form == PENDING:
+                self._give(content.number, self._await(), offset)
+                continue
             children: tuple[int, ...] = ()
             candidates: list[int] | None = None
             if form == BLOB:
@@ -98,13 +114,56 @@ class Arrivals:
                     self._new_instructions.add(number)
             if form != BLOB:
                 self._children[number] = children
-            if not 0 < content.number <= offset + _GAP_MAX:
+            self._give(content.number, number, offset)
+
+    def fill(self, contents: list[Content], offset: int) -> None:
+        """Take in contents that were awaited; those that nobody awaits any more are left out."""
+        for content in contents:
+            number = self.id(content.number)
+            if not number:  # it came before what refers to it
+                self.store([content], offset)
                 continue
-            if content.number == len(ids):
-                ids.append(number)
-            else:
-                ids.extend([0] * (content.number + 1 - len(ids)))
-                ids[content.number] = number
+            if number not in self._awaited and not self._is_awaited(number):
+                continue
+            form, data = content.form, content.data
+            children: tuple[int, ...] = ()
+            if form != BLOB:
+                data, children = self._translated(form, data)
+            self._awaited.discard(number)
+            (self._fresh if number in self._fresh else self._filled)[number] = form, data
+            self._children[number] = children
+            traces = {trace for content, trace in self._uses + self._keeps if content == number}
+            traces |= {
+                trace
+                for table in ("uses", "keeps")
+                for (trace,) in self._sql(f"SELECT trace FROM {table} WHERE content = ?", (number,))
+            }
+            for trace in traces:
+                for child in children:
+                    self.use(trace, child)
+
+    def _await(self) -> int:
+        """A content of its own for what will come: what it will be like is not known yet."""
+        self._next += 1
+        number: int = self._next
+        self._fresh[number] = BLOB, encode(WITHHELD)
+        self._awaited.add(number)
+        return number
+
+    def _is_awaited(self, number: int) -> bool:
+        row = self._sql("SELECT 1 FROM fresh WHERE id = ? AND indexed = ?", (number, _AWAITED)).fetchone()
+        return row is not None
+
+    def _give(self, number: int, id: int, offset: int) -> None:
+        """Note a content's id in the store by its number in the journal."""
+        ids = self._ids
+        if not 0 < number <= offset + _GAP_MAX:
+            return
+        if number == len(ids):
+            ids.append(id)
+        else:
+            ids.extend([0] * (number + 1 - len(ids)))
+            ids[number] = id
 
     def id(self, number: int) -> int:
         return self._ids[number] if 0 < number < len(self._ids) else 0
@@ -172,7 +231,7 @@ class Arrivals:
             if told and number in self._instructions:
                 told = number in self._orphaned
                 self._orphaned.discard(number)
-            fresh = self._fresh.get(number)
+            fresh = self._fresh.get(number) or self._filled.get(number)
             if fresh is not None:
                 form, children = fresh[0], self._children.get(number, ())
             else:
@@ -187,7 +246,7 @@ class Arrivals:
 
     def _has_words(self, number: int) -> bool:
         """Whether texts stand in a list itself: short messages do."""
-        found = self._fresh.get(number) or self._contents.load(number)
+        found = self._fresh.get(number) or self._filled.get(number) or self._contents.load(number)
         return found is not None and bool(texts(*found))
 
     def _stored_children(self, number: int) -> tuple[int, tuple[int, ...]]:
@@ -202,8 +261,15 @@ class Arrivals:
 
     def write(self, spoken: dict[int, list[str]]) -> None:
         self._many(
-            "INSERT INTO fresh VALUES (?, ?, ?, 0)",
-            [(number, form, data) for number, (form, data) in self._fresh.items()],
+            "INSERT INTO fresh VALUES (?, ?, ?, ?)",
+            [
+                (number, form, data, _AWAITED if number in self._awaited else _NOT_INDEXED)
+                for number, (form, data) in self._fresh.items()
+            ],
+        )
+        self._many(
+            "UPDATE fresh SET form = ?, data = ?, indexed = ? WHERE id = ?",
+            [(form, data, _NOT_INDEXED, number) for number, (form, data) in self._filled.items()],
         )
         self._many(
             "INSERT INTO contents VALUES (?, ?)",
@@ -221,6 +287,16 @@ class Arrivals:
         self._many("INSERT OR IGNORE INTO orphans VALUES (?)", [(number,) for number in unused])
         self._many("INSERT OR IGNORE INTO instructions VALUES (?)", [(number,) for number in self._new_instructions])
         self._sql("UPDATE meta SET value = ? WHERE name = 'content'", (self._next,))
+
+
+def no_longer_awaited(connection: sqlite3.Connection, ids: array.array[int]) -> None:
+    """A journal has ended: what it has not brought of these will not come."""
+    awaited = {number for (number,) in connection.execute("SELECT id FROM fresh WHERE indexed = ?", (_AWAITED,))}
+    if awaited:
+        connection.executemany(
+            "UPDATE fresh SET indexed = ? WHERE id = ?",
+            [(_NOT_INDEXED, number) for number in awaited.intersection(ids)],
+        )
 
 
 def key_of(form: int, data: bytes) -> int:

@@ -11,6 +11,7 @@ from agentops.conventions import CHUNK, CHUNKS
 from agentops.journal.format import (
     ERROR,
     RUNNING,
+    Added,
     End,
     Event,
     Lost,
@@ -75,7 +76,9 @@ class Batch:
         losses: list[Lost] = []
         for offset, record in records:
             contents = getattr(record, "contents", None)
-            if contents:
+            if type(record) is Added:
+                self._arrivals.fill(record.contents, offset)
+            elif contents:
                 self._arrivals.store(contents, offset)
             if isinstance(record, Start):
                 self._span(record.trace_id, record.span_id).start(record)

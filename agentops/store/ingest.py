@@ -18,6 +18,7 @@ from agentops.errors import StoreError
 from agentops.journal.format import MAGIC, Head, Lost, Record, Rotated
 from agentops.journal.names import UNNAMED, journals
 from agentops.journal.reading import Search, end_of, open_journal, read, writer_is_alive
+from agentops.store.arrivals import no_longer_awaited
 from agentops.store.batch import Batch
 from agentops.store.contents import Contents
 from agentops.store.damage import identity, is_damage, set_aside
@@ -304,6 +305,7 @@ class Ingester:
                 (name, position, contents.tobytes(), rotated, ended),
             )
             if ended:
+                no_longer_awaited(self._connection, contents)
                 remove_orphans(self._connection, self._contents)
             self._connection.execute("COMMIT")
             if ended:

@@ -256,7 +256,7 @@ class Fresh(_Table, table=True):
     """A content as it came, until there are enough of them to be compressed together.
 
     id: the content. form: 0 a value, 1 a value that refers to other contents, 2 a list that goes on from
-    another one. data: msgpack. indexed: 1 once its words are in the index.
+    another one. data: msgpack. indexed: 1 once its words are in the index, 2 while the journal still has to bring it.
     """
 
     __tablename__ = "fresh"

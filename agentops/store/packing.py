@@ -91,7 +91,10 @@ def _pack_some(connection: sqlite3.Connection, everything: bool, rows: int) -> b
     begin(connection)
     try:
         fresh = connection.execute(
-            "SELECT id, form, data FROM fresh WHERE indexed ORDER BY id LIMIT ?", (rows,)
+            # In the order of their ids, without gaps: a block is found by the first of them.
+            "SELECT id, form, data FROM fresh WHERE indexed = 1 "
+            "AND id < ifnull((SELECT min(id) FROM fresh WHERE indexed != 1), 1 << 62) ORDER BY id LIMIT ?",
+            (rows,),
         ).fetchall()
         packed: list[tuple[int, int, bytes]] = []
         for items, full in _in_blocks(fresh):

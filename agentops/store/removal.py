@@ -200,10 +200,10 @@ def make_anew(connection: sqlite3.Connection, contents: Contents, part: int) -> 
     known: set[int] = set()
     documents: list[tuple[int, list[str]]] = []
     fresh = connection.execute(
-        "SELECT id, form, data FROM fresh WHERE id BETWEEN ? AND ? AND indexed", (first, last)
+        "SELECT id, form, data FROM fresh WHERE id BETWEEN ? AND ? AND indexed = 1", (first, last)
     ).fetchall()
     waiting = connection.execute(
-        "SELECT id FROM fresh WHERE id BETWEEN ? AND ? AND NOT indexed UNION ALL "
+        "SELECT id FROM fresh WHERE id BETWEEN ? AND ? AND indexed != 1 UNION ALL "
         "SELECT id FROM fresh_text WHERE id BETWEEN ? AND ?", (first, last, first, last)
     ).fetchall()  # fmt: skip
     blocks = connection.execute(

@@ -9,7 +9,8 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, TypeVar
 
 from agentops import safety
-from agentops.recorder.recorder import recorder, suppressed
+from agentops.recorder.recorder import recorder
+from agentops.recorder.suppression import suppressed
 
 if TYPE_CHECKING:
     from agentops.trace.span import Span

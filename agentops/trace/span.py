@@ -242,7 +242,7 @@ class Span(OtelSpan):
         new = digest = None
         number = ABSENT
         if value is not None:
-            if type(value) is str and INLINE_BYTES <= len(value) < LARGE and capture._redact is None:
+            if type(value) is str and INLINE_BYTES <= len(value) < LARGE and capture.hurries:
                 try:  # the commonest large value, without a call
                     data = _encode_text(value)
                     digest = _digest(data, seed=_SEED)
