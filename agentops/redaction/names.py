@@ -9,13 +9,11 @@ from agentops.redaction.findings import Finding
 from agentops.redaction.forms import DIGIT, UUID, entropy, is_key, is_password, is_template
 from agentops.redaction.rules import PROVIDERS
 
-__all__ = ["WORDS", "assigned", "kind_of", "may_be_assigned", "may_be_named", "named"]
-
-#: One of these names whatever short value is found.
-WORDS = (b"pass", b"secret", b"token", b"pwd")
+__all__ = ["assigned", "kind_of", "may_be_assigned", "may_be_named", "named"]
 
 _FORMS = {
     "a": rb"[A-Za-z0-9]{%d}",
+    "b": rb"[A-Za-z0-9/+]{%d}",
     "d": rb"[0-9]{%d}",
     "h": rb"[0-9a-fA-F]{%d}",
     "w": rb"[\w=-]{%d}",
@@ -36,7 +34,7 @@ _PASSWORD = re.compile(rb"pass(?:w(?:or)?d|wort|phrase|code)|pwd(?![a-z])|(?<![a
 _TRUSTED = re.compile(
     rb"secret|token|credential|creds(?![a-z])|(?<![a-z])authorization(?![a-z])"
     rb"|(?:api|access|private|priv|auth|encryption|signing|account|storage|service|client|master|app|application|db"
-    rb"|database|license|consumer|deploy|webhook|secret)[_.\- ]?key(?![a-z])"
+    rb"|database|license|consumer|deploy|webhook|secret)[_.\- ]?keys?(?![a-z])"
 )
 #: ... and of what is secret if it looks like nothing else.
 _KEYS = re.compile(rb"(?<![a-z])(?:key|auth|access|api)(?![a-z])|[a-z]key(?![a-z])")
@@ -64,30 +62,54 @@ _SCHEMES = (b"bearer", b"basic", b"token", b"apikey", b"api-token", b"api-key", 
 
 _PIECE = re.compile(rb"[A-Za-z0-9_+/~][\w.+/~-]{7,}={0,3}")
 _REST = re.compile(rb"[^\s\"'`<>&,;(){}\[\]\\|]{0,512}")
-_GAP = b" \t\r\n'\"`=:>|?,([{\\"
+_GAP = b" \t\r\n'\"`=:>|?,()[]{\\"
 
-_WORD = re.compile(rb"pass(?:w(?:or)?d|wort|phrase|code)?s?|pwd|secret|token(?!s)")
+_WORDS = (b"pass", b"secret", b"token", b"pwd")
+_WORD = re.compile(rb"pass(?:w(?:or)?d|wort|phrase|code)s?|pass(?![a-z])|pwd|secret|token(?!s)")
+_FOR = rb"(?:(?:for|to|of|on) [^\r\n.:=\"'<>]{1,%d}? (?=[:=]|(?:is|was|are)\b))?"
 _OPERATOR = re.compile(
-    rb"([\w.\-]{0,20}?)((?:\\{0,3}[\"'`\]])?)([ \t]{0,20})(:{0,3}=[=>]?|:{1,3}|\?=|->|is\b|was\b|are\b|)[ \t]{0,20}"
+    rb"([\w.\-]{0,20}?)((?:\\{0,3}[\"'`\]])?)([ \t]{0,20})"
+    + _FOR % 48
+    + rb"(:{0,3}=[=>]?|:{1,3}|\?=|->|>|is\b|was\b|are\b|)[ \t]{0,20}"
 )
 _QUOTED = re.compile(rb"@?(\\{0,3}[\"'`])((?:(?!\1)[^\r\n]){1,256})\1")
 _BARE = re.compile(rb"[^\s\"'`,;&<>|(){}\[\]\\]{4,256}")
+_SPOKEN = re.compile(rb"[^\s\"'`<>\\]{4,256}")
+_CALL = re.compile(rb"[\w.]*[(\[{]")
 
-_GATE = re.compile(f"{_NAMES}|pass|pwd|secret|token|cred|auth|key|access|api|bearer|basic|digest|negotiate".encode())
-_GATE_CAMEL = re.compile(rb"linked|new|message|private|york|co.?api")
+#: Names as they stand in a text, camel case or not.
+_GATE = re.compile(
+    (
+        _NAMES.replace("_", "[_-]?")
+        + "|pass|pwd|secret|token|credential|creds|auth|key|access|api|bearer|basic|digest|negotiate"
+    ).encode()
+)
 _AFTER_WORD = re.compile(
     rb"[\w.\-]{0,20}?(?:\\{0,3}[\"'`\]])?[ \t]{0,20}"
-    rb"(?:[=:'\xa1-\xbf\xc4-\xc6\xd9-\xdb]|\?=|->|(?:is|was|are)\b)"
+    + _FOR % 200
+    + rb"(?:[=:>'\xa1-\xbf\xc4-\xc6\xd9-\xdb]|\?=|->|(?:is|was|are)\b)"
 )
 
 
-def kind_of(key: bytes, value: bytes) -> str | None:
-    """What kind of secret `value` is, as its key and its own form say; None if it is none."""
-    snake = _CAMEL.sub(b"_", key.strip(b" \t.-\"'`[]()")).lower()
-    provider = _PROVIDER.search(snake)
+def kind_of(key: bytes, value: bytes, whole: bool = False) -> str | None:
+    """What kind of secret `value` is, as its key and its own form say; None if it is none.
+
+    Args:
+        key: the name that it is given.
+        value: what may be a secret.
+        whole: there is no doubt where the value begins and ends, as in a mapping.
+    """
+    key = key.strip(b" \t.-\"'`[]()").replace(b"-", b"_")
+    snake = _CAMEL.sub(b"_", key).lower()
+    provider = _PROVIDER.search(snake) or _PROVIDER.search(key.lower())
     if provider is not None and _PROVIDERS[provider[1]].fullmatch(value):
         clear = len(value) >= 20 or _SHORT_NEEDS.search(snake)
-        if clear and DIGIT.search(value) and not is_template(value) and entropy(value) >= 3.0:
+        if (
+            clear
+            and DIGIT.search(value)
+            and not is_template(value)
+            and entropy(value) >= (2.2 if value.isdigit() else 3.0)
+        ):
             return f"{provider[1].decode().upper()}_API_KEY"
     if re.split(rb"[^a-z0-9]+", snake)[-1] in _ABOUT or _NO_SECRET.search(snake):
         return None
@@ -98,6 +120,8 @@ def kind_of(key: bytes, value: bytes) -> str | None:
         return None
     if value[:12].lower().startswith(_SCHEMES):
         value = value.partition(b" ")[2] or value
+    if whole and snake.endswith(b"secret") and b" " not in value and is_password(value, quoted=True):
+        return "GENERIC_API_KEY"
     return "GENERIC_API_KEY" if is_key(value, trusted) else None
 
 
@@ -132,9 +156,12 @@ def _key_before(before: bytes) -> bytes:
 
 
 def named(data: bytes, lower: bytes) -> Iterator[Finding]:
-    """Values of whatever length after one of WORDS."""
-    for word in _WORD.finditer(lower):
+    """Values of whatever length after a word for a password, a secret or a token."""
+    done = 0
+    for word in _each_word(lower):
         first, last = word.span()
+        if last <= done <= first + 512:  # inside the last value
+            continue
         bare_pass = word.group() == b"pass"
         if bare_pass and not _is_key_pass(lower, first, last):
             continue
@@ -153,16 +180,28 @@ def named(data: bytes, lower: bytes) -> Iterator[Finding]:
         if quoted is not None:
             value, span = quoted[2], quoted.span(2)
         else:
-            bare = _BARE.match(data, at)
-            if bare is None or data[bare.end() : bare.end() + 1] in (b"(", b"[", b"{"):
+            bare = (_BARE if sign[-1:] in (b"=", b">") else _SPOKEN).match(data, at)
+            if bare is None or _CALL.match(data, at):
                 continue
-            value = bare.group().rstrip(b".:!?")
+            value = bare.group().rstrip(b".,:;)]}")
             span = (at, at + len(value))
         kind = kind_of(key, value)
         if kind == "PASSWORD" and not is_password(value, quoted is not None):
             continue
-        if kind is not None and not (quoted is not None and b" " in value and not operator[2]):
+        spoken = quoted is not None and b" " in value and not operator[2] and word.group() != b"passphrase"
+        if kind is not None and not spoken:
             yield Finding(*span, kind, 0.7)
+
+
+def _each_word(lower: bytes) -> Iterator[re.Match[bytes]]:
+    """The words for passwords, secrets and tokens; each by itself: a choice takes ten times as long."""
+    for word in _WORDS:
+        at = lower.find(word)
+        while at >= 0:
+            match = _WORD.match(lower, at)
+            if match is not None:
+                yield match
+            at = lower.find(word, at + len(word))
 
 
 def _is_key_pass(lower: bytes, first: int, last: int) -> bool:
@@ -176,16 +215,13 @@ def _is_key_pass(lower: bytes, first: int, last: int) -> bool:
 
 def may_be_assigned(lower: bytes, start: int, end: int) -> bool:
     """Whether some name of a secret stands in the run or before it, where `lower` may be MessagePack."""
-    first = max(0, start - 72)
-    return _GATE.search(lower, first, end) is not None or _GATE_CAMEL.search(lower, first, end) is not None
+    return _GATE.search(lower, max(0, start - 100), end) is not None
 
 
 def may_be_named(lower: bytes) -> bool:
-    """Whether a value may follow one of WORDS, where `lower` may be MessagePack."""
-    for word in _WORD.finditer(lower):
+    """Whether a value may follow such a word, where `lower` may be MessagePack."""
+    for word in _each_word(lower):
         first, last = word.span()
-        if word.group() == b"pass" and lower[last : last + 1].isalpha():
-            continue
         if _AFTER_WORD.match(lower, last) or b"-" in lower[max(0, first - 40) : first]:
             return True
     return False
