@@ -51,8 +51,8 @@ _RULES = [
     (rule, re.compile(f"{rule.before or _LEFT}(?:{expand(rule.pattern)}){rule.after}".encode())) for rule in TOKENS
 ]
 _ANY, _ANY_PACKED = _at_words(_any(odd=False, packed=False)), _at_words(_any(odd=False, packed=True))
-_ODD = _any(odd=True, packed=True)
-_GLUED = re.compile(_any(odd=False, packed=True).pattern)
+_ODD = _at_words(_any(odd=True, packed=True))
+_GLUED = re.compile(_any(odd=False, packed=True).pattern + b"|" + _any(odd=True, packed=True).pattern)
 
 
 def unescaped(data: bytes) -> bytes:

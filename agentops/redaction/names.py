@@ -91,13 +91,14 @@ _AFTER_WORD = re.compile(
 )
 
 
-def kind_of(key: bytes, value: bytes, whole: bool = False) -> str | None:
+def kind_of(key: bytes, value: bytes, quoted: bool = True, whole: bool = False) -> str | None:
     """What kind of secret `value` is, as its key and its own form say; None if it is none.
 
     Args:
         key: the name that it is given.
         value: what may be a secret.
-        whole: there is no doubt where the value begins and ends, as in a mapping.
+        quoted: it stands in quotes, or has the form of a key.
+        whole: it is the value of a mapping, all of it.
     """
     key = key.strip(b" \t.-\"'`[]()").replace(b"-", b"_")
     snake = _CAMEL.sub(b"_", key).lower()
@@ -114,7 +115,7 @@ def kind_of(key: bytes, value: bytes, whole: bool = False) -> str | None:
     if re.split(rb"[^a-z0-9]+", snake)[-1] in _ABOUT or _NO_SECRET.search(snake):
         return None
     if _PASSWORD.search(snake):
-        return "PASSWORD" if is_password(value, quoted=True) else None
+        return "PASSWORD" if is_password(value, quoted) else None
     trusted = _TRUSTED.search(snake) is not None
     if not trusted and not _KEYS.search(snake):
         return None
@@ -131,7 +132,7 @@ def assigned(data: bytes, start: int, end: int) -> Iterator[Finding]:
         first = piece.start()
         key = _key_before(data[max(0, first - 96) : first])
         kind = kind_of(key, piece.group()) if key else None
-        if kind is not None:
+        if kind is not None and data[piece.end() : piece.end() + 1] != b"(":
             rest = _REST.match(data, piece.end())
             yield Finding(first, rest.end() if rest else piece.end(), kind, 0.7)
 
@@ -149,7 +150,7 @@ def _key_before(before: bytes) -> bytes:
     if any(sign in gap for sign in (b"=", b":", b">", b"|", b"(")):
         return key
     if b"," in gap:  # of a call: ("api_key", "...")
-        return key if b'"' in gap or b"'" in gap else b""
+        return key if (b'"' in gap or b"'" in gap) and b")" not in gap and b"\n" not in gap else b""
     if scheme is not None:
         return b"token"
     return key if gap and (key[:1] == b"-" or b" -" in key) else b""
@@ -185,9 +186,7 @@ def named(data: bytes, lower: bytes) -> Iterator[Finding]:
                 continue
             value = bare.group().rstrip(b".,:;)]}")
             span = (at, at + len(value))
-        kind = kind_of(key, value)
-        if kind == "PASSWORD" and not is_password(value, quoted is not None):
-            continue
+        kind = kind_of(key, value, quoted is not None)
         spoken = quoted is not None and b" " in value and not operator[2] and word.group() != b"passphrase"
         if kind is not None and not spoken:
             yield Finding(*span, kind, 0.7)

@@ -19,7 +19,7 @@ _PUTTY_END = re.compile(rb"Private-MAC: ?[0-9a-f]{0,64}")
 _BODY = re.compile(rb"[\w+/=\s\\:,.\"'-]{0,8192}")
 _BLOCK_MAX = 32_768
 _HEADER = re.compile(
-    rb"authorization\\{0,3}[\"']?\s{0,5}[:=,]\s{0,5}\\{0,3}[\"']?"
+    rb"authorization\\{0,3}[\"']?\s{0,5}(?:[:=]|,(?=[\s\\\"']{0,8}b))\s{0,5}\\{0,3}[\"']?"
     rb"(?:(?:basic|bearer|digest|negotiate|(?:api-?)?token|(?:api-?)?key)\s{1,5})?"
 )
 _HEADER_VALUE = re.compile(rb"[\w~@.+/-]{8,4096}={0,3}")
