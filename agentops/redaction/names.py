@@ -9,7 +9,7 @@ from agentops.redaction.findings import Finding
 from agentops.redaction.forms import DIGIT, UUID, entropy, is_key, is_password, is_template
 from agentops.redaction.rules import PROVIDERS
 
-__all__ = ["assigned", "kind_of", "may_be_assigned", "may_be_named", "named"]
+__all__ = ["assigned", "kind_under", "may_be_assigned", "may_be_named", "named"]
 
 _FORMS = {
     "a": rb"[A-Za-z0-9]{%d}",
@@ -126,6 +126,22 @@ def kind_of(key: bytes, value: bytes, quoted: bool = True, whole: bool = False) 
     return "GENERIC_API_KEY" if is_key(value, trusted) else None
 
 
+def kind_under(key: bytes, value: bytes, made: bool) -> str | None:
+    """What kind of secret all of `value` is, which stands under `key` in a mapping.
+
+    Args:
+        key: the key as it is.
+        value: all that stands there.
+        made: a long run in it looks made. If not, only a word for a secret near the end of the key counts.
+    """
+    key = key.removesuffix(b"]").translate(_KEY).rpartition(b"\n")[2][-48:]
+    if not made:
+        key = key.rstrip(b" \t").rpartition(b" ")[2][-23:]
+        if _WORD.search(key.lower()) is None:
+            return None
+    return kind_of(key, value, whole=True)
+
+
 def assigned(data: bytes, start: int, end: int) -> Iterator[Finding]:
     """Values in the run of `data` from `start` to `end` that a key stands before."""
     for piece in _PIECE.finditer(data, start, end):
@@ -213,8 +229,13 @@ def _is_key_pass(lower: bytes, first: int, last: int) -> bool:
 
 
 def may_be_assigned(lower: bytes, start: int, end: int) -> bool:
-    """Whether some name of a secret stands in the run or before it, where `lower` may be MessagePack."""
-    return _GATE.search(lower, max(0, start - 100), end) is not None
+    """Whether the name of a secret stands in the run or before it, where `lower` may be MessagePack."""
+    if _GATE.search(lower, start, end):
+        return True
+    before, _, key = lower[max(0, start - 112) : start].translate(_KEY).rstrip(b"\n \t").rpartition(b"\n")
+    if len(key) <= 4:  # what MessagePack has between a key and its value, perhaps
+        key = before.rstrip(b"\n \t").rpartition(b"\n")[2] + b" " + key
+    return _GATE.search(key) is not None
 
 
 def may_be_named(lower: bytes) -> bool:

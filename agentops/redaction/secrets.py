@@ -60,7 +60,9 @@ class Secrets:
         """All that is secret in `text`, which stands under `key` in a mapping: all of it, if the key says so."""
         data = text.encode("ascii", "replace")
         found = _find(data)
-        kind = names.kind_of(key.encode("ascii", "replace")[-48:], data, whole=True) if data else None
+        runs = data.translate(_RUN)
+        made = any(_looks_made(data[start:end]) for start, end in _each(runs))
+        kind = names.kind_under(key.encode("ascii", "replace"), data, made)
         if kind is not None:
             found.append(Finding(0, len(data), kind, 0.9))
         return _resolve(found)
@@ -71,11 +73,12 @@ def _find(data: bytes) -> list[Finding]:
     runs, lower = data.translate(_RUN), data.lower()
     if _LONG in runs:
         plain = marks.unescaped(data)
+        bare = marks.BARE.search(data) is not None
         for start, end in _each(runs):
             if _looks_made(data[start:end]):
                 found += marks.marked(plain, start, end)
                 found += names.assigned(data, start, end)
-            elif marks.BARE.search(data, start, end):
+            elif bare and marks.BARE.search(data, start, end):
                 found += marks.marked(plain, start, end)
         found += places.placed(data, lower)
     if b"pass" in lower or b"secret" in lower or b"token" in lower or b"pwd" in lower:
@@ -88,11 +91,12 @@ def _may_hold_run(data: bytes, lower: bytes, runs: bytes) -> bool:
     if places.may_be_placed(data, lower):
         return True
     plain = marks.unescaped(data)
+    bare = marks.BARE.search(data) is not None
     for start, end in _each(runs):
         if _looks_made(data[start:end]):
             if marks.may_be_marked(plain, start, end) or names.may_be_assigned(lower, start, end):
                 return True
-        elif marks.BARE.search(data, start, end) and marks.may_be_marked(plain, start, end):
+        elif bare and marks.BARE.search(data, start, end) and marks.may_be_marked(plain, start, end):
             return True
     return False
 
