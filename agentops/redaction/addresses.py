@@ -62,12 +62,15 @@ _IPV6 = re.compile(r"(?<![\w:])(?:::|(?:[0-9A-Fa-f]{1,4}:){1,7}:|(?:[0-9A-Fa-f]{
 _MAC = re.compile(
     r"[0-9A-Fa-f]{2}([:-])(?:[0-9A-Fa-f]{2}\1){4}[0-9A-Fa-f]{2}|[0-9A-Fa-f]{4}\.[0-9A-Fa-f]{4}\.[0-9A-Fa-f]{4}"
 )
+_DIGIT = re.compile("[0-9]")
 _TOKEN = re.compile(r"[A-Za-z0-9]{26,}")
 
 
 def ips(text: str, presidio: Presidio) -> Iterator[Finding]:
     for match in _IPV4.finditer(text):
         yield from presidio.ask("IP_ADDRESS", text, match.start(), match.end() + 4, 2)
+    if "::" not in text and text.count(":") < 7:
+        return
     for match in _IPV6.finditer(text):
         for found in presidio.ask("IP_ADDRESS", text, match.start(), match.start() + 80, 2):
             if found.start == match.start():
@@ -75,7 +78,11 @@ def ips(text: str, presidio: Presidio) -> Iterator[Finding]:
 
 
 def macs(text: str, presidio: Presidio) -> Iterator[Finding]:
+    if text.count(":") < 5 and text.count("-") < 5 and text.count(".") < 2:
+        return
     for match in _MAC.finditer(text):
+        if not _DIGIT.search(match[0]):  # letters alone are words
+            continue
         yield from presidio.ask("MAC_ADDRESS", text, match.start(), match.end(), 1)
 
 

@@ -75,7 +75,7 @@ def found(pii: Pii, text: str) -> list[tuple[str, str]]:
         ("from 2001:db8::8a2e:370:7334 now", "IP_ADDRESS", "2001:db8::8a2e:370:7334"),
         ("2001:0db8:0000:0000:0000:8a2e:0370:7334", "IP_ADDRESS", "2001:0db8:0000:0000:0000:8a2e:0370:7334"),
         ("00:1a:2b:3c:4d:5e", "MAC_ADDRESS", "00:1a:2b:3c:4d:5e"),
-        ("ab-cd-ef-ab-cd-ef", "MAC_ADDRESS", "ab-cd-ef-ab-cd-ef"),
+        ("ab-cd-e0-ab-cd-ef", "MAC_ADDRESS", "ab-cd-e0-ab-cd-ef"),
         ("to 1BoatSLRHtKNngkdXEeobR76b53LETtpyT", "CRYPTO", "1BoatSLRHtKNngkdXEeobR76b53LETtpyT"),
     ],
 )
