@@ -13,7 +13,8 @@ __all__ = ["PLANS_MOST", "parts", "phones"]
 
 #: What a number of a phone is called, or what is done with it.
 _SPOKEN = (
-    r"(?:tele)?phone|mobile|\bcell(?:phone|ular)?\b|\btel\b|\bfax\b|\bdesk\b|\bpager|hotline|whats ?app|\bsms\b"
+    r"(?:tele)?phone|mobile|\bcell(?:phone|ular)?\b|\btel\b|\bfax\b|\bdesk\b|\bpager|\bmsisdn|\bcaller|hotline"
+    r"|whats ?app|\bsms\b"
     r"|\b(?:text|ring|call|calls|called|calling) (?:me|us|him|her|them|back|you|my|at|on)\b|\bdial|\breach(?:ed)?\b"
     r"|\banswer(?:s|ed|ing)? (?:at|on)\b|\bcontact|handy|telefon|teléfono|téléphone|portable|móvil|celular|mobil"
 )
@@ -33,6 +34,11 @@ _NAME = re.compile(
     r"[A-Za-z0-9][_/=#]\Z|_\Z|(?=[A-Za-z\-]*\d)(?=[\d\-]*[A-Za-z])[A-Za-z0-9\-]*[A-Za-z][A-Za-z0-9\-]*-\Z"
 )
 _EPOCH = re.compile(r"1[4-9]\d{8}")
+_WORD = re.compile(r"[A-Za-z]-\Z")
+_VERSION = re.compile(r"\d{1,3}\.\d\.\d")
+_HEX, _PAIRS = re.compile(r"\b(?:[a-f][0-9a-f]|[0-9][a-f]) \Z", re.IGNORECASE), re.compile(r"\d\d(?: \d\d)+")
+#: Digits in their order, and the largest whole numbers of computers.
+_COUNTED, _LIMITS = "01234567890123456789", frozenset({"2147483647", "2147483648", "4294967295", "4294967296"})
 _LEAD = re.compile(r"[(\[+＋（［]{0,2}\Z")
 _EXTENSION = re.compile(r"\s{0,2}(?:x|ext\.?|extension|#)\s{0,2}\d{1,7}(?!\w)", re.IGNORECASE)
 _PARENTHESES = re.compile(r"\(\d{2,4}\)[ -]?\d{3,4}[ -]\d{3,4}")
@@ -111,9 +117,16 @@ def _plausible(text: str, one: Finding, labelled: bool, international: bool) -> 
 
 
 def _named(text: str, start: int, end: int) -> bool:
-    """Whether what stands before a number says that it is something else."""
+    """Whether a number is said to be something else, by what stands before it or by itself."""
     before = text[max(0, start - 48) : start]
-    return bool(_OTHER.search(before) or _NAME.search(before) or _EPOCH.fullmatch(text, start, end))
+    if _OTHER.search(before) or _NAME.search(before):
+        return True
+    number = digits(text[start:end])
+    if number in _COUNTED or number in _LIMITS:
+        return True
+    if end - start == len(number):
+        return bool(_EPOCH.fullmatch(number) or _WORD.search(before))
+    return bool(_VERSION.match(text, start, end) or (_HEX.search(before) and _PAIRS.fullmatch(text, start, end)))
 
 
 def _named_otherwise(text: str, start: int, labelled: bool, international: bool) -> bool:
