@@ -62,6 +62,8 @@ _IPV6 = re.compile(r"(?<![\w:])(?:::|(?:[0-9A-Fa-f]{1,4}:){1,7}:|(?:[0-9A-Fa-f]{
 _MAC = re.compile(
     r"[0-9A-Fa-f]{2}([:-])(?:[0-9A-Fa-f]{2}\1){4}[0-9A-Fa-f]{2}|[0-9A-Fa-f]{4}\.[0-9A-Fa-f]{4}\.[0-9A-Fa-f]{4}"
 )
+#: An address, and the port behind it as some tools write it.
+_DOTS_MOST = 4
 #: What stands before a version.
 _VERSION = re.compile(r"(?:\b(?:version|release|build)\W{1,4}|\w(?:==|~=|>=|<=)|§|\bv)\Z", re.IGNORECASE)
 #: What Python and C++ write with two colons: `[1::2]`, `be::`.
@@ -72,8 +74,8 @@ _TOKEN = re.compile(r"[A-Za-z0-9]{26,}")
 
 def ips(text: str, presidio: Presidio) -> Iterator[Finding]:
     for match in _IPV4.finditer(text):
-        if _VERSION.search(text, max(0, match.start() - 16), match.start()):
-            continue
+        if match[0].count(".") > _DOTS_MOST or _VERSION.search(text, max(0, match.start() - 16), match.start()):
+            continue  # a number of an object, a version
         yield from presidio.ask("IP_ADDRESS", text, match.start(), match.end() + 4, 2)
     if "::" not in text and text.count(":") < 7:
         return
