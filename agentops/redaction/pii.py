@@ -72,6 +72,8 @@ class Pii:
         self._model = model
         self._threshold = threshold
         self._gate = Gate(self.kinds)
+        #: What `calm` promises holds for it.
+        self.is_usual = self.kinds <= DEFAULT_KINDS
         self._always = bool(extra)
         self._lock = threading.Lock()
         self._presidio: Presidio | None = None

@@ -39,6 +39,9 @@ class Secrets:
         | {"URL_CREDENTIALS"}
     )
 
+    #: What `calm` promises holds for it.
+    is_usual = True
+
     def may_hold(self, data: bytes) -> bool:
         """Whether `find` could find something in a text inside `data`, or `find_value` in a mapping inside.
 
