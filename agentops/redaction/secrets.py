@@ -91,11 +91,13 @@ def _may_hold_run(data: bytes, lower: bytes, runs: bytes) -> bool:
         return True
     plain = marks.unescaped(data)
     for start, end in _each(runs):
-        if _looks_made(data[start:end]):
-            if marks.may_be_marked(plain, start, end) or names.may_be_assigned(lower, start, end):
-                return True
-        elif marks.BARE.search(data, start, end) and marks.may_be_marked(plain, start, end):
+        made = _looks_made(data[start:end])
+        if made and names.may_be_assigned(lower, start, end):
             return True
+        if made or marks.BARE.search(data, start, end):
+            # What looks like the beginning of an escape may be the length of the string.
+            if marks.may_be_marked(data, start, end) or (plain is not data and marks.may_be_marked(plain, start, end)):
+                return True
     return False
 
 
