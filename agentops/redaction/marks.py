@@ -98,12 +98,16 @@ def _is_token(rule: Token, value: bytes) -> bool:
     return entropy(value) >= rule.entropy and (rule.entropy < 2 or not is_template(value))
 
 
-def may_be_marked(data: bytes, start: int, end: int) -> bool:
-    """Whether a token may begin in the run, where `data` may be MessagePack.
+def may_be_marked(data: bytes, plain: bytes, start: int, end: int) -> bool:
+    """Whether a token may begin in the run, where `data` may be MessagePack; `plain` is what `unescaped` made of it.
 
-    There the length of a string stands before it, in up to four bytes that may look like letters, and what comes
-    after it may look like its continuation.
+    In MessagePack the length of a string stands before it, in up to four bytes that may look like letters or like the
+    beginning of an escape, and what comes after it may look like its continuation.
     """
+    return _may_be_marked(data, start, end) or (plain is not data and _may_be_marked(plain, start, end))
+
+
+def _may_be_marked(data: bytes, start: int, end: int) -> bool:
     stop = min(end + _BEYOND, len(data))
     if _ANY_PACKED.search(data, start, stop):
         return True

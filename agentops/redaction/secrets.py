@@ -94,10 +94,8 @@ def _may_hold_run(data: bytes, lower: bytes, runs: bytes) -> bool:
         made = _looks_made(data[start:end])
         if made and names.may_be_assigned(lower, start, end):
             return True
-        if made or marks.BARE.search(data, start, end):
-            # What looks like the beginning of an escape may be the length of the string.
-            if marks.may_be_marked(data, start, end) or (plain is not data and marks.may_be_marked(plain, start, end)):
-                return True
+        if (made or marks.BARE.search(data, start, end)) and marks.may_be_marked(data, plain, start, end):
+            return True
     return False
 
 
