@@ -98,7 +98,7 @@ def cards(text: str, run: Run) -> Iterator[Finding]:
     """Card numbers in a run, by prefix, length and check digit."""
     groups, n = run.groups, 0
     while n < len(groups):
-        last = _card_from(text, groups, n)
+        last = _card_from(text, groups, n) if groups[n][1] - groups[n][0] >= 3 else None
         if last is not None:
             yield Finding(groups[n][0], groups[last][1], "CREDIT_CARD", 1.0)
             n = last
