@@ -21,6 +21,7 @@ from agentops.errors import AgentopsError
 from agentops.journal.format import EVENT, LOST, MAGIC, encode
 from agentops.journal.room import waiting_bytes
 from agentops.recorder.capture import Capture, New, watch_memory
+from agentops.recorder.forks import TELLS, epoch
 from agentops.recorder.plain import Redactor
 from agentops.recorder.watchdog import OpenSpan, Watchdog, facts, innermost
 from agentops.recorder.writer import Journal, Place, open_journal
@@ -143,11 +144,12 @@ class Recorder:
         #: The span that each thread began last, for the watchdog; of threads that are over too, until it looks.
         self.latest: dict[int, int] = {}
         self._at_exit = False
+        self._epoch = epoch[0]
+        self._becoming: dict[int, threading.RLock] = {}  # by process, since a child may inherit a lock that is held
         self._begin()
 
     def _begin(self) -> None:
         """State of a process that has recorded nothing yet."""
-        self.epoch = object()
         seed = random.Random(os.urandom(32))  # noqa: S311 - ids, not secrets
         self.random_bits = seed.getrandbits
         self.process = (seed.getrandbits(63), time.time_ns())
@@ -176,6 +178,7 @@ class Recorder:
 
     def configure(self, redact: Redactor | None, **given: object) -> None:
         """What `init()` was given; what was recorded so far stays where it is."""
+        self.know_yourself()
         with self._lock:
             resolve({**self.given, **given})  # wrong values are said here and now
             self.given.update({name: value for name, value in given.items() if value is not None})
@@ -200,6 +203,7 @@ class Recorder:
 
     def open(self) -> Journal | Nowhere:
         """The open journal, made if need be. Never raises."""
+        self.know_yourself()
         with self._lock:
             if self.journal is not None:
                 return self.journal
@@ -212,6 +216,11 @@ class Recorder:
                 if isinstance(journal, Journal):
                     self._begun(journal)
             return self.journal or Nowhere(None, float("inf"))
+
+    def current(self) -> Journal | Nowhere:
+        """As `open`, for what is not hot: that looks at `forks.epoch` and `journal` itself."""
+        self.know_yourself()
+        return self.journal or self.open()
 
     def _begun(self, journal: Journal) -> None:
         """There is a journal again, or another one."""
@@ -537,6 +546,7 @@ class Recorder:
 
     def flush(self, timeout: float | None = None) -> bool:
         """Wait until all that was recorded is readable; True if it is."""
+        self.know_yourself()
         deadline = None if timeout is None else time.monotonic() + timeout
         with suppressed():
             done = self._ingest(deadline, pack=False)
@@ -547,6 +557,7 @@ class Recorder:
 
     def shutdown(self, timeout: float | None = None) -> bool:
         """Bring everything into the store, packed and indexed, and close; a later span opens a new journal."""
+        self.know_yourself()
         deadline = None if timeout is None else time.monotonic() + timeout
         self._close()
         with suppressed():
@@ -561,7 +572,7 @@ class Recorder:
 
     def at_exit(self) -> None:
         """The program ends: what can be ingested at once is; the rest waits for the next reader."""
-        if self.store is None:
+        if self.store is None or not epoch[0]:
             return
         self._close()
         deadline = time.monotonic() + EXIT_WAIT_S
@@ -606,6 +617,7 @@ class Recorder:
         A child inherits locks as they are, those inside of SQLite too, and there nobody would open them. Python
         says from 3.12 on that a process with threads should not fork: ours must not be the reason.
         """
+        self.know_yourself()
         thread = self._thread
         if thread is None or thread is threading.current_thread():
             return
@@ -623,6 +635,8 @@ class Recorder:
 
     def after_fork_in_child(self) -> None:
         """A child has a journal, ids and threads of its own, and does not keep its parent's lock."""
+        if TELLS and epoch[0]:
+            return  # it has recorded in another's hook already, and noticed
         for journal in (self.journal, self._resting, self._stuck):
             if journal is not None:
                 journal.abandon()
@@ -632,6 +646,19 @@ class Recorder:
         self._begin()
         if self.hook_runner is not None:
             self.hook_runner.after_fork_in_child()
+        self._epoch += 1
+        epoch[0] = self._epoch
+
+    def know_yourself(self) -> int:
+        """Act as a child if this process is one that nobody has told so; gives the number of its epoch."""
+        if not epoch[0]:
+            with self._becoming.setdefault(os.getpid(), threading.RLock()):
+                if not epoch[0]:
+                    notes = sys.modules.get("_agentops_notes")
+                    if notes is not None:
+                        notes.after_fork()
+                    self.after_fork_in_child()
+        return epoch[0]
 
 
 def _of_run(traceparent: str) -> tuple[bytes, int] | None:

@@ -39,7 +39,7 @@ class Root:
         }
         self._trace = trace
         self.span = Span(name, attributes=attributes)
-        self.span._epoch = recorder.epoch
+        self.span._epoch = recorder.know_yourself()
         above = recorder.root  # `agentops run` in a program that runs under it
         if above is not None:
             self.span.add_link(span_context(*above))
