@@ -18,6 +18,7 @@ from opentelemetry import context as otel_context
 
 from agentops import safety
 from agentops.errors import AgentopsError
+from agentops.journal.draft import Draft
 from agentops.journal.format import EVENT, LOST, MAGIC, encode
 from agentops.journal.room import waiting_bytes
 from agentops.recorder.capture import Capture, New, watch_memory
@@ -155,6 +156,7 @@ class Recorder:
         self.process = (seed.getrandbits(63), time.time_ns())
         self._sequence = itertools.count(1)
         self._place: Place | None = None
+        self._draft: Draft | None = None
         self._lock = threading.RLock()
         self._ingest_lock = threading.Lock()
         self._ingester: Ingester | None = None
@@ -196,6 +198,15 @@ class Recorder:
                 self.open()
             if self.journal is not None:
                 self._let_go()
+
+    def begin_in(self, draft: Draft, process: tuple[int, int]) -> None:
+        """Before the first record: the first journal is a file that is made already, whose lock others hold too.
+
+        Args:
+            draft: the file.
+            process: what it was made with.
+        """
+        self.process, self._draft = process, draft
 
     def _given_store(self) -> str | None:
         store = self.given.get("store")
@@ -271,7 +282,8 @@ class Recorder:
         self._rotation_asked = rotation_asked(store)
         self._check_room(self._place.folder, values["max_journal_bytes"].value)
         watch_memory()
-        journal = open_journal(self._place, next(self._sequence))
+        shared, self._draft = self._draft, None
+        journal = open_journal(self._place, next(self._sequence), shared)
         self._journals_opened += 1
         if self.store is None:
             self.store = store
