@@ -640,7 +640,11 @@ class Recorder:
             self._ingest_lock.release()  # others have something to do before a fork too, so it is not held
 
     def after_fork_in_parent(self) -> None:
-        """Nothing that takes long: a program may fork many times."""
+        """Nothing that takes long: a program may fork many times.
+
+        The thread stays away until the next record. Python looks for threads when this has returned (from 3.13 on)
+        and would warn of ours, and each fork of many would wait for it to begin and to end.
+        """
         with self._lock:
             if self._thread is None and isinstance(self.journal, Journal):
                 self._resting, self.journal = self.journal, None
