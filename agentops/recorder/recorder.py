@@ -532,6 +532,8 @@ class Recorder:
         # Under `agentops run`, it is told that somebody waits for this.
         notes: Any = None if polite else sys.modules.get("_agentops_notes")
         try:
+            if polite is not None:
+                polite()  # while it waited, it may have been told to end, and the store have been closed
             self._look()
             self._brought = (self._bytes(), time.monotonic())
             if notes is not None:

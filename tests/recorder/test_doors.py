@@ -223,11 +223,13 @@ DOORS: dict[str, Callable[[str], object]] = {
 
 def on_disk(store: Path) -> bytes:
     """All bytes of the store and the journals; blocks opened."""
-    files = [*store.parent.glob("traces.db*"), *store.parent.glob("traces.journal/*")]
-    with closing(sqlite3.Connection(store)) as connection:
+    found = []
+    with closing(sqlite3.Connection(store)) as connection:  # first: whoever closes the store last deletes files of it
         blocks = connection.execute("SELECT data FROM blocks").fetchall()
-    opened = [zstandard.ZstdDecompressor().decompress(block) for (block,) in blocks]
-    return b"".join([*(path.read_bytes() for path in files), *opened])
+        for path in (*store.parent.glob("traces.journal/*"), *store.parent.glob("traces.db*")):
+            with suppress(FileNotFoundError):  # a journal that went into the store, which is read after it
+                found.append(path.read_bytes())
+    return b"".join([*found, *(zstandard.ZstdDecompressor().decompress(block) for (block,) in blocks)])
 
 
 def leaks(store: Path) -> set[str]:
