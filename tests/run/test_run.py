@@ -663,3 +663,23 @@ def test_a_program_that_runs_does_not_keep_what_is_to_be_forgotten(
         watched.stdin.close()
         assert watched.wait(30) == 0
     assert spans()["agent.py"]["status"] == "ok"
+
+
+def test_a_child_that_native_code_forked_takes_nothing_away_of_what_its_parents_death_leaves(
+    write: Any, run: Run, spans: Any
+) -> None:
+    script = write(
+        """
+        import ctypes, faulthandler, os, sys
+        print("the last words", flush=True)
+        child = ctypes.PyDLL(None).fork()  # none of Python's hooks know of it
+        if child == 0:
+            sys.exit()
+        os.waitpid(child, 0)
+        faulthandler._sigsegv()
+        """
+    )
+    assert run("python", script).returncode == -signal.SIGSEGV
+    told = {event["name"]: event["attributes"]["text"] for event in spans()["agent.py"]["events"]}
+    assert told["last lines"] == "the last words"
+    assert "agent.py" in told["crash"]
