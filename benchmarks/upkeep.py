@@ -21,14 +21,15 @@ def fill(spans: int, bounded: bool, seed: int) -> tuple[float, int]:
     """Record into a store that is full; processor time until all of it is searchable, and traces that went."""
     import agentops
     from agentops import span
-    from agentops.store.ring import used_bytes
+    from agentops.store.ring import LEAVES, used_bytes
     from agentops.store.schema import connect
 
     path = os.environ["AGENTOPS_STORE"]
     _stores.build(path, FULL)
     connection = connect(path)
     (before,) = connection.execute("SELECT count(*) FROM traces").fetchone()
-    agentops.init(max_bytes=used_bytes(connection) if bounded else 0)
+    # As full as the ring leaves a store: what comes in fills it up, and as much goes.
+    agentops.init(max_bytes=int(used_bytes(connection) / LEAVES) if bounded else 0)
     source = Texts(seed)
     texts = [source.text() for _ in range(spans)]
     start = _since()

@@ -543,9 +543,10 @@ class Recorder:
             ingester = self._ingester
             if ingester is None:
                 ingester = self._ingester = Ingester(store, deadline)
-            done = ingester.run(process=self.process[0], deadline=deadline, pack=pack, written=polite)
+            keep_within = functools.partial(ingester.keep_within, self._bounds, self._bounds_are_set, deadline, polite)
+            done = ingester.run(self.process[0], deadline, pack, polite, between=keep_within)
             if pack or deadline is not None:
-                ingester.keep_within(self._bounds, self._bounds_are_set, deadline, polite)
+                keep_within()
             return done
         except _Stopped:
             return False

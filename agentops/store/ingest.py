@@ -32,6 +32,8 @@ __all__ = ["Ingester"]
 #: A transaction's worth: what it holds in memory counts as the watched program's.
 BATCH_RECORDS = 1_000
 BATCH_BYTES = 4 << 20
+#: So many transactions are in the order of 20 MB.
+BETWEEN = 20
 #: In a busy program: a rest after a transaction during which the program recorded something.
 POLITE_REST_S = 0.004
 #: A journal that has no name for so long was left by a process that was killed while it made it.
@@ -79,6 +81,7 @@ class Ingester:
         pack: bool = False,
         written: Callable[[], int] | None = None,
         everything: bool = False,
+        between: Callable[[], None] | None = None,
     ) -> bool:
         """Ingest what the journals hold now.
 
@@ -88,6 +91,7 @@ class Ingester:
             pack: also compress and index contents once there are enough of them.
             written: makes this polite: while what it gives changes, the program is busy and this rests.
             everything: pack and index whatever there is.
+            between: called now and then while much comes in: what is over the store's bounds must not wait for the end.
 
         Returns:
             True if nothing was left when it ended.
@@ -99,7 +103,7 @@ class Ingester:
         while True:
             try:
                 wait_for_lock(self._connection, _until(deadline))
-                return self._run(process, deadline, pack, written, everything)
+                return self._run(process, deadline, pack, written, everything, between)
             except BaseException as problem:
                 self._forget()
                 replaced += 1
@@ -123,17 +127,22 @@ class Ingester:
         pack: bool,
         written: Callable[[], int] | None,
         everything: bool,
+        between: Callable[[], None] | None,
     ) -> bool:
         folder = journal_folder(self._store)
         if os.path.islink(folder):  # what is read there is deleted, and it would be somebody else's
             raise StoreError(f"{folder} is a symbolic link; nothing was read: name the store that it leads to")
         self._clean(folder)
         ends: dict[str, int] = {}
+        taken = 0
         for name in journals(folder, process):
             search = Search()
             while self._some_of(os.path.join(folder, name), name, written, ends, search):
                 if deadline is not None and time.monotonic() > deadline:
                     return False
+                taken += 1
+                if between is not None and taken % BETWEEN == 0:
+                    between()
         if pack or everything:
             return pack_and_index(self._connection, self._contents, everything, deadline, written)
         return True
@@ -215,7 +224,7 @@ class Ingester:
         try:
             if tidy:
                 pack_and_index(self._connection, self._contents, everything=True)
-                reclaim(self._connection)
+                reclaim(self._connection, spare=True)
         finally:
             self._connection.close()
 

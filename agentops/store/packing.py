@@ -17,6 +17,7 @@ _ROWS = 1_000
 #: Contents stay as they came until there are this many bytes of them.
 _WAITING_BYTES = 4 * BLOCK_BYTES
 _REMAINDER_BYTES = 16 << 10
+_SPARE_FROM = 16 << 20
 
 
 def pack_and_index(
@@ -121,7 +122,15 @@ def _in_blocks(rows: list[tuple[int, int, bytes]]) -> Iterator[tuple[list[tuple[
         yield items, False
 
 
-def reclaim(connection: sqlite3.Connection) -> None:
-    """Give pages that are free back to the file system, and shorten the write-ahead log."""
-    connection.executescript("PRAGMA incremental_vacuum")  # `execute` would free one page
+def reclaim(connection: sqlite3.Connection, spare: bool = False) -> None:
+    """Give pages that are free back to the file system, and shorten the write-ahead log.
+
+    With `spare` a large store keeps up to a quarter of its pages free: what keeping it within its bounds has freed is
+    needed again at once, and each page given back is another one moved.
+    """
+    pages, free, size = (
+        connection.execute(f"PRAGMA {name}").fetchone()[0] for name in ("page_count", "freelist_count", "page_size")
+    )
+    if not spare or pages * size < _SPARE_FROM or free > pages // 4:
+        connection.executescript("PRAGMA incremental_vacuum")  # `execute` would free one page
     connection.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchall()

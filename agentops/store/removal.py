@@ -7,8 +7,9 @@ still refer to it by its number in the journal: such a content is an orphan unti
 from __future__ import annotations
 
 import array
+import bisect
 import sqlite3
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from typing import Any
 
 import msgspec
@@ -114,7 +115,7 @@ def _remove_loose(connection: sqlite3.Connection, contents: Contents) -> tuple[i
     keys += [(key_of(form, data), number) for number, form, data in rows]
     sql(f"DELETE FROM fresh WHERE id IN {_LOOSE}")
     for block in _blocks_of(connection, gone, contents):
-        keys += [(key_of(form, data), number) for number, form, data in block]
+        keys += [(key_of(form, data), number) for number, (form, data) in block.items()]
     sql(f"DELETE FROM fresh_text WHERE id IN {_LOOSE}")
     sql(f"DELETE FROM instructions WHERE content IN {_LOOSE}")
     connection.executemany("DELETE FROM contents WHERE key = ? AND id = ?", sorted(keys))
@@ -129,13 +130,11 @@ def _referred(connection: sqlite3.Connection) -> set[int]:
     return found
 
 
-def _blocks_of(connection: sqlite3.Connection, gone: set[int], contents: Contents) -> Iterable[_Items]:
+def _blocks_of(
+    connection: sqlite3.Connection, gone: set[int], contents: Contents
+) -> Iterator[dict[int, tuple[int, bytes]]]:
     """Take `gone` out of the blocks; gives what was taken out of each. What is left of neighbours is put together."""
-    rows = connection.execute(
-        "SELECT DISTINCT blocks.first, blocks.last, (SELECT min(first) FROM blocks AS b WHERE b.first > blocks.first) "
-        "FROM temp.loose JOIN blocks ON blocks.first = (SELECT max(first) FROM blocks WHERE first <= loose.content) "
-        "WHERE loose.content <= blocks.last ORDER BY 1"
-    ).fetchall()
+    rows = _blocks_with(connection, sorted(gone))
     waiting: _Items = []
     size = until = 0
     begins: int | None = None
@@ -146,9 +145,9 @@ def _blocks_of(connection: sqlite3.Connection, gone: set[int], contents: Content
             connection.execute("INSERT INTO blocks VALUES (?, ?, ?)", (begins, until, pack(waiting)))
 
     for first, last, after in rows:
-        items = [(number, form, data) for number, (form, data) in contents.read(first).items()]
-        taken = [item for item in items if item[0] in gone]
-        kept = [item for item in items if item[0] not in gone]
+        block = contents.read(first)
+        kept = [(number, *block.pop(number)) for number in block.keys() - gone]
+        kept.sort()
         bytes_kept = sum(len(item[2]) for item in kept)
         connection.execute("DELETE FROM blocks WHERE first = ?", (first,))
         if begins is not None and (following != first or size + bytes_kept > BLOCK_BYTES):
@@ -158,8 +157,27 @@ def _blocks_of(connection: sqlite3.Connection, gone: set[int], contents: Content
             begins = first
         waiting = waiting + kept
         size, until, following = size + bytes_kept, last, after
-        yield taken
+        yield block
     write()
+
+
+def _blocks_with(connection: sqlite3.Connection, numbers: list[int]) -> list[tuple[int, int, int | None]]:
+    """First and last content of the blocks that have one of these, and the first of the block after it."""
+    if not numbers:
+        return []
+    (begin,) = connection.execute("SELECT max(first) FROM blocks WHERE first <= ?", (numbers[0],)).fetchone()
+    rows = connection.execute("SELECT first, last FROM blocks WHERE first >= ? ORDER BY first", (begin or 0,))
+    found: list[tuple[int, int, int | None]] = []
+    at, count = 0, len(numbers)
+    block = next(rows, None)
+    while block is not None and at < count:
+        following = next(rows, None)
+        first, last = block
+        at = bisect.bisect_left(numbers, first, at)
+        if at < count and type(last) is int and numbers[at] <= last:
+            found.append((first, last, following and following[0]))
+        block = following
+    return found
 
 
 # -- the index made anew -----------------------------------------------------------------------------

@@ -13,11 +13,13 @@ from agentops.store.removal import Removed, remove, remove_names, tend
 from agentops.store.schema import begin, connect
 from agentops.store.words import parts
 
-__all__ = ["Limits", "keep_within", "limits_of", "remove_now", "settle", "used_bytes", "used_bytes_of"]
+__all__ = ["LEAVES", "Limits", "keep_within", "limits_of", "remove_now", "settle", "used_bytes", "used_bytes_of"]
 
-#: One transaction's worth, and what is left of the room when it was used up: so that it is not always used up.
-_STEP_SPANS, _STEP_TRACES, _STEP_LEAST = 20_000, 8_000, 4
-_LEAVES = 0.95
+#: One transaction's worth. Each writes much of the table of the contents' keys: they stand there in no order.
+_STEP_SPANS, _STEP_TRACES, _STEP_LEAST = 50_000, 8_000, 4
+#: What is left of the room when it was used up, so that it is not always used up: about that much. Some traces are
+#: larger than others, and a last step for a little more would cost as much as a full one.
+LEAVES, _ENOUGH = 0.95, 0.97
 #: Of each part of the index that has no more than this left, what is left is indexed anew. A store of few parts cannot
 #: wait so long: one part is much of it.
 _LIVE, _LIVE_OF_FEW, _FEW_PARTS = 0.1, 0.5, 3
@@ -90,15 +92,17 @@ def keep_within(
     """
     total: Removed | None = None
     used = used_bytes(connection)
-    least = int(limits.max_bytes * _LEAVES) if limits.max_bytes and used > limits.max_bytes else 0
-    if not least and not (limits.max_age_ns and _over_age(connection, limits)):
+    full = bool(limits.max_bytes) and used > limits.max_bytes
+    if not full and not (limits.max_age_ns and _over_age(connection, limits)):
         return None
     (count,) = connection.execute("SELECT count(*) FROM traces").fetchone()
 
     def over() -> int:
-        """About half of the traces that are too many: some are larger than others."""
-        excess = used_bytes(connection) - least if least else 0
-        return 0 if excess <= 0 else max(_STEP_LEAST, excess * count // used // 2)
+        """About as many traces as are too many, by what a trace of this store needs on average."""
+        now = used_bytes(connection) if full else 0
+        if now <= limits.max_bytes * _ENOUGH:
+            return 0
+        return max(_STEP_LEAST, int((now - limits.max_bytes * LEAVES) * count / used))
 
     live = _LIVE if len(parts(connection)) > _FEW_PARTS else _LIVE_OF_FEW
     for traces in _victims(connection, limits, over):

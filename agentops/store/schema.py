@@ -267,6 +267,9 @@ def _connect(path: str, create: bool, busy_s: float) -> sqlite3.Connection:
                 connection.execute("PRAGMA journal_mode = WAL")
             _migrate(connection)
         connection.execute("PRAGMA synchronous = NORMAL")
+        # Some builds write zeros over each page that is let go. It costs much, and leaves what moved within its page:
+        # who must know that something is gone has the whole file written anew.
+        connection.execute("PRAGMA secure_delete = OFF")
         return connection
     except (sqlite3.Error, StoreError) as problem:
         connection.close()

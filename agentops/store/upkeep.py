@@ -116,10 +116,9 @@ class Store:
         self._transaction(remove_names, self._connection)
         for part in sorted(removed.parts):
             self._transaction(make_anew, self._connection, self._contents, part)
-        # What SQLite deletes stays in its pages until they are written anew.
-        if removed.traces:
-            _room_for_another(self.path)
-            self._connection.execute("VACUUM")
+        # What SQLite deletes stays in its pages until they are written anew, also what was taken out before.
+        _room_for_another(self.path)
+        self._connection.execute("VACUUM")
         self._truncate_log()
         return removed
 
