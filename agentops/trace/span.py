@@ -37,7 +37,7 @@ from agentops.safety import failed
 from agentops.trace.facts import described, linked, scope, taken, text, texts
 
 if TYPE_CHECKING:
-    from agentops.recorder.recorder import Nowhere
+    from agentops.recorder.nowhere import Nowhere
     from agentops.recorder.writer import Journal
     from agentops.trace.joined import Joined
 
