@@ -16,9 +16,11 @@ import zstandard
 from agentops.journal.format import BLOB, LIST, TEMPLATE, Reference, decode_value
 from agentops.store.plain_text import strings
 
-__all__ = ["BLOCK_BYTES", "Contents", "Missing", "numbers", "pack", "references", "texts"]
+__all__ = ["BLOCK_BYTES", "SOUND", "Contents", "Missing", "fields", "numbers", "pack", "references", "texts"]
 
 BLOCK_BYTES = 64 << 10
+#: Of a fresh content: it is what ingest writes, and not what a store from elsewhere may hold.
+SOUND = "typeof(form) = 'integer' AND typeof(data) = 'blob'"
 _LEVEL = 3
 _CACHED_BLOCKS = 64
 _CACHED_BYTES = 32 << 20
@@ -55,6 +57,15 @@ def texts(form: int, data: bytes) -> list[str]:
         return strings(value[1] if form == LIST else value)
     except (msgspec.MsgspecError, ValueError, TypeError, LookupError, RecursionError):
         return []
+
+
+def fields(body: Any) -> dict[str, Any]:
+    """What stands in the body of a span or an event; nothing if it cannot be read."""
+    try:
+        value = decode_value(body) if body else {}
+    except (msgspec.MsgspecError, ValueError, TypeError, RecursionError):
+        return {}
+    return value if type(value) is dict else {}
 
 
 def references(form: int, data: bytes) -> tuple[int, list[int]]:
