@@ -113,10 +113,10 @@ class Ingester:
             everything: pack and index whatever there is.
 
         Returns:
-            True if nothing was left when it ended.
+            True if nothing was left when it ended. A journal that cannot be brought in is, and keeps no other from it.
 
         Raises:
-            StoreError: the store cannot be written, or a journal not brought in; all others are then.
+            StoreError: the store cannot be written.
         """
         replaced = 0
         while True:
@@ -152,7 +152,7 @@ class Ingester:
             raise StoreError(f"{folder} is a symbolic link; nothing was read: name the store that it leads to")
         self._clean(folder)
         ends: dict[str, int] = {}
-        problems: list[StoreError] = []
+        done = True
         for name in journals(folder, process):
             path, search = os.path.join(folder, name), Search()
             try:
@@ -160,38 +160,28 @@ class Ingester:
                     if deadline is not None and time.monotonic() > deadline:
                         return False
             except Exception as problem:  # noqa: BLE001 - what keeps all from it is raised again
-                problems.append(self._about_one(path, problem))
-        done = True
+                self._leave(path, problem)
+                done = False
         if pack or everything:
-            done = pack_and_index(self._connection, self._contents, everything, deadline, written)
-        if problems:
-            raise problems[0]
+            done = pack_and_index(self._connection, self._contents, everything, deadline, written) and done
         return done
 
-    def _about_one(self, path: str, problem: Exception) -> StoreError:
-        """What to say of a journal that cannot be brought in. What keeps all journals from it is raised instead."""
-        if isinstance(problem, (_Replaced, *_OF_THE_MOMENT)) or not (
-            isinstance(problem, OSError) or _is_of_a_record(problem)
-        ):
-            raise problem
-        self._forget()
+    def _leave(self, path: str, problem: Exception) -> None:
+        """Say of one journal that it cannot be brought in. What keeps all journals from it is raised again."""
         if isinstance(problem, OSError):
             if problem.errno in NO_LOCKS:
-                return translate(problem, self._store)
-            says = problem.strerror or str(problem)
+                raise problem
+            self._forget()
         else:
+            if isinstance(problem, (_Replaced, *_OF_THE_MOMENT)) or not _is_of_a_record(problem):
+                raise problem
+            self._forget()
             begin(self._connection)
             try:
                 self._try_out()
             finally:
                 self._forget()
-            says = f"{type(problem).__name__}: {problem}"
-            from agentops import safety  # with it comes logging, which no listing waits for
-
-            safety.failed("ingesting a journal", problem, lost=0, then="It stays, and all others are brought in.")
-        error = StoreError(f"the journal {path} cannot be brought in, and all others were: {says}")
-        error.__cause__ = problem
-        return error
+        _say(f"{path} waits, and all others are brought in.", "bringing a journal in", problem)
 
     def _try_out(self) -> None:
         """Bring in what any store takes, and take it back; inside of a transaction.
@@ -450,7 +440,16 @@ class Ingester:
             os.unlink(path)
         except FileNotFoundError:
             pass
+        except OSError as problem:  # the note stays, and it is tried again
+            _say(f"{path} is in the store and stays beside it.", "deleting a journal", problem)
+            return
         self._connection.execute("DELETE FROM journals WHERE name = ? AND done", (name,))
+
+
+def _say(then: str, what: str, problem: Exception) -> None:
+    from agentops import safety  # with it comes logging, which no listing waits for
+
+    safety.failed(what, problem, lost=0, then=then)
 
 
 def _is_of_a_record(problem: Exception) -> bool:
