@@ -16,7 +16,18 @@ import zstandard
 from agentops.journal.format import BLOB, LIST, TEMPLATE, Reference, decode_value
 from agentops.store.plain_text import strings
 
-__all__ = ["BLOCK_BYTES", "SOUND", "Contents", "Missing", "fields", "numbers", "pack", "references", "texts"]
+__all__ = [
+    "BLOCK_BYTES",
+    "NUMBER_MAX",
+    "SOUND",
+    "Contents",
+    "Missing",
+    "fields",
+    "numbers",
+    "pack",
+    "references",
+    "texts",
+]
 
 BLOCK_BYTES = 64 << 10
 #: Of a fresh content: it is what ingest writes, and not what a store from elsewhere may hold.
@@ -29,7 +40,7 @@ _DEPTH_MAX = 64
 #: have contents that refer twice to each other, sixty times over.
 _VALUE_BYTES_MAX = 1 << 30
 _REFERENCE_BYTES, _AGAIN_BYTES = 256, 4_096
-_NUMBER_MAX = 2**63 - 1
+NUMBER_MAX = 2**63 - 1
 _NESTED = (Reference, dict, list)
 _Items = list[tuple[int, int, bytes]]
 _decode_block = msgspec.msgpack.Decoder(_Items).decode
@@ -110,7 +121,7 @@ class Contents:
 
     def load(self, number: int) -> tuple[int, bytes] | None:
         """Form and bytes of content `number`; None if it is not there or its block is damaged."""
-        if type(number) is not int or not 0 < number <= _NUMBER_MAX:
+        if type(number) is not int or not 0 < number <= NUMBER_MAX:
             return None
         row = self._connection.execute("SELECT form, data FROM fresh WHERE id = ?", (number,)).fetchone()
         if row is not None:

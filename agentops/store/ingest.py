@@ -11,6 +11,7 @@ import contextlib
 import itertools
 import os
 import sqlite3
+import sys
 import time
 from collections.abc import Callable
 
@@ -63,8 +64,8 @@ _OF_A_RECORD = (sqlite3.DataError, sqlite3.InterfaceError, sqlite3.ProgrammingEr
 _CODES_OF_A_RECORD = (1, 18, 19, 20, 25)
 #: What may be raised for any record at all, where a program calls us deep in a recursion or without memory.
 _OF_THE_MOMENT = (MemoryError, RecursionError)
-#: Nothing that is recorded is deeper.
-_DEPTH_MAX = 200
+#: Nothing that is recorded is deeper, and what is needed of the stack to read it.
+_DEPTH_MAX, _FRAMES = 200, 450
 
 
 class _Replaced(Exception):
@@ -118,6 +119,8 @@ class Ingester:
         Raises:
             StoreError: the store cannot be written.
         """
+        if not _descends(min(_FRAMES, sys.getrecursionlimit() // 2)):
+            return False  # what is nested could not be told from what is garbled
         replaced = 0
         while True:
             try:
@@ -444,6 +447,14 @@ class Ingester:
             _say(f"{path} is in the store and stays beside it.", "deleting a journal", problem)
             return
         self._connection.execute("DELETE FROM journals WHERE name = ? AND done", (name,))
+
+
+def _descends(frames: int) -> bool:
+    """Whether so many calls have room on this thread's stack: a program may call us deep in a recursion."""
+    try:
+        return frames == 0 or _descends(frames - 1)
+    except RecursionError:
+        return False
 
 
 def _say(then: str, what: str, problem: Exception) -> None:

@@ -15,7 +15,7 @@ import msgspec
 
 from agentops.store import words
 from agentops.store.arrivals import Arrivals, key_of
-from agentops.store.contents import BLOCK_BYTES, SOUND, Contents, fields, numbers, pack, texts
+from agentops.store.contents import BLOCK_BYTES, NUMBER_MAX, SOUND, Contents, fields, numbers, pack, texts
 from agentops.store.plain_text import strings
 
 __all__ = ["Removed", "make_anew", "recount", "remove", "remove_names", "remove_orphans", "tend"]
@@ -29,6 +29,10 @@ _USED = (
     "(EXISTS (SELECT 1 FROM uses WHERE content = loose.content) "
     "OR EXISTS (SELECT 1 FROM keeps WHERE content = loose.content))"
 )
+
+
+#: So much text is held in memory to be indexed.
+_CHARACTERS_MAX = 64 << 20
 
 
 class Removed(msgspec.Struct, frozen=True):
@@ -182,6 +186,16 @@ def make_anew(connection: sqlite3.Connection, contents: Contents, part: int) -> 
     words.drop(connection, part)
     known: set[int] = set()
     documents: list[tuple[int, list[str]]] = []
+    count = characters = 0
+
+    def write() -> None:
+        nonlocal count, characters
+        count += len(documents)
+        documents.sort(key=lambda document: document[0])
+        words.add(connection, documents)
+        documents.clear()
+        characters = 0
+
     fresh = connection.execute(
         "SELECT id, form, data FROM fresh WHERE id BETWEEN ? AND ? AND indexed", (first, last)
     ).fetchall()
@@ -200,10 +214,12 @@ def make_anew(connection: sqlite3.Connection, contents: Contents, part: int) -> 
                 known.add(number)
                 if own := texts(form, data):
                     documents.append((number, own))
+                    characters += sum(map(len, own))
+            if characters > _CHARACTERS_MAX:  # mostly it is all at once, in the order of the numbers
+                write()
     documents += _spoken(connection, known, first, last)
-    documents.sort(key=lambda document: document[0])
-    words.add(connection, documents)
-    return len(documents)
+    write()
+    return count
 
 
 def _spoken(
@@ -254,9 +270,8 @@ def recount(connection: sqlite3.Connection) -> None:
             "SELECT NULL, NULL, body FROM events WHERE trace = ?", (trace, trace)
         ).fetchall():  # fmt: skip
             for number in (given, output, *numbers(fields(body))):
-                if number:
+                if type(number) is int and 0 < number <= NUMBER_MAX:
                     arrivals.use(trace, number)
         arrivals.write({})
-    (last,) = connection.execute("SELECT value FROM meta WHERE name = 'content'").fetchone()
-    for part in range(words.part_of(last) + 1):
+    for part in words.needed(connection):
         make_anew(connection, contents, part)

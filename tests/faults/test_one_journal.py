@@ -13,6 +13,7 @@ from typing import Any
 
 import pytest
 
+from agentops.conventions import KIND_NUMBER
 from agentops.journal.format import END, START
 from agentops.store.reader import Reader
 from tests.fuzz.journals import put, put_witness, whole
@@ -81,10 +82,11 @@ def test_a_journal_that_cannot_be_deleted(tmp_path: Path, doctor: Any) -> None:
 
 def test_numbers_whose_sum_is_too_large_for_the_store(tmp_path: Path) -> None:
     store = tmp_path / "traces.db"
+    llm = KIND_NUMBER["llm"]
     for n in (1, 2, 3):
         most = {"gen_ai.usage.input_tokens": 2**63 - 1, "gen_ai.usage.output_tokens": 2**63 - 1}
         records = [(END, span, TRACE, 6, 1, most) for span in (n, n + 10)]
-        put(store, whole(*((START, span, TRACE, 0, 5, "call", 1) for _, span, *_ in records), *records), sequence=n)
+        put(store, whole(*((START, span, TRACE, 0, 5, "call", llm) for _, span, *_ in records), *records), sequence=n)
     put_witness(store)
     with Reader(str(store)) as reader:
         assert sorted((trace.name, trace.spans) for trace in reader.iter_traces()) == [("call", 6), ("witness", 1)]
@@ -112,8 +114,12 @@ def test_a_program_that_flushes_deep_in_a_recursion_loses_nothing(tmp_path: Path
         store,
     )
     assert done.out == "True\n", done
-    assert len(names(store)) == 20
+    deep: object = "x"
+    for _ in range(90):
+        deep = [deep]
     with Reader(str(store)) as reader:
+        inputs = [reader.span(trace, span.hex_id).input for trace in reader.traces() for span in reader.spans(trace)]
+        assert inputs == [{"deep": deep}] * 20
         assert not reader.losses()
 
 

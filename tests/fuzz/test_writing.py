@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from agentops.errors import AgentopsError, NotFound
@@ -104,6 +105,27 @@ def check_bytes(good: Path, changes: Any, steps: list[str]) -> None:  # noqa: F8
         shutil.copy(good, store)
         store.write_bytes(changed(store.read_bytes(), changes))
         work(store, steps)
+
+
+QUIET = settings(max_examples=12, deadline=None, derandomize=True, suppress_health_check=list(HealthCheck))
+
+
+@QUIET
+@given(ROWS | HELD, STEP)
+def test_a_store_with_anything_in_it_is_written_to_or_refused(
+    good: Path,  # noqa: F811
+    changes: Any,
+    steps: list[str],
+) -> None:
+    with bounded(ROOM_BYTES):
+        check_rows(good, changes, steps)
+
+
+@QUIET
+@given(CHANGES, STEP)
+def test_a_garbled_store_is_written_to_or_refused(good: Path, changes: Any, steps: list[str]) -> None:  # noqa: F811
+    with bounded(ROOM_BYTES):
+        check_bytes(good, changes, steps)
 
 
 @pytest.mark.proof
