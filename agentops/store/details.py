@@ -238,11 +238,11 @@ class Texts:
             "SELECT span_id, name, body FROM events WHERE trace = ?", (trace.no,)
         ):
             own = self._own.setdefault(span_id, [])
-            own.append(("event", name))
+            own.append(("event", str(name)))
             self._collect(span_id, "event", fields(body))
 
     def _add(self, span_id: int, name: str, given: int | None, output: int | None, body: dict[str, Any]) -> None:
-        self._own.setdefault(span_id, []).append(("name", name))
+        self._own.setdefault(span_id, []).append(("name", str(name)))
         refers = self._refers.setdefault(span_id, [])
         if isinstance(given, int):
             refers.append(("input", given))

@@ -32,7 +32,7 @@ _USED = (
 
 
 #: So much text is held in memory to be indexed.
-_CHARACTERS_MAX = 64 << 20
+_CHARACTERS_MAX = 16 << 20
 
 
 class Removed(msgspec.Struct, frozen=True):
@@ -207,9 +207,9 @@ def make_anew(connection: sqlite3.Connection, contents: Contents, part: int) -> 
         "SELECT first FROM blocks WHERE last >= ? AND first <= ? ORDER BY first", (first, last)
     ).fetchall()
     known.update(number for (number,) in waiting)
-    groups = [fresh, *(((n, *item) for n, item in contents.read(block).items()) for (block,) in blocks)]
-    for group in groups:
-        for number, form, data in group:
+    for block in [None, *(first for (first,) in blocks)]:
+        items = fresh if block is None else [(n, *item) for n, item in contents.read(block).items()]
+        for number, form, data in items:
             if first <= number <= last:
                 known.add(number)
                 if own := texts(form, data):
@@ -229,7 +229,7 @@ def _spoken(
     rows = connection.execute("SELECT trace, content FROM uses WHERE content BETWEEN ? AND ?", (first, last)).fetchall()
     own: dict[int, list[int]] = {}
     for trace, number in rows:
-        if number not in contents:
+        if type(number) is int and number not in contents:
             own.setdefault(trace, []).append(number)
     for trace, found in own.items():
         connection.executemany("DELETE FROM uses WHERE content = ? AND trace = ?", [(n, trace) for n in found[1:]])

@@ -71,7 +71,7 @@ def used(connection: sqlite3.Connection, part: int) -> tuple[int, int]:
         "+ (SELECT count(*) FROM orphans WHERE content BETWEEN ?1 AND ?2)",
         range_of(part),
     ).fetchone()
-    row = connection.execute("SELECT documents FROM parts WHERE part = ?", (part,)).fetchone()
+    row = connection.execute("SELECT CAST(documents AS INTEGER) FROM parts WHERE part = ?", (part,)).fetchone()
     return live, 0 if row is None else row[0]
 
 

@@ -3,24 +3,29 @@
 from __future__ import annotations
 
 import contextlib
+import itertools
 import shutil
+import sqlite3
 import sys
+import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
 from agentops.errors import AgentopsError, NotFound
 from agentops.journal.format import END, EVENT, SCORE, START, encode
+from agentops.store.contents import pack
 from agentops.store.ingest import Ingester
 from agentops.store.reader import Reader
+from tests.fuzz import test_stores as reading
 from tests.fuzz.journals import CHANGES, changed, put, whole
 from tests.fuzz.long import bounded, run_long
 from tests.fuzz.looking import command, peak_megabytes
-from tests.fuzz.stores import HELD, ROWS, put_rows
+from tests.fuzz.stores import COLUMNS, HELD, ROWS, make_old, put_rows
 from tests.fuzz.test_journals import new_store, real  # noqa: F401
 from tests.fuzz.test_stores import ROOM_BYTES, good  # noqa: F401
 
@@ -91,11 +96,13 @@ def work(store: Path, steps: list[str]) -> None:
     assert all(name.startswith("traces.db") for name in others), others
 
 
-def check_rows(good: Path, changes: Any, steps: list[str]) -> None:  # noqa: F811
-    """Write to `good` after `changes` to its rows."""
+def check_rows(good: Path, changes: Any, steps: list[str], old: bool = False) -> None:  # noqa: F811
+    """Write to `good` after `changes` to its rows, or to what it would have been in the first format."""
     with new_store() as store:
         shutil.copy(good, store)
         put_rows(store, changes)
+        if old:
+            make_old(store)
         work(store, steps)
 
 
@@ -111,14 +118,20 @@ QUIET = settings(max_examples=12, deadline=None, derandomize=True, suppress_heal
 
 
 @QUIET
-@given(ROWS | HELD, STEP)
+@given(ROWS | HELD, STEP, st.booleans())
+@example([(("fresh", "data"), None, 37)], ["forget a user"], False)
+@example([(("fresh", "data"), None, 144)], ["search", "ingest"], False)
+@example([(("fresh", "data"), None, "x")], ["bound in bytes"], False)
+@example([(("parts", "documents"), None, "")], ["bound in bytes"], False)
+@example([(("meta", "value"), None, "m")], ["prune", "ingest"], False)
 def test_a_store_with_anything_in_it_is_written_to_or_refused(
     good: Path,  # noqa: F811
     changes: Any,
     steps: list[str],
+    old: bool,
 ) -> None:
     with bounded(ROOM_BYTES):
-        check_rows(good, changes, steps)
+        check_rows(good, changes, steps, old)
 
 
 @QUIET
@@ -126,6 +139,56 @@ def test_a_store_with_anything_in_it_is_written_to_or_refused(
 def test_a_garbled_store_is_written_to_or_refused(good: Path, changes: Any, steps: list[str]) -> None:  # noqa: F811
     with bounded(ROOM_BYTES):
         check_bytes(good, changes, steps)
+
+
+def test_an_old_store_that_counts_to_the_moon_is_brought_up_to_date_at_once(good: Path) -> None:  # noqa: F811
+    with new_store() as store:
+        shutil.copy(good, store)
+        put_rows(store, [(("meta", "value"), None, 2**62)])
+        make_old(store)
+        begun = time.monotonic()
+        code, out, _ = command(["search", "needle"], store)
+        assert code == 0 and "answer" in out
+        assert time.monotonic() - begun < 20
+
+
+def test_an_index_is_made_anew_in_a_bounded_memory(good: Path) -> None:  # noqa: F811
+    with new_store() as store:
+        shutil.copy(good, store)
+        connection = sqlite3.connect(store, isolation_level=None)
+        text = encode("many words " * (8 << 20 >> 3))
+        for number in range(1_000, 1_020):  # a few KB each, as blocks
+            connection.execute("INSERT INTO blocks VALUES (?, ?, ?)", (number, number, pack([(number, 0, text)])))
+            connection.execute("INSERT INTO uses VALUES (?, 1)", (number,))
+        connection.close()
+        with bounded(160 << 20):
+            code, _, err = command(["forget", "--yes", "--match", "name:witness"], store)
+            assert code == 0, err
+            code, out, _ = command(["prune", "--yes", "name:answer"], store)
+            assert code == 0 and "taken out" in out
+
+
+#: What stands in a column for a row of its own kind, and does not fit.
+MISFITS = (-5, 2**63 - 1, 1.5, 1e300, "", "x", b"\x80", 0)
+ORDERS = (
+    ["search", "prune", "ingest", "bound in bytes", "backup", "forget a user", "ingest", "bound in age"],
+    ["forget a match", "ingest", "forget a session", "prune by status", "prune to bounds", "search"],
+)
+
+
+@pytest.mark.proof
+def test_every_column_with_every_misfit_is_read_and_written(
+    good: Path,  # noqa: F811
+    record_property: Callable[[str, object], None],
+) -> None:
+    places = [(table, column) for table, columns in COLUMNS.items() for column in columns.split()]
+    for place, misfit in itertools.product(places, MISFITS):
+        changes = [(place, None, misfit)]
+        reading.check_rows(good, changes)
+        for steps in ORDERS:
+            check_rows(good, changes, steps)
+    record_property("columns", len(places))
+    record_property("stores", len(places) * len(MISFITS) * 3)
 
 
 @pytest.mark.proof
@@ -139,7 +202,7 @@ def test_stores_from_elsewhere_written_to_for_half_an_hour(
         if how < 2:
             check_bytes(good, changes, steps)
         else:
-            check_rows(good, rows if how < 5 else held, steps)
+            check_rows(good, rows if how < 5 else held, steps, how in (4, 6))
 
     with bounded(ROOM_BYTES):
         measured = run_long(one, st.tuples(ROWS, HELD, CHANGES, st.integers(0, 6), STEP))
