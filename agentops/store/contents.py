@@ -37,9 +37,10 @@ _CACHED_BLOCKS = 64
 _CACHED_BYTES = 32 << 20
 _DEPTH_MAX = 64
 #: What one value may be made of, in encoded bytes; each reference counts as some of them. A store from elsewhere may
-#: have contents that refer twice to each other, sixty times over.
+#: have contents that refer twice to each other, sixty times over: one that refers to others counts as many when it is
+#: met again.
 _VALUE_BYTES_MAX = 1 << 30
-_REFERENCE_BYTES, _AGAIN_BYTES = 256, 4_096
+_REFERENCE_BYTES, _AGAIN_BYTES = 256, 64 << 10
 NUMBER_MAX = 2**63 - 1
 _NESTED = (Reference, dict, list)
 _Items = list[tuple[int, int, bytes]]
@@ -179,7 +180,8 @@ class Contents:
                 break
             seen.add(number)
             form, data = found
-            self._left -= len(data) + (_AGAIN_BYTES if number in self._met else _REFERENCE_BYTES)
+            again = form != BLOB and number in self._met
+            self._left -= len(data) + (_AGAIN_BYTES if again else _REFERENCE_BYTES)
             self._met.add(number)
             try:
                 value = decode_value(data)
