@@ -171,14 +171,15 @@ class Ingester:
 
     def _leave(self, path: str, problem: Exception) -> None:
         """Say of one journal that it cannot be brought in. What keeps all journals from it is raised again."""
-        if isinstance(problem, OSError):
-            if problem.errno in NO_LOCKS:
-                raise problem
-            self._forget()
-        else:
-            if isinstance(problem, (_Replaced, *_OF_THE_MOMENT)) or not _is_of_a_record(problem):
-                raise problem
-            self._forget()
+        of_the_system = isinstance(problem, (OSError, MemoryError))
+        if (
+            getattr(problem, "errno", None) in NO_LOCKS
+            or isinstance(problem, (_Replaced, RecursionError))
+            or not (of_the_system or _is_of_a_record(problem))
+        ):
+            raise problem
+        self._forget()
+        if not of_the_system:
             begin(self._connection)
             try:
                 self._try_out()

@@ -6,6 +6,7 @@ import os
 import shutil
 import sqlite3
 import subprocess
+import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -13,12 +14,20 @@ from typing import Any
 
 import pytest
 
+from agentops import safety
 from agentops.conventions import KIND_NUMBER
 from agentops.journal.format import END, START
 from agentops.store.reader import Reader
 from tests.fuzz.journals import put, put_witness, whole
+from tests.fuzz.long import bounded
 
 TRACE = b"b" * 16
+
+
+@pytest.fixture(autouse=True)
+def nothing_said() -> None:
+    """Each kind of failure is told once in a process."""
+    safety.reset_after_fork()
 
 
 def one(name: str, trace: bytes = TRACE, span: int = 1) -> bytes:
@@ -78,6 +87,20 @@ def test_a_journal_that_cannot_be_deleted(tmp_path: Path, doctor: Any) -> None:
         assert not ok and f"{kept.name} is in the store, and cannot be deleted" in says and "delete it" in advice
     assert names(store) == ["kept", "witness"]
     assert not list(kept.parent.iterdir())
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="the limit of memory is set as Linux counts it")
+def test_a_journal_that_needs_more_memory_than_there_is(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.delenv("AGENTOPS_RAISE", raising=False)
+    store = tmp_path / "traces.db"
+    large = put(store, whole(bytes(200 << 20)) + one("large")[len(whole()) :])
+    put_witness(store)
+    with bounded(100 << 20):
+        assert names(store) == ["witness"]
+    assert "MemoryError" in caplog.text and large.name in caplog.text
+    assert names(store) == ["large", "witness"]
 
 
 def test_numbers_whose_sum_is_too_large_for_the_store(tmp_path: Path) -> None:
