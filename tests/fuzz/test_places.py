@@ -50,6 +50,8 @@ def test_a_rollback_journal_that_names_a_file_does_not_have_it_deleted(store: Pa
         "ALTER TABLE traces ADD COLUMN more AS (zeroblob(1000000000))",
         "DROP TABLE traces; CREATE VIEW traces AS WITH r(n) AS (SELECT 1 UNION SELECT n + 1 FROM r) SELECT n FROM r",
         "CREATE VIRTUAL TABLE other USING fts5(a)",
+        "CREATE TABLE other (a, CHECK (length(hex(zeroblob(400000000))) > a))",
+        "CREATE TABLE other (a, b AS (zeroblob(1000000000)))",
     ],
 )
 def test_a_store_that_would_run_something_of_its_own_is_refused_untouched(store: Path, sql: str) -> None:
@@ -61,6 +63,17 @@ def test_a_store_that_would_run_something_of_its_own_is_refused_untouched(store:
     with pytest.raises(StoreDamaged, match="that agentops did not make"):
         Reader(str(store))
     assert store.read_bytes() == before
+
+
+def test_a_table_of_the_users_own_is_left_alone(store: Path) -> None:
+    connection = sqlite3.connect(store)
+    connection.executescript("CREATE TABLE mine (a TEXT); CREATE INDEX mine_a ON mine (a); INSERT INTO mine VALUES (1)")
+    connection.close()
+    code, _, err = command(["forget", "--yes", "--match", "name:witness"], store)
+    assert (code, err) == (0, "")
+    connection = sqlite3.connect(store)
+    assert connection.execute("SELECT a FROM mine").fetchall() == [("1",)]
+    connection.close()
 
 
 def test_a_linked_folder_of_journals_is_not_read_and_nothing_in_it_deleted(store: Path, tmp_path: Path) -> None:
