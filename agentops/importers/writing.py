@@ -225,7 +225,8 @@ class _Open:
         """What was written goes into the store."""
         for writer in (self.goes_on, self.is_dead):
             writer.close()
-            self._ingester.run(process=writer.process, pack=True)
+            if not self._ingester.run(process=writer.process, pack=True):
+                raise StoreError(f"what was imported waits in {self._folder}: `agentops doctor` says why")
 
 
 def _later_scope(span: SpanLine, known: SpanDetail) -> dict[str, Any]:

@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterator
 from operator import itemgetter
 
 from agentops.store import words
-from agentops.store.contents import BLOCK_BYTES, Contents, pack, texts
+from agentops.store.contents import BLOCK_BYTES, SOUND, Contents, pack, texts
 from agentops.store.schema import begin
 
 __all__ = ["index_words", "pack_and_index", "reclaim", "rest_while_busy"]
@@ -72,7 +72,9 @@ def _index_some(connection: sqlite3.Connection, everything: bool, rows: int) -> 
         fresh = connection.execute(
             "SELECT id, form, data FROM fresh WHERE NOT indexed ORDER BY id LIMIT ?", (rows,)
         ).fetchall()
-        spans = connection.execute("SELECT id, text FROM fresh_text ORDER BY id LIMIT ?", (rows,)).fetchall()
+        spans = connection.execute(
+            "SELECT id, iif(typeof(text) = 'text', text, '') FROM fresh_text ORDER BY id LIMIT ?", (rows,)
+        ).fetchall()
         documents = [(number, own) for number, form, data in fresh if (own := texts(form, data))]
         documents += [(number, [text]) for number, text in spans]
         documents.sort(key=itemgetter(0))
@@ -91,7 +93,7 @@ def _pack_some(connection: sqlite3.Connection, everything: bool, rows: int) -> b
     begin(connection)
     try:
         fresh = connection.execute(
-            "SELECT id, form, data FROM fresh WHERE indexed ORDER BY id LIMIT ?", (rows,)
+            f"SELECT id, form, data FROM fresh WHERE indexed AND {SOUND} ORDER BY id LIMIT ?", (rows,)
         ).fetchall()
         packed: list[tuple[int, int, bytes]] = []
         for items, full in _in_blocks(fresh):
