@@ -145,11 +145,6 @@ class Screening:
         if thread is not None and thread is not threading.current_thread():
             thread.join(wait_s)
 
-    def resume(self) -> None:
-        """After a fork, in the parent."""
-        if self._queue and self._thread is None:
-            self._start()
-
     def _start(self) -> None:
         thread = threading.Thread(target=self._run, name="agentops-redaction", daemon=True)
         with self._changed:
