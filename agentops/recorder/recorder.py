@@ -97,6 +97,9 @@ class Recorder:
         self._intake = Intake(self.process[0])
         self._watching = Watching(self._intake, self.latest)
         self._thread: threading.Thread | None = None
+        #: False in a child that was forked without Python's hooks: it may wait for ever for a thread to begin, since
+        #: nobody has put the interpreter's own locks in order (from 3.13 on).
+        self.may_start_threads = True
         self._resting: Journal | None = None  # after a fork, until the next record
         self._stop = threading.Event()
         self._journals_opened = 0
@@ -260,7 +263,7 @@ class Recorder:
         return journal
 
     def _start_thread(self) -> None:
-        if self._thread is None:
+        if self._thread is None and self.may_start_threads:
             thread = threading.Thread(target=self._run, args=(self._stop,), name="agentops", daemon=True)
             try:
                 thread.start()
@@ -540,7 +543,8 @@ class Recorder:
     def after_fork_in_child(self) -> None:
         """A child has a journal, ids and threads of its own, and does not keep its parent's lock."""
         if TELLS and epoch[0]:
-            return  # it has recorded in another's hook already, and noticed
+            self.may_start_threads = True  # it has recorded in another's hook already, and noticed
+            return
         for journal in (self.journal, self._resting, self._stuck):
             if journal is not None:
                 journal.abandon()
@@ -564,6 +568,7 @@ class Recorder:
                     if notes is not None:
                         notes.after_fork()
                     self.after_fork_in_child()
+                    self.may_start_threads = False
         return epoch[0]
 
 

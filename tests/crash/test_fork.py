@@ -230,6 +230,7 @@ def test_no_thread_of_ours_runs_while_the_program_forks(program: Any, read: Any,
     assert {record["name"] for record in read(tmp_path / "traces.db")} == {"before", "inside", "after"}
 
 
+tells = pytest.mark.skipif(not forks.TELLS, reason="this system tells no process that it is a fork: Linux 4.14 does")
 #: A fork as native code makes it: none of Python's hooks know of it.
 NATIVE = """
 import ctypes, os, signal, sys, time
@@ -240,7 +241,7 @@ def fork():
 """
 
 
-@pytest.mark.skipif(not forks.TELLS, reason="this system does not tell a process that it is a fork (Linux 4.14 does)")
+@tells
 def test_a_program_forked_without_pythons_hooks_records_into_a_journal_of_its_own(
     program: Any, read: Any, tmp_path: Path
 ) -> None:
@@ -280,6 +281,7 @@ with span("parent") as parent:
     assert {record["status"] for record in found.values()} == {"ok"}
 
 
+@tells
 @pytest.mark.parametrize(
     "says", ["", "with span('child'): pass", "agentops.flush()", "os.waitpid(os.fork() or os._exit(0), 0)"]
 )
@@ -304,6 +306,7 @@ with span("parent"):
     }  # fmt: skip
 
 
+@tells
 def test_what_a_hook_of_the_programs_records_in_a_child_before_ours_is_the_childs(
     program: Any, read: Any, tmp_path: Path
 ) -> None:
