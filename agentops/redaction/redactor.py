@@ -12,10 +12,10 @@ from agentops.errors import UsageError
 from agentops.redaction import inside
 from agentops.redaction.calm import calm
 from agentops.redaction.findings import Finding, resolve
-from agentops.redaction.keys import key_from
+from agentops.redaction.keys import key_from, key_of_folder
 from agentops.redaction.operators import operator_for
 
-__all__ = ["Detector", "Redactor", "redactor_named"]
+__all__ = ["Detector", "Redactor", "recorded_as", "redactor_named"]
 
 #: How deep texts are looked for in texts.
 _DEPTH_MAX = 3
@@ -162,8 +162,8 @@ class Redactor:
     def _other(self, item: Any, session: str, key: str | None = None) -> Any:
         if isinstance(item, (bytes, bytearray)):
             return self._bytes(bytes(item), session, key)
-        if isinstance(item, int) and not isinstance(item, bool) and abs(item) >= 10 ** (_DIGITS_MIN - 1):
-            text = str(item) if abs(item) < 10**40 else ""
+        if isinstance(item, int) and not isinstance(item, bool) and item >= 10 ** (_DIGITS_MIN - 1):
+            text = str(item) if item < 10**40 else ""
             redacted = self._text(text, session, key, 0)
             return item if redacted == text else redacted
         return item
@@ -264,6 +264,22 @@ def redactor_named(given: str) -> Redactor:
     if given == "secrets":
         return Redactor("secrets")
     raise UsageError(f'redact is "pii" (personal data and secrets), "secrets", or a redactor, not {given!r}')
+
+
+def recorded_as(text: str, folder: str) -> list[str]:
+    """What a session, a user or a tag may be called in the store of `folder`: as it is, or with hashes in it."""
+    key = key_of_folder(folder, create=False)
+    if key is None:
+        return [text]
+    found = [text]
+    for detectors in ((), ("secrets",)):
+        try:
+            redactor = Redactor(*detectors)
+            redactor.key = key
+            found.append(redactor.identifier(text))
+        except UsageError:  # what finds personal data is not installed here
+            continue
+    return list(dict.fromkeys(found))
 
 
 def _detector(given: str | Detector) -> Detector:

@@ -157,12 +157,15 @@ class Store:
 
     def _of(self, user: str | None, session: str | None) -> Iterator[TraceRow]:
         """Traces of a user or session: their own, or that of any of their spans."""
-        column, value = ("user", user) if session is None else ("session", session)
-        own = {number for (number,) in self._connection.execute(f"SELECT no FROM traces WHERE {column} = ?", (value,))}
-        inside = self._connection.execute(
-            "SELECT trace, body FROM spans WHERE instr(body, ?)", (str(value).encode("utf-8", "surrogatepass"),)
-        )
-        own.update(trace for trace, body in inside if trace not in own and str(_scope(body).get(column)) == value)
+        column, given = ("user", user) if session is None else ("session", session)
+        own: set[int] = set()
+        for value in recorded_as(str(given), os.path.dirname(os.path.abspath(self.path))):
+            rows = self._connection.execute(f"SELECT no FROM traces WHERE {column} = ?", (value,))
+            own.update(number for (number,) in rows)
+            inside = self._connection.execute(
+                "SELECT trace, body FROM spans WHERE instr(body, ?)", (value.encode("utf-8", "surrogatepass"),)
+            )
+            own.update(trace for trace, body in inside if trace not in own and str(_scope(body).get(column)) == value)
         return (trace for trace in self.reader.iter_traces() if trace.no in own)
 
     def _transaction(self, work: Any, *arguments: Any) -> None:
