@@ -10,6 +10,7 @@ from typing import Any, NamedTuple
 
 from agentops.errors import StoreBusy, StoreError, UsageError
 from agentops.journal.names import journals
+from agentops.redaction.redactor import recorded_as
 from agentops.store.contents import Contents, fields
 from agentops.store.filters import Filter
 from agentops.store.location import ask_for_rotation, journal_folder

@@ -18,7 +18,7 @@ _SENSITIVE = (
     "4012 8888 8888 1881", "nora.quist@canary-mail.example", "DE89370400440532013000", "DE89 3704 0044 0532 0130 00",
     "+49 30 901820", "(212) 555-0187", "219-09-9999", "10.1.2.3", "fe80::1ff:fe23:4567:890a", "00:1b:44:11:3a:b7",
     "aa-bb-cc-dd-ee-ff", "password: hunter2x", "the password is Tr0ub4dor", "token=abcdefghijkl", "pwd='swordfish'",
-    "secret -> kumquat", "\u0664\u0660\u0661\u0662 \u0668\u0668\u0668\u0668 \u0668\u0668\u0668\u0668 \u0661\u0668\u0668\u0661",
+    "secret -> kumquat", "\u0664\u0660\u0661\u0662 " + "\u0668\u0668\u0668\u0668 " * 2 + "\u0661\u0668\u0668\u0661",
     base64.b64encode(b"write to nora.quist@canary-mail.example").decode(), "postgres://me:hidden@db/x",
 )  # fmt: skip
 _REDACTOR = Redactor()
