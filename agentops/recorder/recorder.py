@@ -127,6 +127,7 @@ class Recorder:
         self.store: str | None = None
         self.redact: Redactor | None = None
         self.screening: Screening | None = None
+        self._redactor_name = "own"
         self.given: dict[str, object] = {}
         self.hooks: tuple[Callable[[Any], object], ...] = ()
         self.hook_runner: Any = None
@@ -173,17 +174,22 @@ class Recorder:
             redactor: a function of text, called at once for each, or one whose detectors work beside the program.
             given: settings by name.
         """
+        if self.screening is not None:
+            self.screening.drain(time.monotonic() + MOVE_WAIT_S)  # its thread may need the lock
         with self._lock:
             resolve({**self.given, **given})  # wrong values are said here and now
             self.given.update({name: value for name, value in given.items() if value is not None})
             if redactor is not None or given.get("redact") is not None:
                 from agentops.redaction.redactor import Redactor as Screened
 
-                self.screening, self.redact = None, None
+                self.screening, self.redact, self._redactor_name = None, None, "own"
                 if isinstance(redactor, Screened):
                     self._screen(redactor)
                 else:
                     self.redact = redactor
+                if given.get("redact") not in (None, "off"):
+                    self._screen_as(str(given["redact"]))
+                self._tell_redaction()
             moved = self.store is not None and find_store(self._given_store()) != self.store
             if moved:
                 self.flush(MOVE_WAIT_S)  # what comes later goes into the other store
@@ -202,21 +208,46 @@ class Recorder:
     def _screen(self, redactor: Screened) -> None:
         from agentops.recorder.screening import Screening
 
-        self.screening = Screening(redactor, safety.failed, self.lost)
+        self.screening = Screening(redactor, _withheld, self.lost)
 
-    def _begin_redaction(self, named: str, store: str) -> None:
-        """Before the first journal: what settings say, the store's key, and no lines of output."""
+    def _screen_as(self, named: str) -> None:
+        from agentops.redaction.redactor import redactor_named
+
+        self._screen(redactor_named(named))
+        self._redactor_name = named
+
+    def _tell_redaction(self) -> None:
+        """Nothing that is said elsewhere may hold what is not recorded: neither our log nor a program's last lines."""
+        safety.clean = self.cleaned if self.redacts else None
+        notes = sys.modules.get("_agentops_notes")
+        if self.redacts and notes is not None:  # under `agentops run`: what is printed is not looked through
+            notes.forget_lines(self._redactor_name)
+
+    def _begin_redaction(self, named: str) -> None:
+        """Before anything is recorded or said: what settings say."""
         if named != "off" and not self.redacts:
-            from agentops.redaction.redactor import redactor_named
+            self._screen_as(named)
+            self._tell_redaction()
 
-            self._screen(redactor_named(named))
+    def _take_key(self, store: str) -> None:
         if self.screening is not None and not self.screening.redactor.key_is_given:
             from agentops.redaction.keys import key_of_folder
 
             self.screening.redactor.key = key_of_folder(os.path.dirname(store)) or self.screening.redactor.key
-        notes = sys.modules.get("_agentops_notes")
-        if self.redacts and notes is not None:  # under `agentops run`: what is printed is not looked through
-            notes.forget_lines()
+
+    def cleaned(self, value: Any, session: str = "") -> Any:
+        """`value` (plain data) as it may go elsewhere than into the journal, redacted at once. Never raises.
+
+        Args:
+            value: a text, or anything made of such.
+            session: that pseudonyms in it hold for; without one they hold for nothing.
+        """
+        screening = self.screening
+        if screening is not None:
+            if screening.by_session and not session:
+                session = os.urandom(8).hex()
+            return screening.value(value, session)
+        return value if self.redact is None else Capture(self.redact, _withheld).scrub(value)
 
     def _given_store(self) -> str | None:
         store = self.given.get("store")
@@ -274,12 +305,13 @@ class Recorder:
             journal, self._resting = self._resting, None
             return journal
         values = resolve(self.given)
+        self._begin_redaction(values["redact"].value)
         if not values["enabled"].value:
             return Nowhere(None, float("inf"))
         store = self.store or find_store(self._given_store())  # found once: the working directory may change
         prepare(store)
         if self._place is None:
-            self._begin_redaction(values["redact"].value, store)
+            self._take_key(store)
             self._place = Place(journal_folder(store), self.process, self.redact, self._full, self.screening)
         bounds = values["max_bytes"], values["max_age"]
         self._bounds = tuple(value.value for value in bounds)
@@ -640,7 +672,7 @@ class Recorder:
         says from 3.12 on that a process with threads should not fork: ours must not be the reason.
         """
         if self.screening is not None:
-            self.screening.stop(FORK_WAIT_S)
+            self.screening.before_fork(FORK_WAIT_S)
         thread = self._thread
         if thread is None or thread is threading.current_thread():
             return
@@ -653,7 +685,7 @@ class Recorder:
     def after_fork_in_parent(self) -> None:
         """Nothing that takes long: a program may fork many times."""
         if self.screening is not None:
-            self.screening.resume()
+            self.screening.after_fork_in_parent()
         with self._lock:
             if self._thread is None and isinstance(self.journal, Journal):
                 self._resting, self.journal = self.journal, None
@@ -671,6 +703,11 @@ class Recorder:
             self.screening.after_fork_in_child()
         if self.hook_runner is not None:
             self.hook_runner.after_fork_in_child()
+
+
+def _withheld(what: str, problem: BaseException) -> None:
+    """A value could not be looked through; its record is kept."""
+    safety.failed(what, problem, lost=0)
 
 
 def _of_run(traceparent: str) -> tuple[bytes, int] | None:

@@ -94,7 +94,7 @@ def test_what_a_failing_redactor_could_not_check_is_withheld(store: Path, spans:
 
 def test_a_redactor_has_to_be_a_function() -> None:
     with pytest.raises(agentops.UsageError, match="function"):
-        agentops.init(redact="pii")  # type: ignore[arg-type]
+        agentops.init(redact=5)  # type: ignore[arg-type]
 
 
 def test_structures_stay_what_they_were(store: Path, spans: Any) -> None:
