@@ -40,8 +40,6 @@ BACKLOG_BYTES = 4 << 20
 #: Compressing and indexing cost more than ingest and wait for a pause, up to this many bytes.
 UNPACKED_BYTES = 64 << 20
 EXIT_WAIT_S = 0.5
-#: At the program's end, what was not looked through is lost: loading the detectors may take a second or two.
-REDACTION_WAIT_S = 20.0
 MOVE_WAIT_S = 10.0
 #: A fork waits so long, at most, until nothing of ours is in the middle of something; mostly nothing is.
 FORK_WAIT_S = 0.1
@@ -623,7 +621,8 @@ class Recorder:
         """The program ends: what can be ingested at once is; the rest waits for the next reader."""
         if self.store is None:
             return
-        self._look_through(time.monotonic() + REDACTION_WAIT_S)
+        if self.screening is not None:
+            self.screening.at_end()
         self._close()
         deadline = time.monotonic() + EXIT_WAIT_S
         with suppressed():

@@ -7,6 +7,7 @@ by a thread of ours, or by whoever must wait (a program that is faster than the 
 
 from __future__ import annotations
 
+import sys
 import threading
 import time
 from collections import OrderedDict, deque
@@ -34,6 +35,8 @@ _SPANS_MAX = 10_000
 _NUMBERS_MAX = 50
 _NUMBER_LEAST = 10**8
 _IDLE_S = 5.0
+#: At the program's end, what was not looked through is lost: loading the detectors may take a second or two.
+_END_WAIT_S = 20.0
 #: A fork waits so long, at most, while detectors are loaded: a child could not load them any more.
 _LOADING_S = 20.0
 #: Journal, number, form and data of a content, the session that its pseudonyms hold for, and the key it stands under.
@@ -73,6 +76,7 @@ class Screening:
         self._loading = threading.RLock()
         self._thread: threading.Thread | None = None
         self._looking: set[int] = set()
+        self._end_is_awaited = False
 
     # -- sessions, of which pseudonyms depend --------------------------------------------------------
 
@@ -173,11 +177,24 @@ class Screening:
             return True
 
     def _wake(self) -> None:
+        if not self._end_is_awaited:
+            self._await_end()
         with self._changed:
             if self._thread is not None:
                 self._changed.notify_all()
                 return
         self._start()
+
+    def _await_end(self) -> None:
+        """A process that was forked as a worker ends without what is registered with `atexit`."""
+        self._end_is_awaited = True
+        for name in ("multiprocessing.util", "billiard.util"):
+            if (util := sys.modules.get(name)) is not None:
+                util.Finalize(None, self.at_end, exitpriority=0)
+
+    def at_end(self) -> None:
+        """Look through all that waits, before this process ends."""
+        self.drain(time.monotonic() + _END_WAIT_S)
 
     def drain(self, deadline: float | None = None) -> bool:
         """Look through all that waits, on this thread too; True if nothing is left."""
