@@ -19,7 +19,7 @@ from agentops.errors import AgentopsError
 from agentops.journal.draft import Draft
 from agentops.journal.format import EVENT, LOST, MAGIC, encode
 from agentops.journal.room import check_room
-from agentops.recorder.capture import watch_memory
+from agentops.recorder.capture import Capture, watch_memory
 from agentops.recorder.forks import TELLS, epoch
 from agentops.recorder.intake import Intake, Stopped
 from agentops.recorder.nowhere import Nowhere
@@ -43,8 +43,6 @@ BACKLOG_BYTES = 4 << 20
 #: Compressing and indexing cost more than ingest and wait for a pause, up to this many bytes.
 UNPACKED_BYTES = 64 << 20
 EXIT_WAIT_S = 0.5
-#: At the program's end, what was not looked through is lost: loading the detectors may take a second or two.
-REDACTION_WAIT_S = 20.0
 MOVE_WAIT_S = 10.0
 #: A fork waits so long, at most, until nothing of ours is in the middle of something; mostly nothing is.
 FORK_WAIT_S = 0.1
@@ -73,6 +71,7 @@ class Recorder:
         self.store: str | None = None
         self.redact: Redactor | None = None
         self.screening: Screening | None = None
+        self._redactor_name = "own"
         self.given: dict[str, object] = {}
         self.hooks: tuple[Callable[[Any], object], ...] = ()
         self.hook_runner: Any = None
@@ -122,17 +121,22 @@ class Recorder:
             given: settings by name.
         """
         self.know_yourself()
+        if self.screening is not None:
+            self.screening.drain(time.monotonic() + MOVE_WAIT_S)  # its thread may need the lock
         with self._lock:
             resolve({**self.given, **given})  # wrong values are said here and now
             self.given.update({name: value for name, value in given.items() if value is not None})
             if redactor is not None or given.get("redact") is not None:
                 from agentops.redaction.redactor import Redactor as Screened
 
-                self.screening, self.redact = None, None
+                self.screening, self.redact, self._redactor_name = None, None, "own"
                 if isinstance(redactor, Screened):
                     self._screen(redactor)
                 else:
                     self.redact = redactor
+                if given.get("redact") not in (None, "off"):
+                    self._screen_as(str(given["redact"]))
+                self._tell_redaction()
             moved = self.store is not None and find_store(self._given_store()) != self.store
             if moved:
                 self.flush(MOVE_WAIT_S)  # what comes later goes into the other store
@@ -151,21 +155,46 @@ class Recorder:
     def _screen(self, redactor: Screened) -> None:
         from agentops.recorder.screening import Screening
 
-        self.screening = Screening(redactor, safety.failed, self.lost)
+        self.screening = Screening(redactor, _withheld, self.lost)
 
-    def _begin_redaction(self, named: str, store: str) -> None:
-        """Before the first journal: what settings say, the store's key, and no lines of output."""
+    def _screen_as(self, named: str) -> None:
+        from agentops.redaction.redactor import redactor_named
+
+        self._screen(redactor_named(named))
+        self._redactor_name = named
+
+    def _tell_redaction(self) -> None:
+        """Nothing that is said elsewhere may hold what is not recorded: neither our log nor a program's last lines."""
+        safety.clean = self.cleaned if self.redacts else None
+        notes = sys.modules.get("_agentops_notes")
+        if self.redacts and notes is not None:  # under `agentops run`: what is printed is not looked through
+            notes.forget_lines(self._redactor_name)
+
+    def _begin_redaction(self, named: str) -> None:
+        """Before anything is recorded or said: what settings say."""
         if named != "off" and not self.redacts:
-            from agentops.redaction.redactor import redactor_named
+            self._screen_as(named)
+            self._tell_redaction()
 
-            self._screen(redactor_named(named))
+    def _take_key(self, store: str) -> None:
         if self.screening is not None and not self.screening.redactor.key_is_given:
             from agentops.redaction.keys import key_of_folder
 
             self.screening.redactor.key = key_of_folder(os.path.dirname(store)) or self.screening.redactor.key
-        notes = sys.modules.get("_agentops_notes")
-        if self.redacts and notes is not None:  # under `agentops run`: what is printed is not looked through
-            notes.forget_lines()
+
+    def cleaned(self, value: Any, session: str = "") -> Any:
+        """`value` (plain data) as it may go elsewhere than into the journal, redacted at once. Never raises.
+
+        Args:
+            value: a text, or anything made of such.
+            session: that pseudonyms in it hold for; without one they hold for nothing.
+        """
+        screening = self.screening
+        if screening is not None:
+            if screening.by_session and not session:
+                session = os.urandom(8).hex()
+            return screening.value(value, session)
+        return value if self.redact is None else Capture(self.redact, _withheld).scrub(value)
 
     def begin_in(self, draft: Draft, process: tuple[int, int]) -> None:
         """Before the first record: the first journal is a file that is made already, whose lock others hold too.
@@ -240,12 +269,13 @@ class Recorder:
             journal, self._resting = self._resting, None
             return journal
         values = resolve(self.given)
+        self._begin_redaction(values["redact"].value)
         if not values["enabled"].value:
             return Nowhere()
         store = self.store or find_store(self._given_store())  # found once: the working directory may change
         prepare(store)
         if self._place is None:
-            self._begin_redaction(values["redact"].value, store)
+            self._take_key(store)
             self._place = Place(journal_folder(store), self.process, self.redact, self._full, self.screening)
         bounds = values["max_bytes"], values["max_age"]
         self._bounds = tuple(value.value for value in bounds), any(value.origin != "default" for value in bounds)
@@ -471,7 +501,8 @@ class Recorder:
         """The program ends: what can be ingested at once is; the rest waits for the next reader."""
         if self.store is None or not epoch[0]:
             return
-        self._look_through(time.monotonic() + REDACTION_WAIT_S)
+        if self.screening is not None:
+            self.screening.at_end()
         self._close()
         deadline = time.monotonic() + EXIT_WAIT_S
         with suppressed():
@@ -521,7 +552,7 @@ class Recorder:
         """
         self.know_yourself()
         if self.screening is not None:
-            self.screening.stop(FORK_WAIT_S)
+            self.screening.before_fork(FORK_WAIT_S)
         thread = self._thread
         if thread is None or thread is threading.current_thread():
             return
@@ -536,6 +567,8 @@ class Recorder:
         The threads stay away until the next record. Python looks for threads when this has returned (from 3.13 on)
         and would warn of ours, and each fork of many would wait for them to begin and to end.
         """
+        if self.screening is not None:
+            self.screening.after_fork_in_parent()
         with self._lock:
             if self._thread is None and isinstance(self.journal, Journal):
                 self._resting, self.journal = self.journal, None
@@ -570,6 +603,11 @@ class Recorder:
                     self.after_fork_in_child()
                     self.may_start_threads = False
         return epoch[0]
+
+
+def _withheld(what: str, problem: BaseException) -> None:
+    """A value could not be looked through; its record is kept."""
+    safety.failed(what, problem, lost=0)
 
 
 def _of_run(traceparent: str) -> tuple[bytes, int] | None:

@@ -201,11 +201,12 @@ class MappedJournal(Journal):
 
     def append(self, payload: bytes) -> None:
         framed = pack_frame(len(payload), checksum(payload) & 0xFFFFFFFF) + payload
+        size = len(framed)
         with self._lock:
-            start = self.written
-            end = start + len(framed)
-            if end > self._room:
+            # A signal handler may record during a call: none stands between this look and the copy.
+            while (end := self.written + size) > self._room:
                 self._grow(end)
+            start = self.written
             # The copy before the mark: an exception of a signal handler in between costs this record alone.
             self._map[start:end] = framed
             self.written = end
@@ -216,11 +217,11 @@ class MappedJournal(Journal):
 
     def note(self, payload: bytes) -> None:
         framed = pack_frame(len(payload), checksum(payload) & 0xFFFFFFFF) + payload
+        size = len(framed)
         with self._lock:
-            start = self.written
-            end = start + len(framed)
-            if end > self._size:
+            while (end := self.written + size) > self._size:
                 self._grow(end)
+            start = self.written
             self._map[start:end] = framed
             self.written = end
 
@@ -234,8 +235,9 @@ class MappedJournal(Journal):
         size = -(-(end + RESERVE_BYTES) // STEP_BYTES) * STEP_BYTES
         while start < size:
             start += os.pwrite(self.descriptor, _ZEROS[: min(STEP_BYTES, size - start)], start)
-        self._size = size
-        self._room = size - RESERVE_BYTES
+            start = max(start, self._size)  # a signal handler that had more to write was here
+        self._size = max(size, self._size)
+        self._room = self._size - RESERVE_BYTES
 
     def make_room(self) -> None:
         with contextlib.suppress(OSError):  # the record that needs the room will say so

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 from collections.abc import Callable, Mapping
 from typing import Any, Protocol
 
@@ -13,7 +14,7 @@ from agentops.redaction import inside
 from agentops.redaction.calm import calm
 from agentops.redaction.findings import Finding, resolve
 from agentops.redaction.keys import key_from, key_of_folder
-from agentops.redaction.operators import operator_for
+from agentops.redaction.operators import Operator, operator_for
 
 __all__ = ["Detector", "Redactor", "recorded_as", "redactor_named"]
 
@@ -27,6 +28,8 @@ _KEY_MAX, _VALUE_MAX = 48, 128
 _DIGITS_MIN = 9
 #: Before whole numbers in MessagePack, of eight and of four bytes.
 _LARGE_NUMBER, _NUMBER = b"\xcf", b"\xce"
+#: Blanks as they stand in JSON and in what Python shows of a text: as long as two, so that all places stay.
+_ESCAPED = re.compile(r"\\[nrt\"']")
 _WAYS = ("wait", "withhold")
 
 
@@ -67,7 +70,11 @@ class Redactor:
         by_kind = operator if isinstance(operator, Mapping) else {"*": operator}
         self._operators = {kind: operator_for(one) for kind, one in by_kind.items()}
         self._operators.setdefault("*", operator_for("replace"))
-        self._hash = operator_for("hash")
+        pseudonyms = {kind for kind, one in by_kind.items() if one == "pseudonym"}
+        #: For names by which things are grouped.
+        self._apart = {
+            kind: one if kind in pseudonyms else operator_for("hash") for kind, one in self._operators.items()
+        }
         #: Whether the same value is another one in each session.
         self.by_session = "pseudonym" in by_kind.values()
         if when_full not in _WAYS:
@@ -122,7 +129,7 @@ class Redactor:
         found = self.find(text)
         if not found:
             return text
-        return self._put(text, found, session, None if self.by_session else self._hash)
+        return self._put(text, found, session, self._apart)
 
     def value(self, value: Any, session: str = "") -> Any:
         """Plain data (as decoded from JSON or MessagePack) of the same structure without what is sensitive.
@@ -207,6 +214,8 @@ class Redactor:
                 found += find_value(key, text)
             elif one.may_hold(data):
                 here = one.find(text)
+                if "\\" in text and (plain := _ESCAPED.sub("  ", text)) != text:
+                    here = here + one.find(plain)
                 if named and not here:
                     shift = len(key or "") + 2
                     here = [
@@ -236,11 +245,14 @@ class Redactor:
     def _opens(self, data: bytes) -> bool:
         return any(one.may_hold(data) for one in self.detectors) or inside.may_be_base64(data)
 
-    def _put(self, text: str, found: list[Finding], session: str, operator: Any = None) -> str:
+    def _put(
+        self, text: str, found: list[Finding], session: str, operators: Mapping[str, Operator] | None = None
+    ) -> str:
+        operators = operators or self._operators
         pieces: list[str] = []
         at = 0
         for one in found:
-            use = operator or self._operators.get(one.kind) or self._operators["*"]
+            use = operators.get(one.kind) or operators["*"]
             pieces += (text[at : one.start], use(one.kind, text[one.start : one.end], self.key, session))
             at = one.end
         return "".join((*pieces, text[at:]))

@@ -99,7 +99,11 @@ def launch(command: list[str], name: str | None = None) -> Program:
         end = _wait(pid)
         reports = _taken(report)
         try:
-            found = evidence.found(bool(end.code), reports, pid, end.core, end.peak_bytes)
+            redactors = {report[8:] for report in reports if report.startswith("redacts ")}
+            if root is not None:
+                root.learn(redactors)
+            own = bool(redactors - {"pii", "secrets"})
+            found = evidence.found(bool(end.code), reports, pid, end.core, end.peak_bytes, with_lines=not own)
             if root is not None:
                 root.end(str(store), end.code, end.signal, end.sentence, found)
         except Exception as problem:  # noqa: BLE001 - its exit code must come through

@@ -259,7 +259,7 @@ class Span(OtelSpan):
                 else:
                     digest = None
             else:
-                new = New()
+                new = New() if capture.hurries else capture.new(self._trace, self._id, parent_id, self._scope)
                 number, value = capture.value(value, new, self._trace)
                 contents = new.contents or None
             record: tuple[object, ...] = (
@@ -268,7 +268,7 @@ class Span(OtelSpan):
         else:
             record = (START, self._id, self._trace, parent_id, time_ns, self.name, self._kind)
         if self._attributes is not None or self._scope is not None or self._links is not None:
-            new = new or New()
+            new = new or capture.new(self._trace, self._id, parent_id, self._scope)
             record = self._with_extras(record, capture, new)
         parent = self._parent
         if parent is not None and parent._changed:
@@ -376,7 +376,7 @@ class Span(OtelSpan):
             return
         try:
             journal = recorder.journal or recorder.open()
-            new = New()
+            new = journal.capture.new(self._trace, self._id)
             number, value = journal.capture.value(value, new, self._trace)
             if not number and which == "output":
                 self._output_reference, self._output_value = 0, value
@@ -405,7 +405,7 @@ class Span(OtelSpan):
             if self._changed:
                 self._write_update()
             journal = recorder.journal or recorder.open()
-            new = New()
+            new = journal.capture.new(self._trace, self._id)
             facts = taken(texts(attributes), journal.capture, new, self._trace) if attributes else None
             when = min(int(timestamp or self._now()), TIME_NS_MAX)
             self._append(journal, (EVENT, self._id, self._trace, when, text(name), facts, new.contents), new)
@@ -420,7 +420,7 @@ class Span(OtelSpan):
             self._rich = True
             self._links = [*(self._links or ()), Link(context, attributes)]
             if self._sdk is not None:
-                self._sdk.add_link(context, attributes)
+                _Provider.beside.add_link(self, context, attributes)
 
     def checkpoint(self) -> None:
         """Write what was set since the last record now, so that a kill cannot take it."""
@@ -433,7 +433,7 @@ class Span(OtelSpan):
         try:
             self._changed = False
             journal = recorder.journal or recorder.open()
-            new = New()
+            new = journal.capture.new(self._trace, self._id)
             attributes = self._take_attributes(journal.capture, new)
             number, value = self._output_reference, self._output_value
             if number == 0 and type(value) is not msgspec.Raw:  # that one is captured
@@ -463,7 +463,7 @@ class Span(OtelSpan):
             self.name = name if type(name) is str else text(name)
             self._renamed = self._rich = True
             if self._sdk is not None:
-                self._sdk.update_name(self.name)
+                _Provider.beside.update_name(self)
 
     def set_status(self, status: Status | StatusCode, description: str | None = None) -> None:
         """Set OpenTelemetry's status; an error's description is shown as its message."""
@@ -480,7 +480,7 @@ class Span(OtelSpan):
         elif code is StatusCode.OK:
             self._status, self._error = OK, None
         if self._sdk is not None:
-            self._sdk.set_status(code, description)
+            _Provider.beside.set_status(self, code, description)
 
     def record_exception(
         self,
@@ -574,7 +574,7 @@ class Span(OtelSpan):
                 recorder.lost(journal, problem, len(payload))
             return
         number = self._output_reference
-        new = New()
+        new = New() if capture.hurries else capture.new(self._trace, self._id)
         value = self._output_value
         if number == 0 and type(value) is not msgspec.Raw:  # that one is captured
             number, value = capture.value(value, new, self._trace)

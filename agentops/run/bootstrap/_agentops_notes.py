@@ -120,9 +120,18 @@ def keep_lines(run: str) -> None:
         setattr(sys, f"__{name}__", noted)
 
 
-def forget_lines() -> None:
-    """Keep no lines, and none of those before: a redactor could not look through them."""
+def forget_lines(redactor: str) -> None:
+    """Keep no lines, and none of those before: a redactor could not look through them.
+
+    Args:
+        redactor: its name, by which the one who reads what was left behind can have the same; or any other word.
+    """
     _lines.silent = True
+    try:
+        with open(os.environ["AGENTOPS_RUN_REPORT"], "a") as report:
+            report.write("redacts " + redactor + "\n")
+    except (KeyError, OSError):  # the run that this belonged to is over
+        pass
     try:
         ring = _lines.open()  # an empty one tells the reader that there are none to be had
         if ring is not None:

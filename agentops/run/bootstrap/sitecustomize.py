@@ -50,8 +50,8 @@ def _at_exit() -> None:
             from agentops.run.child import uncaught
 
             uncaught(exception)
-        except Exception as problem:  # noqa: BLE001
-            _report("missing " + sys.executable + ": " + repr(problem)[:200])
+        except Exception as problem:  # noqa: BLE001 - what it says may hold what the exception says
+            _report("missing " + sys.executable + ": " + type(problem).__name__)
 
 
 def _leave_nothing() -> None:
