@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 import xxhash
 
+from agentops.conventions import IDENTIFIERS
 from agentops.journal.format import (
     ABSENT,
     BLOB,
@@ -116,10 +117,6 @@ _FIELDS = {
     tag: {name: n for n, name in enumerate(kind.__struct_fields__, 1)}
     for tag, kind in ((START, Start), (END, End), (EVENT, Event), (UPDATE, Update), (SCORE, Score), (LOST, Lost))
 }
-#: Facts that are read where they stand, so they are redacted at once: what a trace is found and grouped by.
-_IDENTIFIERS = frozenset(
-    ("session", "user", "tags", "session.id", "user.id", "tag.tags", "gen_ai.conversation.id", "enduser.id")
-)
 #: Where a record's ids end, and its parent's: each takes nine bytes if it is of 64 bits, and a trace's 18.
 _IDS_BYTES, _PARENT_BYTES = 29, 38
 
@@ -244,7 +241,7 @@ class Capture:
             }
         if "scope" in here:
             fields[at["scope"]] = {
-                key: _identifiers(value, screening, trace) if key in _IDENTIFIERS else screening.value(value, trace)
+                key: _identifiers(value, screening, trace) if key in IDENTIFIERS else screening.value(value, trace)
                 for key, value in decode_value(_encode(fields[at["scope"]])).items()
             }
         if "links" in here:
@@ -273,7 +270,7 @@ class Capture:
         return payload
 
     def _fact(self, key: str, value: Any, screening: Screening, trace: bytes, postponed: Callable[..., int]) -> Any:
-        if key in _IDENTIFIERS:
+        if key in IDENTIFIERS:
             return _identifiers(decode_value(_encode(value)), screening, trace)
         if type(value) is msgspec.msgpack.Ext and value.code == EXT_REFERENCE:
             return value
