@@ -117,8 +117,19 @@ _FIELDS = {
     tag: {name: n for n, name in enumerate(kind.__struct_fields__, 1)}
     for tag, kind in ((START, Start), (END, End), (EVENT, Event), (UPDATE, Update), (SCORE, Score), (LOST, Lost))
 }
-#: Where a record's ids end, and its parent's: each takes nine bytes if it is of 64 bits, and a trace's 18.
-_IDS_BYTES, _PARENT_BYTES = 29, 38
+#: Where in a record its name, its value with its reference, contents and attributes are, and what comes after those.
+_NOWHERE = 99
+_PARTS = {
+    START: (5, 7, 8, 9, 10, 11),
+    END: (10, 6, 7, 8, 5, 9),
+    EVENT: (4, 0, 0, 6, 5, _NOWHERE),  # without a value, but with something that is no reference to one
+    UPDATE: (_NOWHERE, 4, 5, 6, 3, 7),
+    SCORE: (3, _NOWHERE, _NOWHERE, _NOWHERE, _NOWHERE, 4),
+    LOST: (1, _NOWHERE, _NOWHERE, _NOWHERE, _NOWHERE, _NOWHERE),
+}
+#: Names and keys that can hold nothing, remembered: programs have few.
+_NAMES_MAX = 4_096
+_WHOLE_NUMBERS_MAX = 10**8
 
 
 class Postponed(bytes):
@@ -142,7 +153,7 @@ class Capture:
         screening: looks at the bytes of all records instead of `redact`, and redacts what it has to.
     """
 
-    __slots__ = ("_lists", "_next", "_on_failure", "_redact", "_screening", "fast", "hurries", "seen")
+    __slots__ = ("_lists", "_names", "_next", "_on_failure", "_redact", "_screening", "fast", "hurries", "seen")
 
     def __init__(
         self,
@@ -152,6 +163,7 @@ class Capture:
     ) -> None:
         self._redact = redact
         self._screening = screening
+        self._names: set[str] = set()
         #: `record` for the hot path: it may raise, and then `record` does not.
         self.fast: Callable[[Any], bytes] = _encode if redact is None else self.record
         if screening is not None:
@@ -198,17 +210,53 @@ class Capture:
         """As `record`, and it may raise: what may hold something sensitive is taken out of it."""
         screening = self._screening
         payload = _encode(record)
-        if screening is None:
-            return payload
-        if record[0] <= UPDATE and record[1] >> 32:  # ids are random, and look like anything
-            begin = _PARENT_BYTES if record[0] == START and record[3] >> 32 else _IDS_BYTES
-        else:
-            begin = 0
-        if screening.redactor.by_session and record[0] == START and len(record) > 11 and record[11]:
-            screening.in_session(record[2], record[11].get("session"))
-        if not screening.may_hold(payload[begin:]):
+        if screening is None or self._is_clean(record, screening):
             return payload
         return self._without(record, screening)
+
+    def _is_clean(self, record: tuple[Any, ...], screening: Screening) -> bool:
+        """Whether nothing sensitive can be in a record: asked of its parts, since its ids look like anything."""
+        name, reference, value, contents, attributes, rest = _PARTS[record[0]]
+        may_hold = screening.may_hold
+        names = self._names
+        count = len(record)
+        if name < count and record[name] not in names and record[name] is not None and not self._is_name(record[name]):
+            return False
+        if contents < count:
+            if record[contents]:
+                for content in record[contents]:
+                    if may_hold(content[2]):
+                        return False
+            if not record[reference]:
+                inline = record[value]
+                if type(inline) is str:
+                    if may_hold(inline.encode()):
+                        return False
+                elif inline is not None and may_hold(_encode(inline)):
+                    return False
+        if attributes < count and record[attributes] is not None:
+            for key, fact in record[attributes].items():
+                if key not in names and not self._is_name(key):
+                    return False
+                if type(fact) is int and -_WHOLE_NUMBERS_MAX < fact < _WHOLE_NUMBERS_MAX:
+                    continue
+                if type(fact) is not float and type(fact) is not bool and may_hold(_encode({key: fact})):
+                    return False
+        if rest < count:
+            if record[0] == START and record[rest] and screening.redactor.by_session:
+                screening.in_session(record[2], record[rest].get("session"))
+            for part in record[rest:]:
+                if part and may_hold(_encode(part)):
+                    return False
+        return True
+
+    def _is_name(self, text: str) -> bool:
+        """Whether nothing sensitive can be in a name or a key; it is remembered."""
+        if self._screening is not None and self._screening.may_hold(text.encode()):
+            return False
+        if len(self._names) < _NAMES_MAX:
+            self._names.add(text)
+        return True
 
     def _without(self, record: tuple[Any, ...], screening: Screening) -> bytes:
         """A record without what may hold something sensitive: short texts redacted, contents left for later."""

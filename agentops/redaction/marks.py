@@ -9,12 +9,14 @@ from agentops.redaction.findings import Finding
 from agentops.redaction.forms import DIGIT, entropy, is_template
 from agentops.redaction.rules import TOKENS, Token, expand
 
-__all__ = ["marked", "may_be_marked", "unescaped"]
+__all__ = ["BARE", "marked", "may_be_marked", "unescaped"]
 
 _LEFT = r"(?<!\w)"
 _BEYOND = 64  # characters that a token may reach beyond the run in which it begins
 _ODD_LENGTH = 36  # the tokens that may begin with anything are not shorter
 _DIGITLESS = {"HUGGINGFACE_TOKEN", "ARTIFACTORY_CREDENTIAL", "SIDEKIQ_SECRET", "TWILIO_API_KEY"}
+#: Of all tokens only these often have no digit next to a letter.
+BARE = re.compile(rb"gl[a-z]{2,6}-|hf_|api_org_|AKC|AP[0-9A-F]|[AS][CK][a-z0-9]{32}|BUNDLE_")
 _ESCAPE = re.compile(rb"\\[nrtbf]|%(?:3[ADad]|2[0267]|0[AD])")
 
 
@@ -23,7 +25,7 @@ def _begin(pattern: str) -> list[tuple[str, str]]:
     fork = re.match(r"\(\?:([^()]*)\)(?![?*+{])", pattern)
     heads = fork[1].split("|") if fork is not None else [""]
     whole = [head + pattern[fork.end() if fork is not None else 0 :] for head in heads]
-    return [(one[0], one[1:]) if one[0].isalnum() else ("", one) for one in whole]
+    return [(one[0], one[1:]) if one[0].isalnum() or one[0] in "/_" else ("", one) for one in whole]
 
 
 def _any(odd: bool, packed: bool) -> re.Pattern[bytes]:
@@ -49,8 +51,8 @@ _RULES = [
     (rule, re.compile(f"{rule.before or _LEFT}(?:{expand(rule.pattern)}){rule.after}".encode())) for rule in TOKENS
 ]
 _ANY, _ANY_PACKED = _at_words(_any(odd=False, packed=False)), _at_words(_any(odd=False, packed=True))
-_ODD = _any(odd=True, packed=True)
-_GLUED = re.compile(_any(odd=False, packed=True).pattern)
+_ODD = _at_words(_any(odd=True, packed=True))
+_GLUED = re.compile(_any(odd=False, packed=True).pattern + b"|" + _any(odd=True, packed=True).pattern)
 
 
 def unescaped(data: bytes) -> bytes:

@@ -22,7 +22,8 @@ _BETWEEN = (
     r" \-.()\[\]/~\xa0\xad\u2007\u200b\u2010-\u2015\u202f\u2053\u2060\u2212\u223c\u3000\u30fc"
     r"\uff08\uff09\uff0d-\uff0f\uff3b\uff3d\uff5e"
 )
-_STRETCH = re.compile(rf"\d[\d{_BETWEEN}]{{5,}}\d")
+_STRETCH_LONGEST, _AGAIN = 2000, 64
+_STRETCH = re.compile(rf"\d[\d{_BETWEEN}]{{5,{_STRETCH_LONGEST}}}\d")
 _GAP = re.compile(rf"[|]+|[{_BETWEEN}]{{5,}}")
 _DIGITS = re.compile(r"\d+")
 #: Digits of all in a number of this module.
@@ -42,8 +43,18 @@ class Run(NamedTuple):
         return sum(end - start for start, end in self.groups)
 
 
+def _stretches(text: str) -> Iterator[re.Match[str]]:
+    """Of those that are longer than the pattern takes, the next begins a little before the end."""
+    match = _STRETCH.search(text)
+    while match:
+        yield match
+        long = match.end() - match.start() >= _STRETCH_LONGEST - _AGAIN
+        match = _STRETCH.search(text, match.end() - _AGAIN if long else match.end())
+
+
 def runs(text: str) -> Iterator[Run]:
-    for stretch in _STRETCH.finditer(text):
+    """The runs of a text that have digits enough."""
+    for stretch in _stretches(text):
         left = without_dates(stretch[0])
         at = 0
         for gap in [*_GAP.finditer(left), None]:
@@ -143,6 +154,8 @@ def ibans(text: str, presidio: Presidio) -> Iterator[Finding]:
         if start < last or match[0][:2].upper() not in presidio.iban_countries:
             continue
         window = text[start : start + _IBAN_LONGEST]
+        if not _SEVEN.search(re.sub("[ -]", "", window)):
+            continue
         found = presidio.ask("IBAN_CODE", window, 0, _IBAN_LONGEST, 0) or presidio.ask(
             "IBAN_CODE", _upper(window), 0, _IBAN_LONGEST, 0
         )

@@ -97,8 +97,8 @@ class Presidio:
         """As its recogniser for phones, but no further country is asked once one takes the whole stretch."""
         import phonenumbers
 
-        first = max(0, start - 12)
-        window = text[first : end + 24]
+        first = max(0, start - 1)
+        window = text[first : end + 1]
         found: dict[tuple[int, int], Finding] = {}
         for recogniser in self.by_kind["PHONE_NUMBER"]:
             for region in recogniser.supported_regions:

@@ -10,6 +10,7 @@ import xxhash
 
 from agentops.errors import UsageError
 from agentops.redaction import inside
+from agentops.redaction.calm import calm
 from agentops.redaction.findings import Finding, resolve
 from agentops.redaction.keys import key_from
 from agentops.redaction.operators import operator_for
@@ -24,6 +25,8 @@ _REMEMBERED_TEXT = 64 << 10
 _KEY_MAX, _VALUE_MAX = 48, 128
 #: Whole numbers of this many digits may be a card's, an account's or a person's.
 _DIGITS_MIN = 9
+#: Before whole numbers in MessagePack, of eight and of four bytes.
+_LARGE_NUMBER, _NUMBER = b"\xcf", b"\xce"
 _WAYS = ("wait", "withhold")
 
 
@@ -76,6 +79,7 @@ class Redactor:
         if key is not None:
             self.key = key_from(key)
         self._finders = [(one, getattr(one, "find_value", None)) for one in self.detectors]
+        self._usual = all(getattr(one, "is_usual", False) for one in self.detectors)
         self._seed = int.from_bytes(os.urandom(8), "little")
         self._known: dict[tuple[bytes, str], str | None] = {}
         self._known_bytes = 0
@@ -91,6 +95,10 @@ class Redactor:
 
     def may_hold(self, data: bytes) -> bool:
         """False promises that nothing is found in any text inside `data`: UTF-8, or MessagePack that holds some."""
+        if self._usual and calm(data):
+            return False
+        if self._holds_number(data):
+            return True
         for one in self.detectors:
             if one.may_hold(data):
                 return True
@@ -213,6 +221,17 @@ class Redactor:
                 if kinds := {f.kind for f in self._find(opened.decode(errors="replace"), None, depth + 1)}:
                     found.append(Finding(start, end, "_".join(sorted(kinds)), 1.0))
         return _resolve(found)
+
+    def _holds_number(self, data: bytes) -> bool:
+        """Whether one of the whole numbers that may stand in MessagePack may be sensitive."""
+        for mark, size in ((_LARGE_NUMBER, 8), (_NUMBER, 4)):
+            at = data.find(mark)
+            while at >= 0:
+                number = int.from_bytes(data[at + 1 : at + 1 + size], "big")
+                if number >= 10 ** (_DIGITS_MIN - 1) and self._opens(str(number).encode()):
+                    return True
+                at = data.find(mark, at + 1)
+        return False
 
     def _opens(self, data: bytes) -> bool:
         return any(one.may_hold(data) for one in self.detectors) or inside.may_be_base64(data)
