@@ -99,10 +99,11 @@ class Audit:
                 descriptor = -1
                 self._database(path, head)
                 return
-            self._in_bytes(path, descriptor)
+            text = not head.startswith(MAGIC) and _is_text(descriptor)
+            self._in_bytes(path, descriptor, lines=text)
             if head.startswith(MAGIC):
                 self._journal(path, descriptor)
-            elif _is_text(descriptor):
+            elif text:
                 self._lines(path, descriptor)
             else:
                 self._in_raw(path, "bytes", _chunks(descriptor))
@@ -195,11 +196,12 @@ class Audit:
                 number += not rest
                 data, rest = rest + line, b""
                 if not line.endswith(b"\n") and len(line) == _LINE_MAX:
-                    rest = line[-_OVERLAP:]
+                    rest = line[-max(_OVERLAP, self._look.overlap) :]
                 if self._look.may_hold(data):
                     self._line(path, f"line {number}", data.decode("utf-8", "replace").rstrip("\r\n"))
 
     def _line(self, path: str, place: str, text: str) -> None:
+        self._all(path, place, self._look.hidden(text.encode("utf-8", "surrogatepass")))
         value: Any = text
         if text.lstrip()[:1] in ("{", "["):
             try:
@@ -211,15 +213,14 @@ class Audit:
             return
         span = f'span "{value.get("name")}" of trace {value["trace_id"][:8]}'
         for key, item in value.items():
-            if key.endswith("_id") or key == "kind":
-                continue
-            for fact, of in facts(item) if key == "attributes" else [(item, None)]:
-                self._all(path, f"{place}, {span}: {key}", self._look.found(fact, of))
+            if not key.endswith(("_id", "_nano")):
+                for fact, of in facts(item) if key == "attributes" else [(item, None)]:
+                    self._all(path, f"{place}, {span}: {key}", self._look.found(fact, of))
 
-    def _in_bytes(self, path: str, descriptor: int) -> None:
-        """Canaries in the bytes of a file as they are."""
+    def _in_bytes(self, path: str, descriptor: int, lines: bool = False) -> None:
+        """Canaries in the bytes of a file as they are; of a text only those that are longer than a line."""
         self.bytes += os.fstat(descriptor).st_size
-        if not self._look.canaries:
+        if not any(not lines or "\n" in canary.text for canary in self._look.canaries):
             return
         counts: Counter[Found] = Counter()
         before = b""

@@ -31,9 +31,6 @@ stores that were set aside) are yours to delete.
   agentops audit traces.jsonl --redact secrets --canary "4012 8888 8888 1881\""""
 
 _SHOWN_MAX = 100
-_ADVICE = {
-    "UNREADABLE": "what is UNREADABLE cannot be opened, so nobody can tell what is in it",
-}
 
 
 def arguments(parser: argparse.ArgumentParser) -> None:
@@ -85,16 +82,21 @@ def run(given: argparse.Namespace, out: Output) -> int:
 
 
 def _look(given: argparse.Namespace) -> tuple[str, Look]:
+    """What is looked for: as given, as set, personal data and secrets where nothing is set.
+
+    Raises:
+        UsageError: what it needs is not installed, or a canary is too short.
+    """
     from agentops.redaction.looking import Look
+    from agentops.redaction.presidio import missing
     from agentops.redaction.redactor import redactor_named
 
     redact = given.redact or resolve()["redact"].value
     if redact == "off":
         redact = "pii"
-    redactor = redactor_named(redact)
-    look = Look(redactor, given.canary)
-    redactor.warm()
-    return redact, look
+    if redact == "pii" and (problem := missing()):
+        raise problem
+    return redact, Look(redactor_named(redact), given.canary)
 
 
 def _fix(store: str, look: Look, fixed: dict[str, Any]) -> list[str]:
@@ -135,6 +137,8 @@ def _store(file: str) -> str:
 
 
 def _print(out: Output, audit: Audit, redact: str, fixed: dict[str, Any] | None, held: list[str]) -> None:
+    from agentops.analysis.audit import CLOSED
+
     if fixed is not None:
         counts = ", ".join(f"{count} {name}" for name, count in fixed.items())
         out.line(f"agentops: written anew: {counts} changed")
@@ -159,8 +163,7 @@ def _print(out: Output, audit: Audit, redact: str, fixed: dict[str, Any] | None,
         return
     total = ", ".join(f"{kind} {count}" for kind, count in sorted(audit.kinds.items()))
     out.line(f"agentops: found in {looked}: {total}")
-    for kind, advice in _ADVICE.items():
-        if kind in audit.kinds:
-            out.line(f"agentops: {advice}")
+    if CLOSED in audit.kinds:
+        out.line(f"agentops: what is {CLOSED} cannot be opened, so nobody can tell what is in it")
     if fixed is None:
         out.line("agentops: `agentops audit --fix` takes it out of the store")
