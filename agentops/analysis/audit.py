@@ -9,6 +9,7 @@ from __future__ import annotations
 import io
 import json
 import os
+import re
 import stat
 from collections import Counter
 from collections.abc import Iterator, Sequence
@@ -41,6 +42,7 @@ _LINE_MAX = 64 << 20
 _OVERLAP = 1 << 10
 _FRAME = b"\x28\xb5\x2f\xfd"
 _OPENED_MAX = 64 << 20
+_IS_HEX = re.compile("[0-9a-f]{8}")
 _BLOCK = msgspec.msgpack.Decoder(list[tuple[int, int, bytes]])
 _RECORD_PLACES = {"value": "output", "input_value": "input"}
 
@@ -122,14 +124,14 @@ class Audit:
                 self._rows(path)
                 whole = True
             except StoreError as problem:
-                self._note(path, str(problem), CLOSED, "")
+                self._note(path, self._look.clean(str(problem)), CLOSED, "")
         with open(path, "rb") as file:  # after SQLite has let go of it: it may have written its log into it
             self._in_bytes(path, file.fileno())
             left = remains(file.fileno()) if whole else _chunks(file.fileno())
             self._in_raw(path, "free pages and gaps, what was deleted" if whole else "bytes", left)
 
     def _rows(self, path: str) -> None:
-        pieces = Pieces(path)
+        pieces = Pieces(path, self._look.clean)
         try:
             for piece in pieces:
                 self._piece(path, piece)
@@ -177,7 +179,7 @@ class Audit:
         for fact, key in facts(fields.pop("attributes", None)):
             self._value(path, f"{place}: attributes", fact, key)
         for where, value in scope(fields.pop("scope", None)):
-            self._value(path, f"{place}: {where}", value)
+            self._value(path, f"{place}: {self._look.clean(where)}", value)
         for link in fields.pop("links", None) or ():
             self._value(path, f"{place}: links", link[2])
         places = {"value": "input"} if isinstance(record, Start) else _RECORD_PLACES
@@ -211,11 +213,13 @@ class Audit:
         if type(value) is not dict or not isinstance(value.get("trace_id"), str):
             self._all(path, place, self._look.found(value))
             return
-        span = f'span "{value.get("name")}" of trace {value["trace_id"][:8]}'
+        trace = value["trace_id"][:8]
+        trace = trace if _IS_HEX.fullmatch(trace) else self._look.clean(trace)
+        span = f'span "{self._look.clean(str(value.get("name")))}" of trace {trace}'
         for key, item in value.items():
             if not key.endswith(("_id", "_nano")):
                 for fact, of in facts(item) if key == "attributes" else [(item, None)]:
-                    self._all(path, f"{place}, {span}: {key}", self._look.found(fact, of))
+                    self._all(path, f"{place}, {span}: {self._look.clean(key)}", self._look.found(fact, of))
 
     def _in_bytes(self, path: str, descriptor: int, lines: bool = False) -> None:
         """Canaries in the bytes of a file as they are; of a text only those that are longer than a line."""
@@ -261,7 +265,7 @@ class Audit:
 
     def _note(self, path: str, place: str, kind: str, shown: str, times: int = 1) -> None:
         self.kinds[kind] += times
-        where = (self._look.clean(path), self._look.clean(place), kind, shown if kind == CANARY else "")
+        where = (self._look.without_canaries(path), place, kind, shown if kind == CANARY else "")
         known = self._found.get(where)
         if known is not None:
             known[0] += times

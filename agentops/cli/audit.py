@@ -54,7 +54,7 @@ def run(given: argparse.Namespace, out: Output) -> int:
     held: list[str] = []
     if given.fix:
         stores = [str(store)] if store else [_store(file) for file in given.file]
-        names = ", ".join(line(look.clean(name), 200) for name in stores)
+        names = ", ".join(line(look.without_canaries(name), 200) for name in stores)
         if not given.yes and not sure(f"take out of {names} what is found"):
             return 1
         fixed = {"contents": 0, "spans": 0, "others": 0}

@@ -93,10 +93,14 @@ class Look:
 
     def clean(self, text: str) -> str:
         """`text` as it may be printed: neither what the redactor finds nor a canary stands in it."""
+        return self.text(self.without_canaries(text))
+
+    def without_canaries(self, text: str) -> str:
+        """`text` with a mark in the place of each canary."""
         for one in self.canaries:
             for spelling in one.spellings:
                 text = text.replace(spelling.decode("utf-8", "surrogateescape"), f"<{CANARY}>")
-        return self._redactor.text(text)
+        return text
 
     # -- putting it aside ----------------------------------------------------------------------------
 

@@ -45,17 +45,19 @@ class Pieces:
 
     Args:
         path: of the database file.
+        shown: makes a name one that may be shown in a place.
 
     Raises:
         StoreError: it cannot be read.
     """
 
-    def __init__(self, path: str) -> None:
+    def __init__(self, path: str, shown: Callable[[str], str]) -> None:
         self.path = path
+        self._shown = shown
         self._connection = connect(path)
         self._contents = Contents(self._connection)
         self._connection.text_factory = bytes  # a store from elsewhere may have texts that are none
-        self._owners = _Owners(self._connection, self._contents)
+        self._owners = _Owners(self._connection, self._contents, self._span)
         #: Blocks of contents that cannot be opened: nobody can tell what is in them.
         self.closed = 0
 
@@ -114,18 +116,20 @@ class Pieces:
             "LEFT JOIN traces ON no = trace LEFT JOIN names ON names.id = spans.name "
             "LEFT JOIN names AS models ON models.id = spans.model"
         ):
-            place = f'span "{_text(name)}" of trace {_hex(trace_id)}'
             for number, text, where in ((names_id, name, "name"), (model_id, model, "model")):
                 if number is not None and number not in told:
                     told.add(number)
-                    yield _single(f"{place}: {where}", text)
+                    yield _single(f"{self._span(name, trace_id)}: {where}", text)
             if error is None and not body:
                 continue
 
-            def parts(place: str = place, error: Any = error, body: Any = body) -> Iterator[Part]:
+            def parts(
+                name: Any = name, trace_id: Any = trace_id, error: Any = error, body: Any = body
+            ) -> Iterator[Part]:
+                place = self._span(name, trace_id)
                 yield Part(f"{place}: error", _text(error))
                 for where, value, key in _in_body(decoded(body)):
-                    yield Part(f"{place}: {where}", value, key)
+                    yield Part(f"{place}: {self._shown(where)}", value, key)
 
             yield Piece(_data(error, body), parts)
         for number, text in self._connection.execute("SELECT id, text FROM names"):
@@ -137,9 +141,9 @@ class Pieces:
             "SELECT trace_id, names.text, events.name, events.body FROM events LEFT JOIN traces ON no = trace "
             "LEFT JOIN spans USING (trace, span_id) LEFT JOIN names ON names.id = spans.name"
         ):
-            place = f'span "{_text(span)}" of trace {_hex(trace_id)}: event'
 
-            def parts(place: str = place, name: Any = name, body: Any = body) -> Iterator[Part]:
+            def parts(span: Any = span, trace_id: Any = trace_id, name: Any = name, body: Any = body) -> Iterator[Part]:
+                place = f"{self._span(span, trace_id)}: event"
                 yield Part(place, _text(name))
                 for value, key in facts(decoded(body)):
                     yield Part(place, value, key)
@@ -153,6 +157,9 @@ class Pieces:
             yield _single("a note of what was lost", what)
         for (text,) in self._connection.execute("SELECT text FROM fresh_text"):
             yield _single("names and small values that are not indexed yet", text)
+
+    def _span(self, name: Any, trace_id: Any) -> str:
+        return f'span "{self._shown(_text(name))}" of trace {_hex(trace_id)}'
 
     # -- contents ------------------------------------------------------------------------------------
 
@@ -236,9 +243,10 @@ def _in_body(body: Any) -> Iterator[tuple[str, Any, str | None]]:
 class _Owners:
     """Which span a content stands in: the first that has it, of the first trace that has it."""
 
-    def __init__(self, connection: sqlite3.Connection, contents: Contents) -> None:
+    def __init__(self, connection: sqlite3.Connection, contents: Contents, span: Callable[[Any, Any], str]) -> None:
         self._sql = connection.execute
         self._contents = contents
+        self._span = span
         self._trace: int | None = None
         self._known: dict[int, str] = {}
 
@@ -252,22 +260,22 @@ class _Owners:
         if row[0] != self._trace:
             self._trace = row[0]
             self._known = self._of(row[0])
-        return self._known.get(content) or f"trace {self._hex(row[0])}"
+        return self._known.get(content) or f"trace {_hex(self._id(row[0]))}"
 
-    def _hex(self, trace: int) -> str:
+    def _id(self, trace: int) -> Any:
         row = self._sql("SELECT trace_id FROM traces WHERE no = ?", (trace,)).fetchone()
-        return _hex(row[0] if row else None)
+        return row[0] if row else None
 
     def _of(self, trace: int) -> dict[int, str]:
         found: dict[int, str] = {}
-        of_trace = f" of trace {self._hex(trace)}: "
+        trace_id = self._id(trace)
         for name, given, output, body in self._sql(
             "SELECT names.text, input, output, body FROM spans JOIN names ON names.id = spans.name WHERE trace = ? "
             "ORDER BY start_ns",
             (trace,),
         ).fetchall():
             whole = decoded(body)
-            here = f'span "{_text(name)}"{of_trace}'
+            here = f"{self._span(name, trace_id)}: "
             refers = [("input", given), ("output", output)]
             refers += [(where, number) for where, value, _ in _in_body(whole) for number in numbers(value)]
             for where, number in refers:
@@ -278,7 +286,7 @@ class _Owners:
             (trace,),
         ).fetchall():
             for number in numbers(decoded(body)):
-                self._reach(number, f'span "{_text(name)}"{of_trace}event', found)
+                self._reach(number, f"{self._span(name, trace_id)}: event", found)
         return found
 
     def _reach(self, number: Any, place: str, found: dict[int, str]) -> None:
