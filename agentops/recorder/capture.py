@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 import xxhash
 
+from agentops.conventions import IDENTIFIERS
 from agentops.journal.format import (
     ABSENT,
     BLOB,
@@ -119,10 +120,6 @@ _FIELDS = {
     tag: {name: n for n, name in enumerate(kind.__struct_fields__, 1)}
     for tag, kind in ((START, Start), (END, End), (EVENT, Event), (UPDATE, Update), (SCORE, Score), (LOST, Lost))
 }
-#: Facts that are read where they stand, so they are redacted at once: what a trace is found and grouped by.
-_IDENTIFIERS = frozenset(
-    ("session", "user", "tags", "session.id", "user.id", "tag.tags", "gen_ai.conversation.id", "enduser.id")
-)
 #: Where in a record its name, its value with its reference, contents and attributes are, and what comes after those.
 _NOWHERE = 99
 _PARTS = {
@@ -324,7 +321,7 @@ class Capture:
                 facts[name] = self._fact(key, value, screening, session, postponed)
         if "scope" in here:
             fields[at["scope"]] = {
-                key: _identifiers(value, screening, session) if key in _IDENTIFIERS else screening.value(value, session)
+                key: _identifiers(value, screening, session) if key in IDENTIFIERS else screening.value(value, session)
                 for key, value in decode_value(_encode(fields[at["scope"]])).items()
             }
         if "links" in here:
@@ -353,7 +350,7 @@ class Capture:
         return payload
 
     def _fact(self, key: str, value: Any, screening: Screening, session: str, postponed: Callable[..., int]) -> Any:
-        if key in _IDENTIFIERS:
+        if key in IDENTIFIERS:
             return _identifiers(decode_value(_encode(value)), screening, session)
         if type(value) is msgspec.msgpack.Ext and value.code == EXT_REFERENCE:
             return value

@@ -157,6 +157,11 @@ class Contents:
             return {}
         return {number: (form, content) for number, form, content in items}
 
+    def forget(self) -> None:
+        """Blocks were written anew: those that are open are not what the store has."""
+        self._blocks.clear()
+        self._cached = 0
+
     def value(self, number: int) -> Any:
         """The whole value of content `number`, references followed."""
         if not self._depth:

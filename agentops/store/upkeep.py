@@ -6,7 +6,7 @@ import os
 import sqlite3
 import time
 from collections.abc import Iterable, Iterator
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from agentops.errors import StoreBusy, StoreError, UsageError
 from agentops.journal.names import journals
@@ -20,6 +20,9 @@ from agentops.store.removal import Removed, make_anew, remove_names, remove_orph
 from agentops.store.ring import Limits, keep_within, remove_now, settle
 from agentops.store.rows import TraceRow
 from agentops.store.schema import begin, connect, translate
+
+if TYPE_CHECKING:
+    from agentops.store.rewriting import Rewriter, Rewritten
 
 __all__ = ["Forgotten", "Store", "backup"]
 
@@ -87,6 +90,21 @@ class Store:
         forgotten: Forgotten = self._guarded(self._forget, user, session, filter)
         return forgotten
 
+    def redact(self, rewriter: Rewriter) -> tuple[Rewritten, list[str]]:
+        """Write the whole store anew through a redactor, so that nothing of what it finds is left on disk.
+
+        Running programs are asked to go on in new journals first. Stopped in the middle, it can be called again.
+
+        Returns:
+            How much was changed, and the journals of running programs that did not let go of them.
+        """
+        from agentops.store.rewriting import rewrite
+
+        held = self._let_go()
+        rewritten = self._guarded(rewrite, self._connection, self._contents, rewriter, self._transaction)
+        self._guarded(self._write_file_anew)
+        return rewritten, held
+
     # -- how -----------------------------------------------------------------------------------------
 
     def _ended(self, traces: Iterable[TraceRow]) -> Iterator[TraceRow]:
@@ -122,11 +140,14 @@ class Store:
         self._transaction(remove_names, self._connection)
         for part in sorted(removed.parts):
             self._transaction(make_anew, self._connection, self._contents, part)
-        # What SQLite deletes stays in its pages until they are written anew, also what was taken out before.
+        self._write_file_anew()
+        return removed
+
+    def _write_file_anew(self) -> None:
+        """What SQLite deletes stays in its pages until they are written anew, also what was taken out before."""
         _room_for_another(self.path)
         self._connection.execute("VACUUM")
         self._truncate_log()
-        return removed
 
     def _truncate_log(self) -> None:
         until = time.monotonic() + _ROTATION_S
@@ -169,11 +190,12 @@ class Store:
             own.update(trace for trace, body in inside if trace not in own and str(_scope(body).get(column)) == value)
         return (trace for trace in self.reader.iter_traces() if trace.no in own)
 
-    def _transaction(self, work: Any, *arguments: Any) -> None:
+    def _transaction(self, work: Any, *arguments: Any) -> Any:
         begin(self._connection)
         try:
-            work(*arguments)
+            result = work(*arguments)
             self._connection.execute("COMMIT")
+            return result
         except BaseException:
             if self._connection.in_transaction:
                 self._connection.execute("ROLLBACK")
