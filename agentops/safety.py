@@ -12,12 +12,17 @@ import logging
 import os
 import threading
 import time
+import traceback
 from collections import Counter
+from collections.abc import Callable
+from typing import Any
 
 from agentops.errors import AgentopsError
 
 __all__ = [
     "LOGGER",
+    "REDACTOR",
+    "clean",
     "counts",
     "failed",
     "give_back",
@@ -33,6 +38,12 @@ LOGGER = logging.getLogger("agentops")
 
 #: What was lost or went wrong in this process, by a short name.
 counts: Counter[str] = Counter()
+
+#: Takes what must not be written anywhere out of what is said here; none where the program has no redactor.
+clean: Callable[[Any], Any] | None = None
+
+#: What fails where a text cannot be looked through.
+REDACTOR = "redactor"
 
 _GOES_ON = "The program goes on; further failures of this kind are counted, not logged."
 _FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
@@ -66,6 +77,9 @@ def failed(what: str, problem: BaseException, lost: int = 1, size: int = 0, then
         return
     _reported.add(kind)
     says_all = isinstance(problem, (OSError, AgentopsError, MemoryError))
+    if clean is not None and not isinstance(problem, AgentopsError):
+        _log_cleaned(what, problem, then, says_all)
+        return
     LOGGER.warning(
         "agentops: %s failed (%s: %s). %s",
         what,
@@ -76,12 +90,31 @@ def failed(what: str, problem: BaseException, lost: int = 1, size: int = 0, then
     )
 
 
+def _log_cleaned(what: str, problem: BaseException, then: str, says_all: bool) -> None:
+    """As `failed` logs, but an exception may hold what the program does not want written."""
+    if what == REDACTOR:  # whoever cannot look through a text cannot look through this one; its place says enough
+        last = traceback.extract_tb(problem.__traceback__)[-1:]
+        said = "".join(f' at line {frame.lineno} of "{frame.filename}"' for frame in last)
+        LOGGER.warning("agentops: %s failed (%s%s). %s", what, type(problem).__name__, said, then)
+        return
+    said = _cleaned(f"{what} failed ({type(problem).__name__}: {problem})")
+    stack = "" if says_all else _cleaned("\n" + "".join(traceback.format_exception(problem)).rstrip())
+    LOGGER.warning("agentops: %s. %s%s", said, then, stack)
+
+
+def _cleaned(text: str) -> str:
+    try:
+        return text if clean is None else str(clean(text))
+    except Exception:  # noqa: BLE001
+        return "something failed, and what cannot be told"
+
+
 def said(what: str, sentence: str) -> None:
     """Count something that the user has to know, and log its first occurrence."""
     counts[what] += 1
     if what not in _reported:
         _reported.add(what)
-        LOGGER.warning("agentops: %s", sentence)
+        LOGGER.warning("agentops: %s", _cleaned(sentence))
 
 
 def reason(what: str, problem: BaseException) -> str:
@@ -92,7 +125,7 @@ def reason(what: str, problem: BaseException) -> str:
         said = str(problem)
     else:
         said = type(problem).__name__
-    return f"{what}: {said}".encode("utf-8", "backslashreplace").decode()[:_REASON_CHARACTERS]
+    return _cleaned(f"{what}: {said}").encode("utf-8", "backslashreplace").decode()[:_REASON_CHARACTERS]
 
 
 def lost(why: str, records: int = 1, size: int = 0) -> None:

@@ -41,12 +41,12 @@ def store(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
     monkeypatch.setenv("AGENTOPS_STORE", str(path))
     monkeypatch.setenv("AGENTOPS_RAISE", "1")
     agentops.shutdown()
-    recorder.store = recorder._place = recorder.redact = None
+    recorder.store = recorder._place = recorder.redact = recorder.screening = None
     recorder.given.clear()
     yield path
     monkeypatch.setenv("AGENTOPS_RAISE", "0")
     agentops.shutdown()
-    recorder.store = recorder._place = recorder.redact = None
+    recorder.store = recorder._place = recorder.redact = recorder.screening = None
     recorder.given.clear()
     recorder.hooks = ()
 

@@ -24,7 +24,10 @@ class _Output(_Model):
 
 
 class Trace(_Model):
-    """A trace of a list; times in ns since 1970 and in ISO 8601, cost in US dollars, null where it is not known."""
+    """A trace of a list; times in ns since 1970 and in ISO 8601, cost in US dollars, null where it is not known.
+
+    `last_time`: when something was heard last of a run that was cut off.
+    """
 
     trace_id: str = TraceId
     name: str
@@ -35,6 +38,8 @@ class Trace(_Model):
     end_time_unix_nano: int | None
     end_time: str | None
     duration_ns: int | None
+    last_time_unix_nano: int | None
+    last_time: str | None
     spans: int
     open_spans: int
     errors: int

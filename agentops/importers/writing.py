@@ -16,6 +16,7 @@ from typing import Any
 
 from agentops.errors import StoreError
 from agentops.importers.records import Writer
+from agentops.importers.redacted import Redacted
 from agentops.importers.spans import SpanLine
 from agentops.store.ingest import Ingester
 from agentops.store.location import find_store, journal_folder, prepare
@@ -42,10 +43,12 @@ class Importer:
 
     Raises:
         StoreError: it cannot be written.
+        UsageError: what is imported is to be redacted, and what that needs is not installed.
     """
 
     def __init__(self, store: str | None = None) -> None:
         self.path = str(find_store(store))
+        self._redacted = Redacted(self.path)
         self._open: _Open | None = None
         self._newest_first: list[list[SpanLine]] = []
         self._oldest_first: list[list[SpanLine]] = []
@@ -85,6 +88,7 @@ class Importer:
             newest_first: whether the traces of this file come so, as `export` writes them: of two that began at
                 the same moment, the store lists the one first that it got last.
         """
+        span = self._redacted(span)
         key = span.trace_id, span.span_id
         if key in self._lines or len(self._lines) >= _CHUNK_SPANS or self._bytes + size > _CHUNK_BYTES:
             self.flush()
@@ -127,7 +131,7 @@ class Importer:
 
     def _write_new(self, store: _Open, span: SpanLine, first: bool) -> None:
         ended = span.end_time_unix_nano
-        writer = store.is_dead if ended is None and span.status != "running" else store.goes_on
+        writer = store.is_dead if ended is None else store.goes_on  # its program, if it runs, does so elsewhere
         writer.start(span, self._scope(span, first))
         for event in span.events:
             writer.event(span, event)
@@ -225,7 +229,8 @@ class _Open:
         """What was written goes into the store."""
         for writer in (self.goes_on, self.is_dead):
             writer.close()
-            self._ingester.run(process=writer.process, pack=True)
+            if not self._ingester.run(process=writer.process, pack=True):
+                raise StoreError(f"what was imported waits in {self._folder}: `agentops doctor` says why")
 
 
 def _later_scope(span: SpanLine, known: SpanDetail) -> dict[str, Any]:

@@ -10,7 +10,7 @@ from __future__ import annotations
 import itertools
 import os
 import resource
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 import msgspec
@@ -33,6 +33,7 @@ from agentops.journal.format import (
     End,
     Event,
     Lost,
+    Reference,
     Score,
     Start,
     Update,
@@ -46,7 +47,7 @@ if TYPE_CHECKING:
     from agentops.recorder.screening import Screening
     from agentops.recorder.writer import Journal
 
-__all__ = ["LARGE", "WITHHELD", "Capture", "Lists", "New", "Postponed", "watch_memory"]
+__all__ = ["FAILED", "LARGE", "Capture", "Lists", "New", "Postponed", "watch_memory"]
 
 #: Values whose encoding is shorter stand in the record itself.
 INLINE_BYTES = 128
@@ -59,7 +60,7 @@ PARTS_DEPTH_MAX = 6
 #: ... and this many traces have theirs kept.
 TRACES_MAX = 64
 #: Shown instead of what a redactor could not check.
-WITHHELD = "<withheld: the redactor failed>"
+FAILED = "<withheld: the redactor failed>"
 
 #: Encoded items, their count and the list's number, of the latest lists of one trace in one journal.
 Lists = list[tuple[bytes, int, int]]
@@ -68,9 +69,11 @@ Lists = list[tuple[bytes, int, int]]
 class New:
     """What one record brings along. It may be referred to only once that record is written."""
 
-    __slots__ = ("contents", "depth", "fresh", "lists")
+    __slots__ = ("contents", "depth", "fresh", "lists", "seed", "whose")
 
-    def __init__(self) -> None:
+    def __init__(self, whose: bytes = b"", seed: int = 0) -> None:
+        self.whose = whose  # what lists are compared within, if it is not their trace
+        self.seed = seed or _SEED  # of digests
         self.contents: list[tuple[int, int, bytes]] = []  # number, form, data
         self.fresh: dict[bytes, int] = {}  # digest to number
         self.lists: Lists = []
@@ -136,7 +139,7 @@ class Postponed(bytes):
     """A record whose contents may hold something sensitive, and those contents: they are written after it."""
 
     screening: Screening
-    contents: list[tuple[int, int, bytes, bytes]]  # number, form, data, trace
+    contents: list[tuple[int, int, bytes, str, str | None]]  # number, form, data, session, key
 
     def hand_over(self, journal: Journal) -> None:
         """The record is written: its contents may follow."""
@@ -169,15 +172,29 @@ class Capture:
         if screening is not None:
             self.fast = self._screened
         #: Whether a text may be captured without a call.
-        self.hurries = redact is None and (screening is None or not screening.redactor.by_session)
+        self.hurries = redact is None and (screening is None or not screening.by_session)
         self._on_failure = on_failure
         self._next = itertools.count(1).__next__
         self.seen: dict[bytes, int] = {}
         self._lists: dict[bytes, Lists] = {}
 
+    def new(self, trace: bytes, span_id: int, parent_id: int = 0, scope: Mapping[str, Any] | None = None) -> New:
+        """For what a record of a span brings along; its parent and scope are given as it starts.
+
+        Contents that get pseudonyms are the same only within a session.
+        """
+        screening = self._screening
+        if screening is None or not screening.by_session:
+            return New()
+        screening.begins(span_id, parent_id, (scope or {}).get("session"))
+        session = screening.session(trace, span_id)
+        digest = _digest(session.encode("utf-8", "replace"), seed=_SEED)
+        return New(digest, int.from_bytes(digest[:8], "little"))
+
     def remember(self, new: New, trace: bytes) -> None:
         """The record that brought `new` is written: others may refer to it from now on."""
         self.seen.update(new.fresh)
+        trace = new.whose or trace
         if new.lists:
             lists = self._lists.get(trace)
             if lists is None:
@@ -210,9 +227,21 @@ class Capture:
         """As `record`, and it may raise: what may hold something sensitive is taken out of it."""
         screening = self._screening
         payload = _encode(record)
-        if screening is None or self._is_clean(record, screening):
+        if screening is None:
             return payload
-        return self._without(record, screening)
+        if screening.by_session and record[0] in (START, END):
+            scope = record[11] if len(record) > 11 else None
+            screening.begins(record[1], record[3] if record[0] == START else 0, (scope or {}).get("session"))
+        try:
+            if self._is_clean(record, screening):
+                return payload
+            return self._without(record, screening)
+        except Exception as problem:  # noqa: BLE001 - a detector of the user's, or a program that is deep in itself
+            self._on_failure("redactor", problem)
+        try:
+            return self._without(record, screening)
+        except Exception:  # noqa: BLE001
+            return _withheld(record)
 
     def _is_clean(self, record: tuple[Any, ...], screening: Screening) -> bool:
         """Whether nothing sensitive can be in a record: asked of its parts, since its ids look like anything."""
@@ -243,8 +272,6 @@ class Capture:
                 if type(fact) is not float and type(fact) is not bool and may_hold(_encode({key: fact})):
                     return False
         if rest < count:
-            if record[0] == START and record[rest] and screening.redactor.by_session:
-                screening.in_session(record[2], record[rest].get("session"))
             for part in record[rest:]:
                 if part and may_hold(_encode(part)):
                     return False
@@ -262,48 +289,53 @@ class Capture:
         """A record without what may hold something sensitive: short texts redacted, contents left for later."""
         fields = list(record)
         at = _FIELDS.get(fields[0], {})
-        trace: bytes = fields[at["trace_id"]] if "trace_id" in at else b""
+        session = screening.session(fields[at["trace_id"]], fields[at["span_id"]]) if "span_id" in at else ""
         here = {name: n for name, n in at.items() if n < len(fields) and fields[n] is not None}
-        later: list[tuple[int, int, bytes, bytes]] = []
+        later: list[tuple[int, int, bytes, str, str | None]] = []
 
-        def postponed(form: int, data: bytes, number: int | None = None) -> int:
+        def postponed(form: int, data: bytes, number: int | None = None, key: str | None = None) -> int:
             number = number or self._next()
-            later.append((number, form, data, trace))
+            later.append((number, form, data, session, key))
             return number
 
         contents = []
-        for number, form, data in fields[here["contents"]] if "contents" in here else ():
-            if screening.may_hold(data):
-                postponed(form, data, number)
+        given = fields[here["contents"]] if "contents" in here else ()
+        keys = _keys(given)
+        for number, form, data in given:
+            key = keys.get(number)
+            if screening.may(data if key is None else _encode({key: msgspec.Raw(data)})):
+                postponed(form, data, number, key)
             else:
                 contents.append((number, form, data))
         for name, value in (("reference", "value"), ("input_reference", "input_value")):
             if name in here and fields[at[name]] == 0 and value in here:
                 data = _encode(fields[at[value]])
-                if screening.may_hold(data):
+                if screening.may(data):
                     fields[at[name]], fields[at[value]] = postponed(BLOB, data), None
         if "attributes" in here:
-            fields[at["attributes"]] = {
-                screening.text(key, trace): self._fact(key, value, screening, trace, postponed)
-                for key, value in fields[at["attributes"]].items()
-            }
+            fields[at["attributes"]] = facts = {}
+            for key, value in record[at["attributes"]].items():
+                name = screening.text(key, session)
+                while name in facts:  # two keys became the same one
+                    name += "'"
+                facts[name] = self._fact(key, value, screening, session, postponed)
         if "scope" in here:
             fields[at["scope"]] = {
-                key: _identifiers(value, screening, trace) if key in IDENTIFIERS else screening.value(value, trace)
+                key: _identifiers(value, screening, session) if key in IDENTIFIERS else screening.value(value, session)
                 for key, value in decode_value(_encode(fields[at["scope"]])).items()
             }
         if "links" in here:
             fields[at["links"]] = [
-                (to, span, screening.value(decode_value(_encode(facts)), trace))
+                (to, span, _mapping(screening.value(decode_value(_encode(facts)), session)))
                 for to, span, facts in fields[at["links"]]
             ]
         if "error" in here:
-            fields[at["error"]] = [screening.text(text, trace) for text in fields[at["error"]]]
+            fields[at["error"]] = [screening.text(text, session) for text in fields[at["error"]]]
         for name in ("name", "comment", "what"):
             if name in here:
-                fields[at[name]] = screening.text(fields[at[name]], trace)
+                fields[at[name]] = screening.text(fields[at[name]], session)
         if fields[0] == SCORE:
-            fields[at["value"]] = screening.value(fields[at["value"]], trace)
+            fields[at["value"]] = screening.value(fields[at["value"]], session)
         if later:
             fields += [None] * (at["contents"] + 1 - len(fields))
             if "reference" in at and "reference" not in here and at["reference"] < at["contents"]:
@@ -317,19 +349,19 @@ class Capture:
         payload.screening, payload.contents = screening, later
         return payload
 
-    def _fact(self, key: str, value: Any, screening: Screening, trace: bytes, postponed: Callable[..., int]) -> Any:
+    def _fact(self, key: str, value: Any, screening: Screening, session: str, postponed: Callable[..., int]) -> Any:
         if key in IDENTIFIERS:
-            return _identifiers(decode_value(_encode(value)), screening, trace)
+            return _identifiers(decode_value(_encode(value)), screening, session)
         if type(value) is msgspec.msgpack.Ext and value.code == EXT_REFERENCE:
             return value
         data = _encode({key: value})  # the key may say what the value is
-        if not screening.may_hold(data):
+        if not screening.may(data):
             return value
         data = _encode(value)
         if len(data) < INLINE_BYTES:
-            redacted = screening.value({key: decode_value(data)}, trace)
+            redacted = screening.value({key: decode_value(data)}, session)
             return next(iter(redacted.values())) if type(redacted) is dict else redacted
-        return reference(postponed(BLOB, data))
+        return reference(postponed(BLOB, data, None, key))
 
     def _field(self, field: Any) -> Any:
         if isinstance(field, str):
@@ -359,7 +391,7 @@ class Capture:
             return plain(value, self._redact, depth_max)
         except Exception as problem:  # noqa: BLE001 - the user's redactor
             self._on_failure("redactor", problem)
-            return WITHHELD
+            return FAILED
 
     def value(self, value: object, new: New, trace: bytes) -> tuple[int, Any]:
         """What a record says of a value: (0, the value) if it is small, else (number of the content, None).
@@ -391,7 +423,7 @@ class Capture:
             data = _encode(value)
         if len(data) < INLINE_BYTES:
             return 0, msgspec.Raw(data)
-        lists = self._lists.get(trace, [])
+        lists = self._lists.get(new.whose or trace, [])
         try:
             if isinstance(value, list):
                 return self._list(value, data, new, lists), None
@@ -419,7 +451,7 @@ class Capture:
             return self.scrub(value)
 
     def _content(self, value: object, data: bytes, new: New, lists: Lists) -> int:
-        digest = _digest(data, seed=_SEED)
+        digest = _digest(data, seed=new.seed)
         number = self.seen.get(digest) or new.fresh.get(digest)
         if number is None:
             form = BLOB
@@ -449,7 +481,7 @@ class Capture:
                 if len(item) < INLINE_BYTES:
                     continue
                 data = _encode(item)
-                digest = _digest(data, seed=_SEED)
+                digest = _digest(data, seed=new.seed)
                 number = self.seen.get(digest) or new.fresh.get(digest)
                 if number is None:
                     if not holds_list:
@@ -498,12 +530,43 @@ class Capture:
         return number
 
 
-def _identifiers(value: Any, screening: Screening, trace: bytes) -> Any:
+def _keys(contents: Sequence[tuple[int, int, bytes]]) -> dict[int, str]:
+    """The keys under which contents stand in others of the same record: one may say what its value is."""
+    keys: dict[int, str] = {}
+    for _, form, data in contents:
+        if form == TEMPLATE:
+            for key, item in decode_value(data).items():
+                if type(item) is Reference and isinstance(key, str):
+                    keys[item.number] = key
+    return keys
+
+
+def _mapping(value: Any) -> Any:
+    return value if isinstance(value, dict) else {"withheld": value}
+
+
+def _withheld(record: tuple[Any, ...]) -> bytes:
+    """A record of which nothing could be checked: that it was, when, and in which span."""
+    fields: list[Any] = list(record)
+    for name, n in _FIELDS.get(fields[0], {}).items():
+        if n < len(fields) and fields[n] is not None:
+            if name in ("name", "comment", "what") or (name in ("value", "input_value")):
+                fields[n] = FAILED
+            elif name in ("attributes", "scope", "links"):
+                fields[n] = None
+            elif name == "error":
+                fields[n] = (FAILED, "", "")
+            elif name == "contents":
+                fields[n] = [(number, BLOB, _encode(FAILED)) for number, *_ in fields[n]]
+    return _encode(fields)
+
+
+def _identifiers(value: Any, screening: Screening, session: str) -> Any:
     if isinstance(value, str):
-        return screening.identifier(value, trace)
+        return screening.identifier(value, session)
     if isinstance(value, list):
-        return [_identifiers(item, screening, trace) for item in value]
-    return screening.value(value, trace)
+        return [_identifiers(item, screening, session) for item in value]
+    return screening.value(value, session)
 
 
 def _name(text: object) -> str:

@@ -7,6 +7,7 @@ by a thread of ours, or by whoever must wait (a program that is faster than the 
 
 from __future__ import annotations
 
+import sys
 import threading
 import time
 from collections import OrderedDict, deque
@@ -14,22 +15,28 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 from agentops.journal.format import BLOB, CONTENTS, decode_value, encode
+from agentops.recorder.capture import FAILED
 from agentops.recorder.suppression import suppressed
 
 if TYPE_CHECKING:
     from agentops.recorder.writer import Journal
     from agentops.redaction.redactor import Redactor
 
-__all__ = ["FAILED", "FULL", "Screening"]
+__all__ = ["FULL", "OWN", "Screening"]
 
 #: What waits, at most, in bytes.
 WAITING_BYTES_MAX = 8 << 20
 #: Recorded instead of what could not be looked through.
-FAILED = "<withheld: the redactor failed>"
 FULL = "<withheld: too much waited for the redactor>"
-_SESSIONS_MAX = 10_000
+OWN = "<withheld: recorded by the redactor itself>"
+_SPANS_MAX = 10_000
 _IDLE_S = 5.0
-_Item = tuple["Journal", int, int, bytes, str]
+#: At the program's end, what was not looked through is lost: loading the detectors may take a second or two.
+_END_WAIT_S = 20.0
+#: A fork waits so long, at most, while detectors are loaded: a child could not load them any more.
+_LOADING_S = 20.0
+#: Journal, number, form and data of a content, the session that its pseudonyms hold for, and the key it stands under.
+_Item = tuple["Journal", int, int, bytes, str, "str | None"]
 
 
 class Screening:
@@ -48,107 +55,149 @@ class Screening:
         lost: Callable[[Any, OSError, int], None],
     ) -> None:
         self.redactor = redactor
+        self.by_session = redactor.by_session
         self.may_hold = redactor.may_hold
         self._failed = failed
         self._lost = lost
-        self._sessions: OrderedDict[bytes, str] = OrderedDict()
-        self.after_fork_in_child()
-
-    def after_fork_in_child(self) -> None:
-        """What waited is the parent's to write, and so is its thread."""
+        self._sessions: OrderedDict[int, str] = OrderedDict()
+        self._is_loaded = self._held = False
+        self._at: list[_Item] = []
         self._queue: deque[_Item] = deque()
+        self._begin()
+
+    def _begin(self) -> None:
         self._bytes = 0
-        self._busy = 0
-        self._changed = threading.Condition(threading.Lock())
+        # A signal handler may record while its thread holds it.
+        self._changed = threading.Condition(threading.RLock())
+        self._loading = threading.RLock()
         self._thread: threading.Thread | None = None
-        self._stop = False
+        self._looking: set[int] = set()
+        self._end_is_awaited = False
 
     # -- sessions, of which pseudonyms depend --------------------------------------------------------
 
-    def in_session(self, trace: bytes, session: str | None) -> None:
-        """A trace belongs to a session."""
+    def begins(self, span: int, parent: int, session: str | None) -> None:
+        """A span belongs to its own session, or to that of its parent."""
+        known = self._sessions
+        if not session and parent in known:
+            session = known[parent]
+            known.move_to_end(parent)
         if session:
-            self._sessions[trace] = session
-            if len(self._sessions) > _SESSIONS_MAX:
-                self._sessions.popitem(last=False)
+            known[span] = session
+            if len(known) > _SPANS_MAX:
+                known.popitem(last=False)
 
-    def session(self, trace: bytes) -> str:
-        """What pseudonyms in a trace hold for: its session, or the trace alone."""
-        return (self._sessions.get(trace) or trace.hex()) if self.redactor.by_session else ""
+    def session(self, trace: bytes, span: int) -> str:
+        """What pseudonyms in a span hold for: its session, or the trace alone."""
+        return (self._sessions.get(span) or trace.hex()) if self.by_session else ""
 
     # -- at once -------------------------------------------------------------------------------------
 
-    def text(self, text: str, trace: bytes = b"") -> str:
-        """A short text, redacted at once; withheld if that fails."""
+    def may(self, data: bytes) -> bool:
+        """As `may_hold`; what cannot even be asked may hold anything."""
         try:
-            return self.redactor.text(text, self.session(trace))
+            return self.may_hold(data)
+        except Exception as problem:  # noqa: BLE001 - a detector of the user's
+            self._failed("redactor", problem)
+            return True
+
+    def text(self, text: str, session: str = "") -> str:
+        """A short text, redacted at once; withheld if that fails."""
+        return str(self._now(self.redactor.text, text, session))
+
+    def identifier(self, text: str, session: str = "") -> str:
+        """A text by which things are grouped, redacted at once."""
+        return str(self._now(self.redactor.identifier, text, session))
+
+    def value(self, value: Any, session: str = "") -> Any:
+        """Plain data, redacted at once; withheld if that fails."""
+        return self._now(self.redactor.value, value, session)
+
+    def _now(self, redact: Callable[[Any, str], Any], given: Any, session: str) -> Any:
+        me = threading.get_ident()
+        if me in self._looking:  # a detector that records what it does would be asked about that, and so on
+            return OWN
+        self._looking.add(me)
+        try:
+            self._load()
+            with suppressed():
+                return redact(given, session)
         except Exception as problem:  # noqa: BLE001 - what cannot be checked is not recorded
             self._failed("redactor", problem)
             return FAILED
+        finally:
+            self._looking.discard(me)
 
-    def identifier(self, text: str, trace: bytes = b"") -> str:
-        """A text by which things are grouped, redacted at once."""
-        try:
-            return self.redactor.identifier(text, self.session(trace))
-        except Exception as problem:  # noqa: BLE001
-            self._failed("redactor", problem)
-            return FAILED
-
-    def value(self, value: Any, trace: bytes = b"") -> Any:
-        """Plain data, redacted at once; withheld if that fails."""
-        try:
-            return self.redactor.value(value, self.session(trace))
-        except Exception as problem:  # noqa: BLE001
-            self._failed("redactor", problem)
-            return FAILED
+    def _load(self) -> None:
+        """Have the detectors loaded by one thread alone, so that a fork can wait for it."""
+        if not self._is_loaded:
+            with self._loading:
+                if not self._is_loaded:
+                    self.redactor.warm()
+                    self._is_loaded = True
 
     # -- later ---------------------------------------------------------------------------------------
 
-    def put(self, journal: Journal, number: int, form: int, data: bytes, trace: bytes) -> None:
+    def put(self, journal: Journal, number: int, form: int, data: bytes, session: str, key: str | None) -> None:
         """Content `number` of a journal is written there once it was looked through."""
-        item = (journal, number, form, data, self.session(trace))
-        if self._bytes + len(data) > WAITING_BYTES_MAX:
-            if self.redactor.when_full == "withhold":
-                self._write(journal, number, BLOB, encode(FULL))
-                return
-            while self._queue and self._bytes + len(data) > WAITING_BYTES_MAX:
-                self._work()
-            if len(data) > WAITING_BYTES_MAX:
-                self._look_through(item)
-                return
+        size = len(data)
+        if threading.get_ident() in self._looking:
+            self._write(journal, number, BLOB, encode(OWN))
+        elif self._take((journal, number, form, data, session, key)):
+            self._wake()
+        elif self.redactor.when_full == "withhold":
+            self._write(journal, number, BLOB, encode(FULL))
+        elif size > WAITING_BYTES_MAX:
+            self._look_through((journal, number, form, data, session, key))
+        else:
+            while not self._take((journal, number, form, data, session, key)):
+                if not self._work():  # others are at the last ones
+                    with self._changed:
+                        if self._bytes + size > WAITING_BYTES_MAX:
+                            self._changed.wait(_IDLE_S)
+            self._wake()
+
+    def _take(self, item: _Item) -> bool:
+        """Let it wait, if there is room."""
         with self._changed:
+            if self._bytes + len(item[3]) > WAITING_BYTES_MAX:
+                return False
+            self._bytes += len(item[3])
             self._queue.append(item)
-            self._bytes += len(data)
-            thread = self._thread
-            if thread is not None:
+            return True
+
+    def _wake(self) -> None:
+        if not self._end_is_awaited:
+            self._await_end()
+        with self._changed:
+            if self._thread is not None:
                 self._changed.notify_all()
-        if thread is None:
-            self._start()
+                return
+        self._start()
+
+    def _await_end(self) -> None:
+        """A process that was forked as a worker ends without what is registered with `atexit`."""
+        self._end_is_awaited = True
+        for name in ("multiprocessing.util", "billiard.util"):
+            if (util := sys.modules.get(name)) is not None:
+                util.Finalize(None, self.at_end, exitpriority=0)
+
+    def at_end(self) -> None:
+        """Look through all that waits, before this process ends."""
+        self.drain(time.monotonic() + _END_WAIT_S)
 
     def drain(self, deadline: float | None = None) -> bool:
         """Look through all that waits, on this thread too; True if nothing is left."""
-        with suppressed():
-            while self._queue:
-                if deadline is not None and time.monotonic() > deadline:
-                    return False
-                self._work()
+        if threading.get_ident() in self._looking:
+            return not self._queue
+        while self._queue:
+            if deadline is not None and time.monotonic() > deadline:
+                return False
+            self._work()
         with self._changed:  # a thread may be at the last one
             return self._changed.wait_for(
-                lambda: not self._busy, None if deadline is None else max(0.0, deadline - time.monotonic())
+                lambda: not self._at, None if deadline is None else max(0.0, deadline - time.monotonic())
             )
-
-    def stop(self, wait_s: float) -> None:
-        """End the thread, before a fork; the next that waits starts one again."""
-        with self._changed:
-            thread, self._thread = self._thread, None
-            self._changed.notify_all()
-        if thread is not None and thread is not threading.current_thread():
-            thread.join(wait_s)
-
-    def resume(self) -> None:
-        """After a fork, in the parent."""
-        if self._queue and self._thread is None:
-            self._start()
 
     def _start(self) -> None:
         thread = threading.Thread(target=self._run, name="agentops-redaction", daemon=True)
@@ -158,20 +207,20 @@ class Screening:
             self._thread = thread
         try:
             thread.start()
-        except RuntimeError as problem:  # no more threads: flush and the end of the program do it
+        except RuntimeError:  # no more threads, or the program ends: then it is done here
             self._thread = None
-            self._failed("starting the redactor's thread", problem)
+            while self._work():
+                pass
 
     def _run(self) -> None:
         me = threading.current_thread()
-        with suppressed():
-            while self._thread is me:
-                if not self._work():
-                    with self._changed:
-                        idle = not self._queue and self._thread is me and not self._changed.wait(_IDLE_S)
-                        if idle and not self._queue and self._thread is me:
-                            self._thread = None
-                            return
+        while self._thread is me:
+            if not self._work():
+                with self._changed:
+                    idle = not self._queue and self._thread is me and not self._changed.wait(_IDLE_S)
+                    if idle and not self._queue and self._thread is me:
+                        self._thread = None
+                        return
 
     def _work(self) -> bool:
         """Look through what waits longest; False if nothing waits."""
@@ -179,25 +228,38 @@ class Screening:
             if not self._queue:
                 return False
             item = self._queue.popleft()
-            self._busy += 1
+            self._at.append(item)
         try:
             self._look_through(item)
+        except BaseException:  # a signal's, while the program waited for it
+            with self._changed:
+                self._queue.appendleft(item)
+                self._bytes += len(item[3])
+            raise
         finally:
             with self._changed:
                 self._bytes -= len(item[3])
-                self._busy -= 1
+                self._at.remove(item)
                 self._changed.notify_all()
         return True
 
     def _look_through(self, item: _Item) -> None:
-        journal, number, form, data, session = item
+        journal, number, form, data, session, key = item
+        me = threading.get_ident()
+        self._looking.add(me)
         try:
+            self._load()
             value = decode_value(data)
-            redacted = self.redactor.value(value, session)
-            data = encode(redacted)
-        except Exception as problem:  # noqa: BLE001 - what cannot be checked is not recorded
+            with suppressed():
+                redacted = self.redactor.value(value if key is None else {key: value}, session)
+            data = encode(redacted if key is None else next(iter(redacted.values())))
+        except BaseException as problem:  # what cannot be checked is not recorded
+            if not isinstance(problem, Exception) and threading.current_thread() is not self._thread:
+                raise
             self._failed("redactor", problem)
             form, data = BLOB, encode(FAILED)
+        finally:
+            self._looking.discard(me)
         self._write(journal, number, form, data)
 
     def _write(self, journal: Journal, number: int, form: int, data: bytes) -> None:
@@ -206,3 +268,27 @@ class Screening:
             journal.append(payload)
         except (OSError, ValueError) as problem:
             self._lost(journal, problem if isinstance(problem, OSError) else OSError(str(problem)), len(payload))
+
+    # -- fork ----------------------------------------------------------------------------------------
+
+    def before_fork(self, wait_s: float) -> None:
+        """End the thread; the next that waits starts one again. Nobody is loading detectors after this."""
+        with self._changed:
+            thread, self._thread = self._thread, None
+            self._changed.notify_all()
+        if thread is not None and thread is not threading.current_thread():
+            thread.join(wait_s)
+        self._held = self._loading.acquire(timeout=_LOADING_S)
+
+    def after_fork_in_parent(self) -> None:
+        if self._held:
+            self._held = False
+            self._loading.release()
+
+    def after_fork_in_child(self) -> None:
+        """What waits is the parent's to write, and the locks of its journals are the parent's too."""
+        waiting = [*self._at, *self._queue]
+        self._at, self._queue = [], deque()
+        self._begin()
+        for item in waiting:
+            item[0].abandon()

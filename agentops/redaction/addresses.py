@@ -6,6 +6,7 @@ here in one pass.
 
 from __future__ import annotations
 
+import ipaddress
 import re
 from collections.abc import Iterator
 
@@ -58,6 +59,8 @@ def emails(text: str, presidio: Presidio) -> Iterator[Finding]:
 
 
 _IPV4 = re.compile(r"[0-9]{1,3}(?:\.[0-9]{1,3}){3,}")
+_OCTET = r"(?:25[0-5]|2[0-4][0-9]|[01]?[0-9][0-9]?)"
+_IPV4_EXACT = re.compile(rf"\b{_OCTET}(?:\.{_OCTET}){{3}}(?:/(?:[0-2]?[0-9]|3[0-2]))?\b")
 _IPV6 = re.compile(r"(?<![\w:])(?:::|(?:[0-9A-Fa-f]{1,4}:){1,7}:|(?:[0-9A-Fa-f]{1,4}:){6}[0-9A-Fa-f])")
 _MAC = re.compile(
     r"[0-9A-Fa-f]{2}([:-])(?:[0-9A-Fa-f]{2}\1){4}[0-9A-Fa-f]{2}|[0-9A-Fa-f]{4}\.[0-9A-Fa-f]{4}\.[0-9A-Fa-f]{4}"
@@ -76,13 +79,23 @@ def ips(text: str, presidio: Presidio) -> Iterator[Finding]:
     for match in _IPV4.finditer(text):
         if match[0].count(".") > _DOTS_MOST or _VERSION.search(text, max(0, match.start() - 16), match.start()):
             continue  # a number of an object, a version
-        yield from presidio.ask("IP_ADDRESS", text, match.start(), match.end() + 4, 2)
+        exact = _IPV4_EXACT.search(text, match.start(), match.end() + 3)
+        if exact and _is_ip(exact[0]):
+            yield presidio.finding(text, exact.start(), exact.end(), "IP_ADDRESS", 0.6)
     if "::" not in text and text.count(":") < 7:
         return
     for match in _IPV6.finditer(text):
         for found in presidio.ask("IP_ADDRESS", text, match.start(), match.start() + 80, 2):
             if found.start == match.start() and not _SLICE.fullmatch(text, found.start, found.end):
                 yield found
+
+
+def _is_ip(text: str) -> bool:
+    try:
+        ipaddress.ip_interface(text)
+    except ValueError:
+        return False
+    return True
 
 
 def macs(text: str, presidio: Presidio) -> Iterator[Finding]:

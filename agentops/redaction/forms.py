@@ -71,7 +71,7 @@ def is_key(value: bytes, trusted: bool) -> bool:
     # Digits and letters take turns in what is random, hardly in words with a number.
     changes = len(_CHANGE.findall(value[:80]))
     if trusted:
-        return changes >= 2 and entropy(value) >= 2.8
+        return entropy(value) >= (2.8 if changes >= 2 else 4.0)
     return changes >= 3 and len(value) >= 13 and not _NUMBER_OR_HASH.fullmatch(value) and entropy(value) >= 3.5
 
 

@@ -19,11 +19,11 @@ KINDS = NUMBERS | {"CRYPTO", "EMAIL_ADDRESS", "IP_ADDRESS", "MAC_ADDRESS", "URL"
 
 #: Digits with what can stand between them; of what is not ASCII, any (`numbers.py` looks closer).
 _RUN = re.compile(rb"[0-9][0-9 \-.()\[\]/~\x80-\xff]{5,}[0-9]")
-#: Each begins with one character that the search jumps to: an alternation would be tried at every byte.
-_DOT = re.compile(rb"\.(?:[0-9]{1,3}\.[0-9]|[0-9A-Fa-f]{4}\.[0-9A-Fa-f]{4})")  # IPv4, and MACs as Cisco writes them
-_COLON = re.compile(rb":(?::|[0-9A-Fa-f]{1,4}:[0-9A-Fa-f]{1,4}:)")  # IPv6, MACs
-_DASH = re.compile(rb"-[0-9A-Fa-f]{2}-[0-9A-Fa-f]{2}-")
-_CRYPTO_1, _CRYPTO_3 = re.compile(rb"1[A-Za-z0-9]{25}"), re.compile(rb"3[A-Za-z0-9]{25}")
+_IPV4 = re.compile(rb"\.[0-9]{1,3}\.[0-9]{1,3}\.[0-9]")
+_COLONS = re.compile(rb"::")  # half the time of `in`
+_IPV6 = re.compile(rb":[0-9A-Fa-f]{1,4}:[0-9A-Fa-f]{1,4}:")
+_MAC = re.compile(rb"([:-])[0-9A-Fa-f]{2}\1[0-9A-Fa-f]{2}\1|\.[0-9A-Fa-f]{4}\.[0-9A-Fa-f]")
+_CRYPTO = re.compile(rb"[13][A-Za-z0-9]{25}")
 _EMAIL = re.compile(rb"[^\s@]@[\w\x80-\xff][^\s@]*\.[\w\x80-\xff]")
 _URL = re.compile(rb"[A-Za-z0-9.\-\x80-\xff]\.[A-Za-z\x80-\xff]")
 #: Dates and times as computers write them, and decimal fractions: most numbers of agents, and never personal.
@@ -37,9 +37,12 @@ _DATES_BYTES = re.compile(_DATES.encode(), re.VERBOSE)
 
 _DIGITS = b"0123456789"
 _ASCII = bytes(range(128))
-#: Digits become 0, what can stand between them goes, everything else becomes a blank.
-_CLASSES = bytes(48 if byte in _DIGITS else 32 for byte in range(256))
-_BETWEEN = b" -.()[]/~" + bytes(range(128, 256))
+#: Digits become 0, and dots, so that an IPv4 address is a row of seven too; what else can stand between digits goes.
+_CLASSES = bytes(48 if byte in b"0123456789." else 32 for byte in range(256))
+_BETWEEN = b" -()[]/~" + bytes(range(128, 256))
+#: What addresses without blanks are made of becomes x; the shortest that are no IPv4 have 14 characters.
+_TOKENS = bytes(120 if byte < 128 and (chr(byte).isalnum() or byte in b":.-") else 32 for byte in range(256))
+_TOKEN = b"x" * 14
 _NO_DIGITS = bytes(set(range(256)) - set(_DIGITS))
 
 
@@ -67,6 +70,7 @@ class Gate:
         self._ip = "IP_ADDRESS" in wanted
         self._mac = "MAC_ADDRESS" in wanted
         self._crypto = "CRYPTO" in wanted
+        self._tokens = self._ip or self._mac or self._crypto
         self._url = "URL" in wanted
 
     def opens(self, data: bytes) -> bool:
@@ -77,19 +81,22 @@ class Gate:
             return True
         if self._url and _URL.search(data):
             return True
-        if (self._ip or self._mac) and b":" in data and _COLON.search(data):
+        if self._ip and b":" in data and _COLONS.search(data):
             return True
-        classes = data.translate(_CLASSES, _BETWEEN)
-        if self._numbers and b"0000000" in classes and _number(data):
+        if b"0000000" in data.translate(_CLASSES, _BETWEEN) and (
+            (self._ip and _IPV4.search(data)) or (self._numbers and _number(data))
+        ):
             return True
-        if b"0" in classes:
-            if (self._ip or self._mac) and _DOT.search(data):
-                return True
-            if self._mac and _DASH.search(data):
-                return True
-            if self._crypto and (_CRYPTO_1.search(data) or _CRYPTO_3.search(data)):
-                return True
+        if self._tokens and _TOKEN in data.translate(_TOKENS) and self._token(data):
+            return True
         return self._numbers and not data.isascii() and _digits_of_other_scripts(data)
+
+    def _token(self, data: bytes) -> bool:
+        return bool(
+            (self._ip and _IPV6.search(data))
+            or (self._mac and _MAC.search(data))
+            or (self._crypto and _CRYPTO.search(data))
+        )
 
 
 def _number(data: bytes) -> bool:

@@ -230,7 +230,8 @@ def _is_key_pass(lower: bytes, first: int, last: int) -> bool:
 
 def may_be_assigned(lower: bytes, start: int, end: int) -> bool:
     """Whether the name of a secret stands in the run or before it, where `lower` may be MessagePack."""
-    if _GATE.search(lower, start, end):
+    sign = max(lower.rfind(b"=", start, end), lower.rfind(b":", start, end), lower.rfind(b"|", start, end))
+    if sign >= 0 and _GATE.search(lower, start, sign):
         return True
     before, _, key = lower[max(0, start - 112) : start].translate(_KEY).rstrip(b"\n \t").rpartition(b"\n")
     if len(key) <= 4:  # what MessagePack has between a key and its value, perhaps

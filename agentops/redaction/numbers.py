@@ -98,7 +98,7 @@ def cards(text: str, run: Run) -> Iterator[Finding]:
     """Card numbers in a run, by prefix, length and check digit."""
     groups, n = run.groups, 0
     while n < len(groups):
-        last = _card_from(text, groups, n)
+        last = _card_from(text, groups, n) if groups[n][1] - groups[n][0] >= 3 else None
         if last is not None:
             yield Finding(groups[n][0], groups[last][1], "CREDIT_CARD", 1.0)
             n = last
@@ -171,6 +171,19 @@ def _upper(text: str) -> str:
     return "".join(c.upper() if c.isascii() else c for c in text)
 
 
+def _has_nine(run: Run) -> bool:
+    """Whether groups that follow each other have nine digits together, or one has the eight of a passport."""
+    for n in range(len(run.groups)):
+        size = 0
+        for start, end in run.groups[n : n + 3]:
+            size += end - start
+            if size in (8, 9):
+                return True
+    return False
+
+
 def identifiers(text: str, run: Run, kind: str, presidio: Presidio) -> Iterator[Finding]:
     """What presidio's recogniser for numbers of this kind says of a run and the letter before it."""
+    if not _has_nine(run):
+        return
     yield from presidio.ask(kind, text, run.start - 1 if kind == "US_PASSPORT" else run.start, run.end, 1)

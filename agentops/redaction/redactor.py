@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 from collections.abc import Callable, Mapping
 from typing import Any, Protocol
 
@@ -12,10 +13,10 @@ from agentops.errors import UsageError
 from agentops.redaction import inside
 from agentops.redaction.calm import calm
 from agentops.redaction.findings import Finding, resolve
-from agentops.redaction.keys import key_from
-from agentops.redaction.operators import operator_for
+from agentops.redaction.keys import key_from, key_of_folder
+from agentops.redaction.operators import Operator, operator_for
 
-__all__ = ["Detector", "Redactor", "redactor_named"]
+__all__ = ["Detector", "Redactor", "recorded_as", "redactor_named"]
 
 #: How deep texts are looked for in texts.
 _DEPTH_MAX = 3
@@ -27,6 +28,8 @@ _KEY_MAX, _VALUE_MAX = 48, 128
 _DIGITS_MIN = 9
 #: Before whole numbers in MessagePack, of eight and of four bytes.
 _LARGE_NUMBER, _NUMBER = b"\xcf", b"\xce"
+#: Blanks as they stand in JSON and in what Python shows of a text: as long as two, so that all places stay.
+_ESCAPED = re.compile(r"\\[nrt\"']")
 _WAYS = ("wait", "withhold")
 
 
@@ -67,7 +70,11 @@ class Redactor:
         by_kind = operator if isinstance(operator, Mapping) else {"*": operator}
         self._operators = {kind: operator_for(one) for kind, one in by_kind.items()}
         self._operators.setdefault("*", operator_for("replace"))
-        self._hash = operator_for("hash")
+        pseudonyms = {kind for kind, one in by_kind.items() if one == "pseudonym"}
+        #: For names by which things are grouped.
+        self._apart = {
+            kind: one if kind in pseudonyms else operator_for("hash") for kind, one in self._operators.items()
+        }
         #: Whether the same value is another one in each session.
         self.by_session = "pseudonym" in by_kind.values()
         if when_full not in _WAYS:
@@ -122,7 +129,7 @@ class Redactor:
         found = self.find(text)
         if not found:
             return text
-        return self._put(text, found, session, None if self.by_session else self._hash)
+        return self._put(text, found, session, self._apart)
 
     def value(self, value: Any, session: str = "") -> Any:
         """Plain data (as decoded from JSON or MessagePack) of the same structure without what is sensitive.
@@ -162,8 +169,8 @@ class Redactor:
     def _other(self, item: Any, session: str, key: str | None = None) -> Any:
         if isinstance(item, (bytes, bytearray)):
             return self._bytes(bytes(item), session, key)
-        if isinstance(item, int) and not isinstance(item, bool) and abs(item) >= 10 ** (_DIGITS_MIN - 1):
-            text = str(item) if abs(item) < 10**40 else ""
+        if isinstance(item, int) and not isinstance(item, bool) and item >= 10 ** (_DIGITS_MIN - 1):
+            text = str(item) if item < 10**40 else ""
             redacted = self._text(text, session, key, 0)
             return item if redacted == text else redacted
         return item
@@ -207,6 +214,8 @@ class Redactor:
                 found += find_value(key, text)
             elif one.may_hold(data):
                 here = one.find(text)
+                if "\\" in text and (plain := _ESCAPED.sub("  ", text)) != text:
+                    here = here + one.find(plain)
                 if named and not here:
                     shift = len(key or "") + 2
                     here = [
@@ -236,11 +245,14 @@ class Redactor:
     def _opens(self, data: bytes) -> bool:
         return any(one.may_hold(data) for one in self.detectors) or inside.may_be_base64(data)
 
-    def _put(self, text: str, found: list[Finding], session: str, operator: Any = None) -> str:
+    def _put(
+        self, text: str, found: list[Finding], session: str, operators: Mapping[str, Operator] | None = None
+    ) -> str:
+        operators = operators or self._operators
         pieces: list[str] = []
         at = 0
         for one in found:
-            use = operator or self._operators.get(one.kind) or self._operators["*"]
+            use = operators.get(one.kind) or operators["*"]
             pieces += (text[at : one.start], use(one.kind, text[one.start : one.end], self.key, session))
             at = one.end
         return "".join((*pieces, text[at:]))
@@ -264,6 +276,22 @@ def redactor_named(given: str) -> Redactor:
     if given == "secrets":
         return Redactor("secrets")
     raise UsageError(f'redact is "pii" (personal data and secrets), "secrets", or a redactor, not {given!r}')
+
+
+def recorded_as(text: str, folder: str) -> list[str]:
+    """What a session, a user or a tag may be called in the store of `folder`: as it is, or with hashes in it."""
+    key = key_of_folder(folder, create=False)
+    if key is None:
+        return [text]
+    found = [text]
+    for detectors in ((), ("secrets",)):
+        try:
+            redactor = Redactor(*detectors)
+            redactor.key = key
+            found.append(redactor.identifier(text))
+        except UsageError:  # what finds personal data is not installed here
+            continue
+    return list(dict.fromkeys(found))
 
 
 def _detector(given: str | Detector) -> Detector:

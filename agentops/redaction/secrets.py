@@ -76,12 +76,11 @@ def _find(data: bytes) -> list[Finding]:
     runs, lower = data.translate(_RUN), data.lower()
     if _LONG in runs:
         plain = marks.unescaped(data)
-        bare = marks.BARE.search(data) is not None
         for start, end in _each(runs):
             if _looks_made(data[start:end]):
                 found += marks.marked(plain, start, end)
                 found += names.assigned(data, start, end)
-            elif bare and marks.BARE.search(data, start, end):
+            elif marks.BARE.search(data, start, end):
                 found += marks.marked(plain, start, end)
         found += places.placed(data, lower)
     if b"pass" in lower or b"secret" in lower or b"token" in lower or b"pwd" in lower:
@@ -94,12 +93,11 @@ def _may_hold_run(data: bytes, lower: bytes, runs: bytes) -> bool:
     if places.may_be_placed(data, lower):
         return True
     plain = marks.unescaped(data)
-    bare = marks.BARE.search(data) is not None
     for start, end in _each(runs):
-        if _looks_made(data[start:end]):
-            if marks.may_be_marked(plain, start, end) or names.may_be_assigned(lower, start, end):
-                return True
-        elif bare and marks.BARE.search(data, start, end) and marks.may_be_marked(plain, start, end):
+        made = _looks_made(data[start:end])
+        if made and names.may_be_assigned(lower, start, end):
+            return True
+        if (made or marks.BARE.search(data, start, end)) and marks.may_be_marked(data, plain, start, end):
             return True
     return False
 

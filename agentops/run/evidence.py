@@ -47,7 +47,9 @@ class Evidence:
         with contextlib.suppress(OSError, ValueError):
             self._counted = notes.kills_for_memory()
 
-    def found(self, bad: bool, reports: list[str], pid: int, core: bool, peak_bytes: int) -> Found:
+    def found(
+        self, bad: bool, reports: list[str], pid: int, core: bool, peak_bytes: int, with_lines: bool = True
+    ) -> Found:
         """What there is to tell; little of a program that ended well. Its files are deleted.
 
         Args:
@@ -56,6 +58,7 @@ class Evidence:
             pid: of the program.
             core: it left a core dump.
             peak_bytes: the most memory that it, or a child of it, held at a time.
+            with_lines: what it printed may be told.
         """
         attributes: dict[str, Any] = {}
         events: list[tuple[str, dict[str, Any]]] = []
@@ -76,7 +79,7 @@ class Evidence:
         lines, doing = self._lines(pid)
         if bad and doing:
             attributes["process.recorder"] = "ingests" if doing == notes.INGESTS else "ingests beside"
-        if bad and lines:
+        if bad and lines and with_lines:
             events.append(("last lines", {"text": lines}))
         return Found(attributes, events)
 

@@ -2,7 +2,8 @@
 
 Our processor hangs on the application's provider and alone writes both edges of each span, ours and
 others'. The SDK's span is OpenTelemetry's current one; our object stands under a key of our own and adds
-input, output and scope. Where the provider's sampler drops a span of ours, or the processor was thrown
+input, output and scope. What we hand to the SDK's span, whose exporter is not ours, is redacted at once where the
+program has a redactor. Where the provider's sampler drops a span of ours, or the processor was thrown
 away, our object writes for itself. This module is imported only where there is an SDK provider.
 """
 
@@ -15,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 from opentelemetry.context import Context
 from opentelemetry.sdk.trace import ReadableSpan, SpanProcessor
 from opentelemetry.sdk.trace import Span as SdkSpan
-from opentelemetry.trace import Link, SpanKind, StatusCode, Tracer
+from opentelemetry.trace import Link, SpanContext, SpanKind, StatusCode, Tracer
 from opentelemetry.trace import Span as OtelSpan
 from opentelemetry.trace.propagation import _SPAN_KEY
 
@@ -24,7 +25,7 @@ from agentops.journal.format import ABSENT, END, ERROR, EVENT, OK, START
 from agentops.recorder.capture import New
 from agentops.recorder.recorder import recorder
 from agentops.safety import failed
-from agentops.trace.facts import described, linked, taken
+from agentops.trace.facts import described, linked, taken, text, texts
 from agentops.trace.span import OUR_KEY, ROOT_KEY, Span, _clock, _Provider, _wall, span_context
 
 if TYPE_CHECKING:
@@ -68,7 +69,7 @@ class Processor(SpanProcessor):
                 if event.timestamp not in ours._event_times:
                     _write_event(ours._trace, ours._id, event)
             _what_others_did(ours, span)
-            ours._write_end(span.end_time or _wall(), {**_plain(span.attributes), **(ours._attributes or {})})
+            ours._write_end(span.end_time or _wall(), {**_of_others(ours, span), **(ours._attributes or {})})
         except Exception as problem:  # noqa: BLE001
             failed("recording another library's span", problem)
 
@@ -125,10 +126,15 @@ def begin(
         The other span, and whether our processor was called for it, or the sampler dropped it.
     """
     ours = context.get(OUR_KEY)
-    span._epoch = recorder.epoch
+    span._epoch = recorder.know_yourself()
     span._event_times = set()
     span._above = ours if isinstance(ours, Span) else None
+    recorder.current()  # settings may say that what is handed over is redacted
     links = span._links
+    if recorder.redacts:
+        name, attributes = str(_cleaned(span, name)), _mapping(_cleaned(span, dict(attributes)))
+        links = [Link(link.context, _mapping(_cleaned(span, texts(link.attributes)))) for link in links or ()] or None
+        span._outside_name = name if name != span.name else span._outside_name
     current = context.get(_SPAN_KEY)
     parent = current.get_span_context() if isinstance(current, OtelSpan) else None
     if parent is None or not parent.is_valid:
@@ -161,26 +167,86 @@ def begin(
 def set_attribute(span: Span, key: str, value: Any) -> None:
     """Hand an attribute of ours to the SDK's span, if it is one that OpenTelemetry takes."""
     if span._sdk is not None and span._sdk.is_recording() and _is_otels(value):
-        span._sdk.set_attribute(key, value)
+        span._sdk.set_attributes(_facts(span, {key: value}))
 
 
 def add_event(span: Span, name: str, attributes: Mapping[str, Any] | None, time_ns: int) -> None:
     """Hand an event of ours to the SDK's span."""
     span._event_times.add(time_ns)
     if span._sdk is not None:
-        simple = {k: v for k, v in (attributes or {}).items() if isinstance(v, (str, int, float, bool))}
-        span._sdk.add_event(name, simple, time_ns)
+        simple = {text(k): v for k, v in (attributes or {}).items() if isinstance(v, (str, int, float, bool))}
+        span._sdk.add_event(str(_cleaned(span, name)), _facts(span, simple), time_ns)
+
+
+def add_link(span: Span, context: SpanContext, attributes: Mapping[str, Any] | None) -> None:
+    """Hand a link of ours to the SDK's span."""
+    if span._sdk is not None:
+        span._sdk.add_link(context, _facts(span, texts(attributes)) if recorder.redacts else attributes)
+
+
+def update_name(span: Span) -> None:
+    """Rename the SDK's span as ours was."""
+    if span._sdk is not None:
+        name = str(_cleaned(span, span.name))
+        span._outside_name = name if name != span.name else None
+        span._sdk.update_name(name)
+
+
+def set_status(span: Span, code: StatusCode, description: str | None) -> None:
+    """Hand our status to the SDK's span."""
+    if span._sdk is not None:
+        span._sdk.set_status(code, description if description is None else str(_cleaned(span, text(description))))
 
 
 def record_exception(span: Span, exception: BaseException) -> None:
     """The application's exporter sees the exception as the SDK would have recorded it."""
     if span._sdk is not None and span._sdk.is_recording():
+        kind, message, stack = described(exception)
         if isinstance(exception, Exception):
             now = span._now()
             span._event_times.add(now)
-            span._sdk.record_exception(exception, timestamp=now)
-        kind, message, _ = described(exception)
-        span._sdk.set_status(StatusCode.ERROR, f"{kind}: {message}")
+            said = {"exception.type": kind, "exception.message": message, "exception.stacktrace": stack}
+            facts = _facts(span, said) if recorder.redacts else None
+            span._sdk.record_exception(exception, facts, now)
+        span._sdk.set_status(StatusCode.ERROR, str(_cleaned(span, f"{kind}: {message}")))
+
+
+def _cleaned(span: Span, value: Any) -> Any:
+    """What of ours goes to an exporter that is not ours."""
+    screening = recorder.screening
+    if not recorder.redacts:
+        return value
+    session = ""
+    if screening is not None and screening.by_session:
+        above = span._above
+        session = (span._scope or {}).get("session") or (
+            screening.session(span._trace, span._id)
+            if span._id
+            else screening.session(above._trace, above._id)
+            if above
+            else ""
+        )
+    return recorder.cleaned(value, session)
+
+
+def _facts(span: Span, attributes: Mapping[str, Any]) -> dict[str, Any]:
+    if not recorder.redacts:
+        return dict(attributes)
+    return _mapping(_cleaned(span, {key: list(v) if isinstance(v, tuple) else v for key, v in attributes.items()}))
+
+
+def _mapping(value: Any) -> dict[str, Any]:
+    """Of a mapping that could not be looked through as a whole, nothing is left."""
+    return value if isinstance(value, dict) else {}
+
+
+def _of_others(ours: Span, span: ReadableSpan) -> dict[str, Any]:
+    """The attributes of the SDK's span that we have not handed to it."""
+    found = _plain(span.attributes)
+    if recorder.redacts and ours._attributes:
+        for key in _cleaned(ours, dict.fromkeys(ours._attributes)) if found else ():
+            found.pop(key, None)
+    return found
 
 
 def end(span: Span, time_ns: int) -> None:
@@ -273,11 +339,12 @@ def _plain(attributes: Mapping[str, AttributeValue] | None) -> dict[str, Any]:
 def _write_foreign_start(span: SdkSpan) -> None:
     context = span.get_span_context()
     attributes = _plain(span.attributes)
-    journal = recorder.journal or recorder.open()
-    new = New()
+    journal = recorder.current()
     kind = conventions.KIND_NUMBER[conventions.kind_of(attributes)]
     parent = span.parent.span_id if span.parent else 0
     trace = context.trace_id.to_bytes(16, "big")
+    scope = _foreign_scope(attributes)
+    new = journal.capture.new(trace, context.span_id, parent, scope)
     facts = taken(attributes, journal.capture, new, trace) if attributes else None
     links = list(span.links)
     if not parent and recorder.root is not None:
@@ -285,7 +352,6 @@ def _write_foreign_start(span: SdkSpan) -> None:
             parent = recorder.root[1]
         else:
             links.append(Link(span_context(*recorder.root)))
-    scope = _foreign_scope(attributes)
     if span.instrumentation_scope:
         scope["scope"] = span.instrumentation_scope.name
     record = (
@@ -316,8 +382,8 @@ def _write_foreign_end(span: ReadableSpan) -> None:
     status = ERROR if span.status.status_code is StatusCode.ERROR else OK
     if status == ERROR and error is None:
         error = ("", span.status.description or "", "")
-    journal = recorder.journal or recorder.open()
-    new = New()
+    journal = recorder.current()
+    new = journal.capture.new(trace, context.span_id)
     attributes = _plain(span.attributes)
     facts = taken(attributes, journal.capture, new, trace) if attributes else None
     record = (
@@ -328,8 +394,8 @@ def _write_foreign_end(span: ReadableSpan) -> None:
 
 
 def _write_event(trace: bytes, span_id: int, event: Any) -> None:
-    journal = recorder.journal or recorder.open()
-    new = New()
+    journal = recorder.current()
+    new = journal.capture.new(trace, span_id)
     facts = taken(dict(event.attributes), journal.capture, new, trace) if event.attributes else None
     _append((EVENT, span_id, trace, event.timestamp, event.name, facts, new.contents), new, journal, trace)
 

@@ -31,12 +31,13 @@ from agentops.conventions import DEFAULT_KIND, KIND_NUMBER, KINDS, Kind
 from agentops.errors import UsageError
 from agentops.journal.format import ABSENT, END, ERROR, EVENT, OK, START, UPDATE, decode_value
 from agentops.recorder.capture import _SEED, INLINE_BYTES, LARGE, Capture, New
+from agentops.recorder.forks import epoch as _epoch
 from agentops.recorder.recorder import recorder
 from agentops.safety import failed
 from agentops.trace.facts import described, linked, scope, taken, text, texts
 
 if TYPE_CHECKING:
-    from agentops.recorder.recorder import Nowhere
+    from agentops.recorder.nowhere import Nowhere
     from agentops.recorder.writer import Journal
     from agentops.trace.joined import Joined
 
@@ -138,7 +139,7 @@ class Span(OtelSpan):
     _above: Span | None = None  # these two only beside an SDK provider
     _event_times: set[int]
     _offset: int  # of the wall clock over the monotonic one, as it was when the trace began here
-    _epoch: object = None
+    _epoch = 0  # of the process that began it, see agentops.recorder.forks
 
     def __init__(
         self,
@@ -190,8 +191,8 @@ class Span(OtelSpan):
     def _begin(self, context: Context) -> None:
         """Start it as a light span below what is current in `context`, without making it current."""
         current = context.get(_SPAN_KEY)
+        self._epoch = _epoch[0] or recorder.know_yourself()
         self._id = recorder.random_bits(64) or 1
-        self._epoch = recorder.epoch
         if type(current) is Span:
             self._parent = current
             self._trace = current._trace
@@ -258,7 +259,7 @@ class Span(OtelSpan):
                 else:
                     digest = None
             else:
-                new = New()
+                new = New() if capture.hurries else capture.new(self._trace, self._id, parent_id, self._scope)
                 number, value = capture.value(value, new, self._trace)
                 contents = new.contents or None
             record: tuple[object, ...] = (
@@ -267,7 +268,7 @@ class Span(OtelSpan):
         else:
             record = (START, self._id, self._trace, parent_id, time_ns, self.name, self._kind)
         if self._attributes is not None or self._scope is not None or self._links is not None:
-            new = new or New()
+            new = new or capture.new(self._trace, self._id, parent_id, self._scope)
             record = self._with_extras(record, capture, new)
         parent = self._parent
         if parent is not None and parent._changed:
@@ -371,11 +372,11 @@ class Span(OtelSpan):
 
     def _write_value(self, value: object, which: str) -> None:
         """Record a value that may change later: at once, since its contents are counted in this journal."""
-        if self._epoch is not recorder.epoch:
+        if self._epoch != _epoch[0]:
             return
         try:
             journal = recorder.journal or recorder.open()
-            new = New()
+            new = journal.capture.new(self._trace, self._id)
             number, value = journal.capture.value(value, new, self._trace)
             if not number and which == "output":
                 self._output_reference, self._output_value = 0, value
@@ -398,13 +399,13 @@ class Span(OtelSpan):
             attributes: facts about it; any values.
             timestamp: in ns since 1970; now if None.
         """
-        if self._ended or not self._started or self._epoch is not recorder.epoch:
+        if self._ended or not self._started or self._epoch != _epoch[0]:
             return
         try:
             if self._changed:
                 self._write_update()
             journal = recorder.journal or recorder.open()
-            new = New()
+            new = journal.capture.new(self._trace, self._id)
             facts = taken(texts(attributes), journal.capture, new, self._trace) if attributes else None
             when = min(int(timestamp or self._now()), TIME_NS_MAX)
             self._append(journal, (EVENT, self._id, self._trace, when, text(name), facts, new.contents), new)
@@ -419,7 +420,7 @@ class Span(OtelSpan):
             self._rich = True
             self._links = [*(self._links or ()), Link(context, attributes)]
             if self._sdk is not None:
-                self._sdk.add_link(context, attributes)
+                _Provider.beside.add_link(self, context, attributes)
 
     def checkpoint(self) -> None:
         """Write what was set since the last record now, so that a kill cannot take it."""
@@ -427,12 +428,12 @@ class Span(OtelSpan):
             self._write_update()
 
     def _write_update(self) -> None:
-        if self._epoch is not recorder.epoch:
+        if self._epoch != _epoch[0]:
             return  # begun by the process that this one was forked from, and that one has the word
         try:
             self._changed = False
             journal = recorder.journal or recorder.open()
-            new = New()
+            new = journal.capture.new(self._trace, self._id)
             attributes = self._take_attributes(journal.capture, new)
             number, value = self._output_reference, self._output_value
             if number == 0 and type(value) is not msgspec.Raw:  # that one is captured
@@ -462,7 +463,7 @@ class Span(OtelSpan):
             self.name = name if type(name) is str else text(name)
             self._renamed = self._rich = True
             if self._sdk is not None:
-                self._sdk.update_name(self.name)
+                _Provider.beside.update_name(self)
 
     def set_status(self, status: Status | StatusCode, description: str | None = None) -> None:
         """Set OpenTelemetry's status; an error's description is shown as its message."""
@@ -479,7 +480,7 @@ class Span(OtelSpan):
         elif code is StatusCode.OK:
             self._status, self._error = OK, None
         if self._sdk is not None:
-            self._sdk.set_status(code, description)
+            _Provider.beside.set_status(self, code, description)
 
     def record_exception(
         self,
@@ -541,7 +542,7 @@ class Span(OtelSpan):
         self._ended = True
         if end_time is not None:
             end_time = min(int(end_time), TIME_NS_MAX)
-        if not self._started or self._epoch is not recorder.epoch:
+        if not self._started or self._epoch != _epoch[0]:
             return  # never begun, or begun by the process that this one was forked from
         try:
             parent = self._parent
@@ -573,7 +574,7 @@ class Span(OtelSpan):
                 recorder.lost(journal, problem, len(payload))
             return
         number = self._output_reference
-        new = New()
+        new = New() if capture.hurries else capture.new(self._trace, self._id)
         value = self._output_value
         if number == 0 and type(value) is not msgspec.Raw:  # that one is captured
             number, value = capture.value(value, new, self._trace)

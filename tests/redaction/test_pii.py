@@ -97,6 +97,7 @@ def test_a_kind_is_found_in_the_forms_that_people_write(pii: Pii, text: str, kin
         "(1859 - 140) * 2 + (1679 - 101) * 2",
         "OID 1.3.6.1.4.1.311.21",
         "x[1::2] of be::kind, alphabet 0123456789, foo==1.2.3.4, OpenBLAS version 0.3.31.188, Rev. 1.2.3-17222",
+        "user id 123456789, itinerary 912701234, status 561234567, invoice 12345678",
         "fingerprint 13:5C:EC:36:F4:9C:B8:E9:3B:1A:B2:70:CD:80:88:46:76:CE of 74 68 61 74 20 73 69 6d 75 6c",
         "https://code.test/pull/12652#issuecomment-2246336902 and 2147483647",
         "see README.md, main.py and example.com",
@@ -143,6 +144,13 @@ def test_recognisers_of_ones_own_are_asked_too() -> None:
         ("EMAIL_ADDRESS", "bob@example.com"),
     ]
     assert found(pii, "TK-ABCD") == []  # not sure enough without the word
+
+
+@pytest.mark.parametrize("languages", [["de"], ["en", "es"]])
+def test_what_has_no_language_is_found_in_all(languages: list[str]) -> None:
+    text = "IBAN DE89370400440532013000, +49 30 901820, ssn 536-22-8726, 4012888888881881, bob@example.com, 192.0.2.17"
+    kinds = [kind for kind, _ in found(Pii(languages=languages), text)]
+    assert kinds == ["IBAN_CODE", "PHONE_NUMBER", "US_SSN", "CREDIT_CARD", "EMAIL_ADDRESS", "IP_ADDRESS"]
 
 
 def test_words_of_other_languages_make_a_number_surer() -> None:

@@ -88,6 +88,11 @@ class _Noted(io.TextIOWrapper):
         return super().write(text)
 
 
+def after_fork() -> None:
+    """This process is a child, whoever forked it."""
+    _lines.after_fork()
+
+
 def keep_lines(run: str) -> None:
     """Keep the last lines that this process prints through `sys.stdout` and `sys.stderr`.
 
@@ -99,7 +104,7 @@ def keep_lines(run: str) -> None:
     if not os.path.isdir(FOLDER):
         return
     _lines.run = run
-    os.register_at_fork(after_in_child=_lines.after_fork)
+    os.register_at_fork(after_in_child=after_fork)
     for name in ("stdout", "stderr"):
         stream = getattr(sys, name)
         if type(stream) is not io.TextIOWrapper or stream is not getattr(sys, f"__{name}__"):
@@ -115,9 +120,18 @@ def keep_lines(run: str) -> None:
         setattr(sys, f"__{name}__", noted)
 
 
-def forget_lines() -> None:
-    """Keep no lines, and none of those before: a redactor could not look through them."""
+def forget_lines(redactor: str) -> None:
+    """Keep no lines, and none of those before: a redactor could not look through them.
+
+    Args:
+        redactor: its name, by which the one who reads what was left behind can have the same; or any other word.
+    """
     _lines.silent = True
+    try:
+        with open(os.environ["AGENTOPS_RUN_REPORT"], "a") as report:
+            report.write("redacts " + redactor + "\n")
+    except (KeyError, OSError):  # the run that this belonged to is over
+        pass
     try:
         ring = _lines.open()  # an empty one tells the reader that there are none to be had
         if ring is not None:

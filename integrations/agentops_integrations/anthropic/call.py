@@ -96,7 +96,7 @@ class Call(ClientSpan):
             else:
                 self._body = Body(response.headers)
                 # A redactor looks through whole texts: one may be found in two pieces that is in neither.
-                plain = "content-encoding" not in response.headers and recorder.redact is None
+                plain = "content-encoding" not in response.headers and not recorder.redacts
                 if plain and _type(response).startswith("text/event-stream"):
                     self._pieces = Pieces()
                     self._body.tell = self._came
