@@ -105,6 +105,14 @@ class Screening:
             self._failed("redactor", problem)
             return True
 
+    def tells(self, key: str) -> bool:
+        """See `Redactor.tells`."""
+        try:
+            return self.redactor.tells(key)
+        except Exception as problem:  # noqa: BLE001
+            self._failed("redactor", problem)
+            return True
+
     def _may_be_number(self, data: bytes) -> bool:
         numbers = list(islice(_long_numbers(decode_value(data)), _NUMBERS_MAX))
         if not numbers or not self._is_loaded or len(numbers) == _NUMBERS_MAX:
