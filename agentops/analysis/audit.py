@@ -128,7 +128,7 @@ class Audit:
         with open(path, "rb") as file:  # after SQLite has let go of it: it may have written its log into it
             self._in_bytes(path, file.fileno())
             left = remains(file.fileno()) if whole else _chunks(file.fileno())
-            self._in_raw(path, "free pages and gaps, what was deleted" if whole else "bytes", left)
+            self._in_raw(path, "what was deleted" if whole else "bytes", left)
 
     def _rows(self, path: str) -> None:
         pieces = Pieces(path, self._look.clean)

@@ -10,7 +10,7 @@ from __future__ import annotations
 import itertools
 import os
 import resource
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any
 
 import msgspec
@@ -33,7 +33,6 @@ from agentops.journal.format import (
     End,
     Event,
     Lost,
-    Reference,
     Score,
     Start,
     Update,
@@ -299,12 +298,9 @@ class Capture:
             return number
 
         contents = []
-        given = fields[here["contents"]] if "contents" in here else ()
-        keys = _keys(given)
-        for number, form, data in given:
-            key = keys.get(number)
-            if screening.may(data if key is None else _encode({key: msgspec.Raw(data)})):
-                postponed(form, data, number, key)
+        for number, form, data in fields[here["contents"]] if "contents" in here else ():
+            if screening.may(data):
+                postponed(form, data, number)
             else:
                 contents.append((number, form, data))
         for name, value in (("reference", "value"), ("input_reference", "input_value")):
@@ -475,8 +471,11 @@ class Capture:
         """
         found: dict[Any, Any] | None = None
         holds_list = any(type(item) is list for item in value.values())
+        screening = self._screening
         for key, item in value.items():
             kind = type(item)
+            if screening is not None and type(key) is str and screening.tells(key):
+                continue  # apart, nothing would be found in it
             if kind is str:
                 if len(item) < INLINE_BYTES:
                     continue
@@ -528,17 +527,6 @@ class Capture:
         new.contents.append((number, LIST, _encode((previous, parts))))
         new.lists.append((data[header:], count, number))
         return number
-
-
-def _keys(contents: Sequence[tuple[int, int, bytes]]) -> dict[int, str]:
-    """The keys under which contents stand in others of the same record: one may say what its value is."""
-    keys: dict[int, str] = {}
-    for _, form, data in contents:
-        if form == TEMPLATE:
-            for key, item in decode_value(data).items():
-                if type(item) is Reference and isinstance(key, str):
-                    keys[item.number] = key
-    return keys
 
 
 def _mapping(value: Any) -> Any:

@@ -101,6 +101,14 @@ class Screening:
             self._failed("redactor", problem)
             return True
 
+    def tells(self, key: str) -> bool:
+        """See `Redactor.tells`."""
+        try:
+            return self.redactor.tells(key)
+        except Exception as problem:  # noqa: BLE001
+            self._failed("redactor", problem)
+            return True
+
     def text(self, text: str, session: str = "") -> str:
         """A short text, redacted at once; withheld if that fails."""
         return str(self._now(self.redactor.text, text, session))
