@@ -22,6 +22,7 @@ if os.path.basename(getattr(sys, "argv", [""])[0]) != "agentops":  # the command
 if TYPE_CHECKING:
     from agentops.errors import AgentopsError, UsageError
     from agentops.integrations import instrument, wrap
+    from agentops.redaction.redactor import Redactor
     from agentops.setup import flush, init, shutdown
     from agentops.trace.hooks import on_span_end
     from agentops.trace.scores import score
@@ -32,6 +33,7 @@ __version__ = "0.1.0"
 
 __all__ = [
     "AgentopsError",
+    "Redactor",
     "Span",
     "UsageError",
     "current_span",
@@ -47,6 +49,7 @@ __all__ = [
 
 _HOMES = {
     "AgentopsError": "agentops.errors",
+    "Redactor": "agentops.redaction.redactor",
     "Span": "agentops.trace.span",
     "UsageError": "agentops.errors",
     "current_span": "agentops.trace.span",

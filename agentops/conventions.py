@@ -29,6 +29,11 @@ KINDS: Final[tuple[Kind, ...]] = get_args(Kind)
 KIND_NUMBER: Final[dict[str, int]] = {kind: n for n, kind in enumerate(KINDS)}
 DEFAULT_KIND: Final[Kind] = "chain"
 
+#: Facts that a trace is found and grouped by: redacted at once, and so that what differed still differs.
+IDENTIFIERS: Final = frozenset(
+    ("session", "user", "tags", "session.id", "user.id", "tag.tags", "gen_ai.conversation.id", "enduser.id")
+)
+
 OPERATION_NAME: Final = "gen_ai.operation.name"
 PROVIDER_NAME: Final = "gen_ai.provider.name"
 CONVERSATION_ID: Final = "gen_ai.conversation.id"

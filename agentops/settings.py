@@ -125,9 +125,7 @@ SETTINGS: tuple[Setting, ...] = (
         "watch_after", _seconds, 30.0, "seconds after which the stacks of a step that is still open are noted; 0: never"
     ),
     Setting("watch_memory", _switch, True, "false leaves out noting when the program's memory grows large"),
-    Setting(
-        "redact", _redact, "off", "pii: personal data and secrets are taken out before anything is written; secrets"
-    ),
+    Setting("redact", _redact, "off", "pii: nothing personal or secret is written; secrets: those alone"),
 )
 
 

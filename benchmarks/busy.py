@@ -27,7 +27,7 @@ def measure(traces_off: int, traces_on: int, backlog: int) -> _Turns:
     from agentops.recorder import recorder as module
 
     normal = module.BACKLOG_BYTES
-    lock = module.recorder._ingest_lock  # held while the thread is at work
+    lock = module.recorder._intake.lock  # held while the thread is at work
     found: _Turns = {}
 
     def run(name: str, traces: int, at_work: bool) -> None:

@@ -44,6 +44,23 @@ def measure(traces: int, rounds: int) -> None:
     os.kill(os.getpid(), signal.SIGKILL)
 
 
+def measure_redacted(traces: int, rounds: int) -> dict[str, list[tuple[float, float]]]:
+    """Interleaved blocks of both, with all texts looked at before they are written: there is nothing to find."""
+    import agentops
+
+    agentops.init(redact="pii")
+    keep_idle()
+    tracer = bare_tracer()
+    found: dict[str, list[tuple[float, float]]] = {"bare": [], "ours": []}
+    for n in range(rounds + 1):
+        found["bare"].append(costs(lambda: bare_traces(tracer, traces), traces * SPANS))
+        found["ours"].append(costs(lambda: our_traces(traces), traces * SPANS))
+        agentops.flush()
+        if not n:
+            found = {name: [] for name in found}
+    return found
+
+
 def whole_calls() -> int:
     """How many llm spans of the store are there with their end and their text, each text once."""
     from agentops.store.reader import Reader
@@ -69,6 +86,12 @@ def rows() -> Iterator[Row]:
     value, spread = middle(ratios(a, b))
     note = f"{middle(a)[0]:.1f} against {middle(b)[0]:.1f} µs a span, thread time, {ROUNDS} pairs"
     yield Row("caller's thread, the same without content", value, _BARE, note, spread)
+    with _fresh.temporary_store() as store:
+        found = _fresh.call(measure_redacted, TRACES, ROUNDS, store=store)
+    a, b = [x[0] for x in found["ours"]], [x[0] for x in found["bare"]]
+    value, spread = middle(ratios(a, b))
+    note = f"{middle(a)[0]:.1f} against {middle(b)[0]:.1f} µs a span, thread time, {ROUNDS} pairs"
+    yield Row('the same with content and `redact="pii"`', value, _BARE, note, spread, 0.75)
     want = TRACES * CALLS * (ROUNDS + 2)
     note = f"{whole} of {want} spans whole, {TRACES * CALLS} of them not flushed when the process was killed"
     yield Row("spans missing after SIGKILL", want - whole, "what had returned to the caller", note, None, 0)

@@ -32,7 +32,7 @@ def measure(traces: int, rounds: int) -> dict[str, list[tuple[float, float]]]:
     with agentops.span("open"):
         for _ in range(rounds):
             for name, watched in (("on", (after_s, True)), ("off", (0.0, False)), ("closely", (CLOSELY_S, True))):
-                recorder._watched = watched
+                recorder._watching.asked = watched
                 time.sleep(module.POLL_S * 1.5)  # by then it is the one that looks
                 found[name].append(costs(lambda: our_traces(traces, content=False), traces * SPANS))
                 agentops.flush()

@@ -19,6 +19,7 @@ HELP = """Take in what `agentops export --to jsonl` wrote, or a log of model cal
 whatever logging put around it. Each line is seen for what it is. Compressed files (gzip) are read too.
 
 What is here already is not taken again: a run that has ended since, or a log that has grown, adds what is new.
+What still ran when it was exported is shown as cut off, until an import says how it ended.
 Each call of a log becomes a trace of its own. Its prompt, response, model, tokens, cost, latency, error and time are
 found under the names that people give them, and what else the object says is kept as attributes. A log that was
 rotated is imported together with its older parts, oldest first.

@@ -17,7 +17,8 @@ if TYPE_CHECKING:
     from agentops.store.rows import SpanRow, TraceRow
 
 HELP = """List traces, newest first. In front: a cross for a run that failed, ! for one that ended well with errors in
-it (errors>0 finds both), a circle for one that was cut off, a dot for one that runs.
+it (errors>0 finds both), a circle for one that was cut off, a dot for one that runs. Of what was cut off, `took` ends
+with the last that was heard of it, and has a + behind it.
 
   agentops ls status:error since:1h
   agentops ls --spans kind:tool 'took>5s'
@@ -62,9 +63,10 @@ def run(given: argparse.Namespace, out: Output) -> int:
                 traces = reader.traces(filter, ask)
             shown_traces = traces[:limit]
             if out.json:
-                out.object({"traces": list(map(trace_fields, shown_traces)), "more": len(traces) > len(shown_traces)})
+                fields = [trace_fields(trace, reader.last_ns(trace)) for trace in shown_traces]
+                out.object({"traces": fields, "more": len(traces) > len(shown_traces)})
                 return 0
-            _print_traces(shown_traces, out)
+            _print_traces(shown_traces, reader, out)
             found, shown = traces, shown_traces  # type: ignore[assignment]
         if not shown:
             out.line("nothing was recorded yet" if not filter.terms else "nothing matches")
@@ -73,8 +75,8 @@ def run(given: argparse.Namespace, out: Output) -> int:
     return 0
 
 
-def trace_fields(trace: TraceRow) -> dict[str, Any]:
-    """A trace as --json has it."""
+def trace_fields(trace: TraceRow, last_ns: int | None) -> dict[str, Any]:
+    """A trace as --json has it; `last_ns` is what `Reader.last_ns` gives."""
     return {
         "trace_id": trace.trace_id,
         "name": trace.name,
@@ -85,6 +87,8 @@ def trace_fields(trace: TraceRow) -> dict[str, Any]:
         "end_time_unix_nano": trace.end_ns,
         "end_time": formats.iso(trace.end_ns),
         "duration_ns": trace.duration_ns,
+        "last_time_unix_nano": last_ns,
+        "last_time": formats.iso(last_ns),
         "spans": trace.spans,
         "open_spans": trace.open,
         "errors": trace.errors,
@@ -119,7 +123,7 @@ def span_fields(trace: TraceRow, span: SpanRow) -> dict[str, Any]:
     }
 
 
-def _print_traces(traces: list[TraceRow], out: Output) -> None:
+def _print_traces(traces: list[TraceRow], reader: Reader, out: Output) -> None:
     if not traces:
         return
     whens = [formats.moment(trace.start_ns) for trace in traces]
@@ -129,7 +133,9 @@ def _print_traces(traces: list[TraceRow], out: Output) -> None:
     out.row(f"  {'trace':8} {'name':{wide}} {'when':>{when_cells}} {columns}", "dim")
     for trace, when in zip(traces, whens, strict=True):
         mark = "!" if trace.errors and trace.status == "ok" else out.mark(trace.status)
-        took = formats.duration(trace.duration_ns) or SHORT[trace.status]
+        last = reader.last_ns(trace) or 0
+        heard = f"{formats.duration(last - trace.start_ns)}+" if last > trace.start_ns else ""
+        took = formats.duration(trace.duration_ns) or heard or SHORT[trace.status]
         name = formats.fit(line(trace.name, 2 * wide), wide, out.ascii)
         text = (
             f"{mark} {trace.trace_id[:8]} {name} {when:>{when_cells}} {took:>7} {trace.spans:>6} "

@@ -25,6 +25,7 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "import": ("import_", "take in what export wrote, or a log of model calls"),
     "prune": ("prune", "take traces out of the store"),
     "forget": ("forget", "make a user, a session or a match forgotten"),
+    "audit": ("audit", "look for personal data, secrets and canaries in what is on disk"),
     "backup": ("backup", "copy the whole store while programs write"),
     "doctor": ("doctor", "check the store and say what to do"),
     "config": ("config", "show each setting and where it came from"),

@@ -11,6 +11,7 @@ import sys
 import tempfile
 
 from agentops.errors import AgentopsError
+from agentops.redaction.presidio import missing
 from agentops.settings import resolve
 from agentops.store.health import Check, room
 from agentops.store.location import StorePath
@@ -71,14 +72,16 @@ def _forking() -> Check:
 
 
 def _redaction() -> Check:
-    configured = resolve().get("redact")
-    if configured is not None and configured.value:
+    configured = resolve()["redact"]
+    if configured.value == "pii" and (problem := missing()):
+        return Check("redaction", False, f"all that may be personal is withheld: {problem}", str(problem))
+    if configured.value != "off":
         return Check("redaction", True, f"{configured.value} (from {configured.origin})", None)
     return Check(
         "redaction",
         False,
-        "not configured: only a program itself can redact here, and from outside nobody can see whether it does",
-        "call agentops.init(redact=...) before the program's first span: it is given every text before it is written",
+        "not configured; whether a program itself calls agentops.init(redact=...) cannot be seen from outside",
+        'set AGENTOPS_REDACT=pii, or redact = "pii" in agentops.toml; `agentops audit` shows what the store holds now',
     )
 
 

@@ -24,7 +24,10 @@ class _Output(_Model):
 
 
 class Trace(_Model):
-    """A trace of a list; times in ns since 1970 and in ISO 8601, cost in US dollars, null where it is not known."""
+    """A trace of a list; times in ns since 1970 and in ISO 8601, cost in US dollars, null where it is not known.
+
+    `last_time`: when something was heard last of a run that was cut off.
+    """
 
     trace_id: str = TraceId
     name: str
@@ -35,6 +38,8 @@ class Trace(_Model):
     end_time_unix_nano: int | None
     end_time: str | None
     duration_ns: int | None
+    last_time_unix_nano: int | None
+    last_time: str | None
     spans: int
     open_spans: int
     errors: int
@@ -328,6 +333,37 @@ class Backup(_Output):
     bytes: int
 
 
+class AuditFinding(_Model):
+    """What was found in one place; `shown` has all letters and digits hidden but a few, or says which canary it is."""
+
+    file: str
+    place: str
+    kind: str
+    times: int
+    shown: str
+
+
+class AuditFixed(_Model):
+    """How much --fix has changed: large values, spans, and other rows."""
+
+    contents: int
+    spans: int
+    others: int
+
+
+class Audit(_Output):
+    """`agentops audit --json`: what is found, after --fix what is left; `more` if there are more places."""
+
+    redact: Literal["pii", "secrets"]
+    files: int
+    bytes: int
+    kinds: dict[str, int]
+    findings: list[AuditFinding]
+    more: bool
+    fixed: AuditFixed | None
+    held: list[str]
+
+
 class ErrorInfo(_Model):
     type: str
     message: str
@@ -354,6 +390,7 @@ SCHEMAS: dict[str, type[BaseModel]] = {
     "config": Config,
     "prune": Prune,
     "forget": Forget,
+    "audit": Audit,
     "backup": Backup,
     "doctor": Doctor,
     "error": Error,

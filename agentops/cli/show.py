@@ -44,7 +44,7 @@ def run(given: argparse.Namespace, out: Output) -> int:
         scores = reader.scores(trace)
         details = {d.row.span_id: d for d in reader.details(trace)} if given.content else {}
         if out.json:
-            out.object(_fields(trace, rows, scores, details))
+            out.object(_fields(trace, reader.last_ns(trace), rows, scores, details))
             return 0
         if given.md:
             lines = _markdown(trace, rows, scores, details)
@@ -229,7 +229,11 @@ def _value(name: str, value: Any) -> Iterator[str]:
 
 
 def _fields(
-    trace: TraceRow, rows: list[TreeRow], scores: list[ScoreRow], details: dict[int, SpanDetail]
+    trace: TraceRow,
+    last_ns: int | None,
+    rows: list[TreeRow],
+    scores: list[ScoreRow],
+    details: dict[int, SpanDetail],
 ) -> dict[str, Any]:
     spans = []
     for row in rows:
@@ -243,4 +247,4 @@ def _fields(
 
             fields["content"] = record(details[row.span.span_id])
         spans.append(fields)
-    return {"trace": trace_fields(trace), "spans": spans, "scores": [score._asdict() for score in scores]}
+    return {"trace": trace_fields(trace, last_ns), "spans": spans, "scores": [score._asdict() for score in scores]}

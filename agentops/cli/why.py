@@ -38,6 +38,7 @@ def run(given: argparse.Namespace, out: Output) -> int:
     with Reader() as reader:
         trace = reader.trace(given.trace)
         found = why(reader, trace)
+        last_ns = reader.last_ns(trace)
         others = 0
         if given.trace == "latest" and not found.failed:  # of a service, the latest is seldom the one of interest
             hour_ago = time.time_ns() - 3600 * 10**9
@@ -45,7 +46,7 @@ def run(given: argparse.Namespace, out: Output) -> int:
     if out.json:
         out.object(
             {
-                "trace": trace_fields(trace),
+                "trace": trace_fields(trace, last_ns),
                 "failed": found.failed,
                 "headline": found.headline,
                 "cause": found.cause.hex_id if found.cause else None,

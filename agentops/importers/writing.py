@@ -131,7 +131,7 @@ class Importer:
 
     def _write_new(self, store: _Open, span: SpanLine, first: bool) -> None:
         ended = span.end_time_unix_nano
-        writer = store.is_dead if ended is None and span.status != "running" else store.goes_on
+        writer = store.is_dead if ended is None else store.goes_on  # its program, if it runs, does so elsewhere
         writer.start(span, self._scope(span, first))
         for event in span.events:
             writer.event(span, event)
@@ -229,7 +229,8 @@ class _Open:
         """What was written goes into the store."""
         for writer in (self.goes_on, self.is_dead):
             writer.close()
-            self._ingester.run(process=writer.process, pack=True)
+            if not self._ingester.run(process=writer.process, pack=True):
+                raise StoreError(f"what was imported waits in {self._folder}: `agentops doctor` says why")
 
 
 def _later_scope(span: SpanLine, known: SpanDetail) -> dict[str, Any]:

@@ -4,9 +4,27 @@ from __future__ import annotations
 
 import os
 
+from agentops.errors import AgentopsError
 from agentops.journal.names import SUFFIX
 
-__all__ = ["waiting_bytes"]
+__all__ = ["check_room", "waiting_bytes"]
+
+
+def check_room(folder: str, limit: int) -> None:
+    """Journals that nothing brings into the store must not fill the disk.
+
+    Args:
+        folder: of journals.
+        limit: in bytes, the setting `max_journal_bytes`.
+
+    Raises:
+        AgentopsError: there are too many.
+    """
+    if waiting_bytes(folder, limit) > limit:
+        raise AgentopsError(
+            f"the journals in {folder} hold more than max_journal_bytes ({limit / 1e6:.1f} MB) that could not be "
+            "brought into the store"
+        )
 
 
 def waiting_bytes(folder: str, limit: int = 0) -> int:

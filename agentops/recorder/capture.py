@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 import xxhash
 
+from agentops.conventions import IDENTIFIERS
 from agentops.journal.format import (
     ABSENT,
     BLOB,
@@ -45,7 +46,7 @@ if TYPE_CHECKING:
     from agentops.recorder.screening import Screening
     from agentops.recorder.writer import Journal
 
-__all__ = ["FAILED", "LARGE", "LONG", "LONGER", "Capture", "Lists", "New", "Postponed", "watch_memory"]
+__all__ = ["FAILED", "LARGE", "Capture", "Lists", "New", "Postponed", "watch_memory"]
 
 #: Values whose encoding is shorter stand in the record itself.
 INLINE_BYTES = 128
@@ -118,16 +119,19 @@ _FIELDS = {
     tag: {name: n for n, name in enumerate(kind.__struct_fields__, 1)}
     for tag, kind in ((START, Start), (END, End), (EVENT, Event), (UPDATE, Update), (SCORE, Score), (LOST, Lost))
 }
-#: Facts that are read where they stand, so they are redacted at once: what a trace is found and grouped by.
-_IDENTIFIERS = frozenset(
-    ("session", "user", "tags", "session.id", "user.id", "tag.tags", "gen_ai.conversation.id", "enduser.id")
-)
-#: Where a record's ids end, and its parent's: each takes nine bytes if it is of 64 bits, and a trace's 18.
-_IDS_BYTES, _PARENT_BYTES = 29, 38
-#: What follows them in all but an update.
-_TIME_BYTES = 9
-#: How whole numbers begin that are as long as a card's or a phone's: such of 32 bits, and of less than 56.
-LONG, LONGER = b"\xce", b"\xcf\0"
+#: Where in a record its name, its value with its reference, contents and attributes are, and what comes after those.
+_NOWHERE = 99
+_PARTS = {
+    START: (5, 7, 8, 9, 10, 11),
+    END: (10, 6, 7, 8, 5, 9),
+    EVENT: (4, 0, 0, 6, 5, _NOWHERE),  # without a value, but with something that is no reference to one
+    UPDATE: (_NOWHERE, 4, 5, 6, 3, 7),
+    SCORE: (3, _NOWHERE, _NOWHERE, _NOWHERE, _NOWHERE, 4),
+    LOST: (1, _NOWHERE, _NOWHERE, _NOWHERE, _NOWHERE, _NOWHERE),
+}
+#: Names and keys that can hold nothing, remembered: programs have few.
+_NAMES_MAX = 4_096
+_WHOLE_NUMBERS_MAX = 10**8
 
 
 class Postponed(bytes):
@@ -151,7 +155,7 @@ class Capture:
         screening: looks at the bytes of all records instead of `redact`, and redacts what it has to.
     """
 
-    __slots__ = ("_lists", "_next", "_on_failure", "_redact", "_screening", "fast", "hurries", "seen")
+    __slots__ = ("_lists", "_names", "_next", "_on_failure", "_redact", "_screening", "fast", "hurries", "seen")
 
     def __init__(
         self,
@@ -161,6 +165,7 @@ class Capture:
     ) -> None:
         self._redact = redact
         self._screening = screening
+        self._names: set[str] = set()
         #: `record` for the hot path: it may raise, and then `record` does not.
         self.fast: Callable[[Any], bytes] = _encode if redact is None else self.record
         if screening is not None:
@@ -223,18 +228,12 @@ class Capture:
         payload = _encode(record)
         if screening is None:
             return payload
-        if record[0] <= UPDATE and record[1] >> 32:  # ids are random, and look like anything
-            begin = _PARENT_BYTES if record[0] == START and record[3] >> 32 else _IDS_BYTES
-        else:
-            begin = 0
         if screening.by_session and record[0] in (START, END):
             scope = record[11] if len(record) > 11 else None
             screening.begins(record[1], record[3] if record[0] == START else 0, (scope or {}).get("session"))
         try:
-            if not screening.may_hold(payload[begin:]):
-                begin += _TIME_BYTES if record[0] <= EVENT else 0
-                if payload.find(LONG, begin) < 0 and payload.find(LONGER, begin) < 0:
-                    return payload
+            if self._is_clean(record, screening):
+                return payload
             return self._without(record, screening)
         except Exception as problem:  # noqa: BLE001 - a detector of the user's, or a program that is deep in itself
             self._on_failure("redactor", problem)
@@ -242,6 +241,48 @@ class Capture:
             return self._without(record, screening)
         except Exception:  # noqa: BLE001
             return _withheld(record)
+
+    def _is_clean(self, record: tuple[Any, ...], screening: Screening) -> bool:
+        """Whether nothing sensitive can be in a record: asked of its parts, since its ids look like anything."""
+        name, reference, value, contents, attributes, rest = _PARTS[record[0]]
+        may_hold = screening.may_hold
+        names = self._names
+        count = len(record)
+        if name < count and record[name] not in names and record[name] is not None and not self._is_name(record[name]):
+            return False
+        if contents < count:
+            if record[contents]:
+                for content in record[contents]:
+                    if may_hold(content[2]):
+                        return False
+            if not record[reference]:
+                inline = record[value]
+                if type(inline) is str:
+                    if may_hold(inline.encode()):
+                        return False
+                elif inline is not None and may_hold(_encode(inline)):
+                    return False
+        if attributes < count and record[attributes] is not None:
+            for key, fact in record[attributes].items():
+                if key not in names and not self._is_name(key):
+                    return False
+                if type(fact) is int and -_WHOLE_NUMBERS_MAX < fact < _WHOLE_NUMBERS_MAX:
+                    continue
+                if type(fact) is not float and type(fact) is not bool and may_hold(_encode({key: fact})):
+                    return False
+        if rest < count:
+            for part in record[rest:]:
+                if part and may_hold(_encode(part)):
+                    return False
+        return True
+
+    def _is_name(self, text: str) -> bool:
+        """Whether nothing sensitive can be in a name or a key; it is remembered."""
+        if self._screening is not None and self._screening.may_hold(text.encode()):
+            return False
+        if len(self._names) < _NAMES_MAX:
+            self._names.add(text)
+        return True
 
     def _without(self, record: tuple[Any, ...], screening: Screening) -> bytes:
         """A record without what may hold something sensitive: short texts redacted, contents left for later."""
@@ -276,7 +317,7 @@ class Capture:
                 facts[name] = self._fact(key, value, screening, session, postponed)
         if "scope" in here:
             fields[at["scope"]] = {
-                key: _identifiers(value, screening, session) if key in _IDENTIFIERS else screening.value(value, session)
+                key: _identifiers(value, screening, session) if key in IDENTIFIERS else screening.value(value, session)
                 for key, value in decode_value(_encode(fields[at["scope"]])).items()
             }
         if "links" in here:
@@ -305,7 +346,7 @@ class Capture:
         return payload
 
     def _fact(self, key: str, value: Any, screening: Screening, session: str, postponed: Callable[..., int]) -> Any:
-        if key in _IDENTIFIERS:
+        if key in IDENTIFIERS:
             return _identifiers(decode_value(_encode(value)), screening, session)
         if type(value) is msgspec.msgpack.Ext and value.code == EXT_REFERENCE:
             return value

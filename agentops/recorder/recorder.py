@@ -16,12 +16,16 @@ from typing import TYPE_CHECKING, Any
 
 from agentops import safety
 from agentops.errors import AgentopsError
+from agentops.journal.draft import Draft
 from agentops.journal.format import EVENT, LOST, MAGIC, encode
-from agentops.journal.room import waiting_bytes
-from agentops.recorder.capture import Capture, New, watch_memory
+from agentops.journal.room import check_room
+from agentops.recorder.capture import Capture, watch_memory
+from agentops.recorder.forks import TELLS, epoch
+from agentops.recorder.intake import Intake, Stopped
+from agentops.recorder.nowhere import Nowhere
 from agentops.recorder.plain import Redactor
 from agentops.recorder.suppression import suppressed
-from agentops.recorder.watchdog import OpenSpan, Watchdog, facts, innermost
+from agentops.recorder.watching import Watching
 from agentops.recorder.writer import Journal, Place, open_journal
 from agentops.settings import resolve
 from agentops.store.location import find_store, journal_folder, prepare, rotation_asked
@@ -29,9 +33,8 @@ from agentops.store.location import find_store, journal_folder, prepare, rotatio
 if TYPE_CHECKING:
     from agentops.recorder.screening import Screening
     from agentops.redaction.redactor import Redactor as Screened
-    from agentops.store.ingest import Ingester
 
-__all__ = ["Nowhere", "Recorder", "recorder"]
+__all__ = ["Recorder", "recorder"]
 
 #: The thread looks for news this often, in seconds: the first while there are some, the last when idle.
 POLL_S, POLL_IDLE_S = 0.25, 4.0
@@ -53,63 +56,6 @@ _NOT_RECORDED = (
     "The program goes on, but what it does is not recorded while this lasts; what is lost is counted, in this process "
     "alone until it can be written down, and then `agentops doctor` shows it."
 )
-#: Spans on which one look of the watchdog is noted.
-_WATCHED_MAX = 8
-
-
-class _Stopped(Exception):
-    """The recorder's thread is to end between two steps."""
-
-
-class _Nothing(dict[bytes, int]):
-    """A dict that stays empty."""
-
-    def __setitem__(self, key: bytes, value: int) -> None: ...
-
-
-class _Forgetful(Capture):
-    """Captures for nobody, and keeps nothing."""
-
-    __slots__ = ()
-
-    def __init__(self) -> None:
-        super().__init__(None, safety.failed)
-        self.seen = _Nothing()
-
-    def remember(self, new: New, trace: bytes) -> None: ...
-
-
-class Nowhere:
-    """Stands in for a journal while there is none: recording is off, or no journal can be made."""
-
-    written = 0
-
-    def __init__(self, lost: str | None, until: float) -> None:
-        self.capture = _Forgetful()
-        self.until = until
-        self._lost = lost
-
-    def append(self, payload: bytes) -> None:
-        if self._lost is not None:
-            safety.lost(self._lost, size=len(payload))
-            if self.is_over:
-                recorder.try_again(self)
-
-    @property
-    def is_trouble(self) -> bool:
-        """Whether it stands here because no journal can be made."""
-        return self._lost is not None
-
-    @property
-    def is_over(self) -> bool:
-        """Whether it is time to try a journal again."""
-        return self._lost is not None and time.monotonic() > self.until
-
-    def make_room(self) -> None: ...
-
-    def leave(self, final: bool) -> None: ...
-
-    def abandon(self) -> None: ...
 
 
 class Recorder:
@@ -134,33 +80,35 @@ class Recorder:
         #: The span that each thread began last, for the watchdog; of threads that are over too, until it looks.
         self.latest: dict[int, int] = {}
         self._at_exit = False
+        self._epoch = epoch[0]
+        self._becoming: dict[int, threading.RLock] = {}  # by process, since a child may inherit a lock that is held
         self._begin()
 
     def _begin(self) -> None:
         """State of a process that has recorded nothing yet."""
-        self.epoch = object()
         seed = random.Random(os.urandom(32))  # noqa: S311 - ids, not secrets
         self.random_bits = seed.getrandbits
         self.process = (seed.getrandbits(63), time.time_ns())
         self._sequence = itertools.count(1)
         self._place: Place | None = None
+        self._draft: Draft | None = None
         self._lock = threading.RLock()
-        self._ingest_lock = threading.Lock()
-        self._ingester: Ingester | None = None
+        self._intake = Intake(self.process[0])
+        self._watching = Watching(self._intake, self.latest)
         self._thread: threading.Thread | None = None
+        #: False in a child that was forked without Python's hooks: it may wait for ever for a thread to begin, since
+        #: nobody has put the interpreter's own locks in order (from 3.13 on).
+        self.may_start_threads = True
         self._resting: Journal | None = None  # after a fork, until the next record
         self._stop = threading.Event()
         self._journals_opened = 0
         self._let_go_bytes = 0
-        self._bounds: tuple[int, ...] = (0, 0)
-        self._bounds_are_set = False
+        self._bounds: tuple[tuple[int, ...], bool] = ((0, 0), False)  # of the store, and whether somebody set them
         self._rotation_asked = 0
         self._stuck: Journal | None = None  # the last journal, while there is no other: it may have room for losses
         self._tries = 0  # to make one meanwhile
         self._looked = ("", 0)  # at which journal last, and how far it was written then
         self._look_again = 0.0
-        self._watchdog: Watchdog | None = None
-        self._watched = (0.0, False)  # what it is asked for
         self.latest.clear()
         #: What had been written, and when (monotonic), as records last were brought into the store.
         self._brought = (0, time.monotonic())
@@ -172,6 +120,7 @@ class Recorder:
             redactor: a function of text, called at once for each, or one whose detectors work beside the program.
             given: settings by name.
         """
+        self.know_yourself()
         if self.screening is not None:
             self.screening.drain(time.monotonic() + MOVE_WAIT_S)  # its thread may need the lock
         with self._lock:
@@ -191,7 +140,7 @@ class Recorder:
             moved = self.store is not None and find_store(self._given_store()) != self.store
             if moved:
                 self.flush(MOVE_WAIT_S)  # what comes later goes into the other store
-                self._ingester = None
+                self._intake.leave_store()
             self.store = self._place = None  # before the next journal: it is made from these
             if self._resting is not None:
                 self.open()
@@ -247,12 +196,24 @@ class Recorder:
             return screening.value(value, session)
         return value if self.redact is None else Capture(self.redact, _withheld).scrub(value)
 
+    def begin_in(self, draft: Draft, process: tuple[int, int]) -> None:
+        """Before the first record: the first journal is a file that is made already, whose lock others hold too.
+
+        Args:
+            draft: the file.
+            process: what it was made with.
+        """
+        self.process, self._draft = process, draft
+        self._intake = Intake(process[0])
+        self._watching = Watching(self._intake, self.latest)
+
     def _given_store(self) -> str | None:
         store = self.given.get("store")
         return None if store is None else str(store)
 
     def open(self) -> Journal | Nowhere:
         """The open journal, made if need be. Never raises."""
+        self.know_yourself()
         with self._lock:
             if self.journal is not None:
                 return self.journal
@@ -264,7 +225,12 @@ class Recorder:
                 self.journal = journal
                 if isinstance(journal, Journal):
                     self._begun(journal)
-            return self.journal or Nowhere(None, float("inf"))
+            return self.journal or Nowhere()
+
+    def current(self) -> Journal | Nowhere:
+        """As `open`, for what is not hot: that looks at `forks.epoch` and `journal` itself."""
+        self.know_yourself()
+        return self.journal or self.open()
 
     def _begun(self, journal: Journal) -> None:
         """There is a journal again, or another one."""
@@ -281,7 +247,7 @@ class Recorder:
 
     def _go_without(self, problem: Exception, lost: int = 0, size: int = 0) -> None:
         """Nothing can be recorded now: count what is lost, and try again after a while."""
-        self.journal = Nowhere(safety.reason("recording", problem), time.monotonic() + _RETRY_S)
+        self.journal = Nowhere(safety.reason("recording", problem), time.monotonic() + _RETRY_S, self.try_again)
         self._tries += 1
         if self._stuck is not None and self._tries <= _NOTES_MAX and not self._tries & (self._tries - 1):
             self._note_losses(self._stuck)
@@ -305,49 +271,35 @@ class Recorder:
         values = resolve(self.given)
         self._begin_redaction(values["redact"].value)
         if not values["enabled"].value:
-            return Nowhere(None, float("inf"))
+            return Nowhere()
         store = self.store or find_store(self._given_store())  # found once: the working directory may change
         prepare(store)
         if self._place is None:
             self._take_key(store)
             self._place = Place(journal_folder(store), self.process, self.redact, self._full, self.screening)
         bounds = values["max_bytes"], values["max_age"]
-        self._bounds = tuple(value.value for value in bounds)
-        self._bounds_are_set = any(value.origin != "default" for value in bounds)
+        self._bounds = tuple(value.value for value in bounds), any(value.origin != "default" for value in bounds)
         self._rotation_asked = rotation_asked(store)
-        self._check_room(self._place.folder, values["max_journal_bytes"].value)
+        check_room(self._place.folder, values["max_journal_bytes"].value)
         watch_memory()
-        journal = open_journal(self._place, next(self._sequence))
+        shared, self._draft = self._draft, None
+        journal = open_journal(self._place, next(self._sequence), shared)
         self._journals_opened += 1
         if self.store is None:
             self.store = store
             if self._journals_opened == 1 and not values["quiet"].value and sys.stderr and sys.stderr.isatty():
                 print(f"agentops: recording to {store}", file=sys.stderr)
-        self._watched = (float(values["watch_after"].value), bool(values["watch_memory"].value))
+        self._watching.asked = (float(values["watch_after"].value), bool(values["watch_memory"].value))
         return journal
 
     def _start_thread(self) -> None:
-        if self._thread is None:
+        if self._thread is None and self.may_start_threads:
             thread = threading.Thread(target=self._run, args=(self._stop,), name="agentops", daemon=True)
             try:
                 thread.start()
                 self._thread = thread
             except RuntimeError as problem:  # no more threads: flush and the end of the program ingest
                 safety.failed("starting the recorder's thread", AgentopsError(str(problem)), lost=0)
-
-    @staticmethod
-    def _check_room(folder: str, limit: int) -> None:
-        """Journals that nothing brings into the store must not fill the disk.
-
-        Raises:
-            AgentopsError: there are too many.
-        """
-        waiting = waiting_bytes(folder, limit)
-        if waiting > limit:
-            raise AgentopsError(
-                f"the journals in {folder} hold more than max_journal_bytes ({limit / 1e6:.1f} MB) that could not be "
-                "brought into the store"
-            )
 
     def lost(self, journal: Journal | Nowhere, problem: OSError, size: int = 0) -> None:
         """A record of `size` bytes could not be written: count it, and try another journal after a while."""
@@ -405,7 +357,7 @@ class Recorder:
         if time.monotonic() > self._look_again and self._place is not None:
             self._look_again = time.monotonic() + _LOOK_S
             try:
-                self._check_room(self._place.folder, resolve(self.given)["max_journal_bytes"].value)
+                check_room(self._place.folder, resolve(self.given)["max_journal_bytes"].value)
             except AgentopsError as problem:
                 with self._lock:
                     if self.journal is journal:
@@ -469,74 +421,29 @@ class Recorder:
         """Wait until it is time to look for news, and watch over the program meanwhile; True if it is over."""
         until = time.monotonic() + delay
         while (rest := until - time.monotonic()) > 0:
-            if stop.wait(min(rest, self._watchdog.period_s if self._watchdog else rest)):
+            if stop.wait(self._watching.period_s(rest)):
                 return True
             try:
                 self._watch(stop)
             except Exception as problem:  # noqa: BLE001
-                self._watched = (0.0, False)
+                self._watching.asked = (0.0, False)
                 safety.failed("watching over the program", problem)
         return stop.is_set()
 
     def _watch(self, stop: threading.Event) -> None:
-        pulse = functools.partial(self._pulse, stop)
-        dog = self._watchdog
-        if dog is None or (dog.after_s, dog.of_memory) != self._watched:
-            dog = self._watchdog = Watchdog(*self._watched)
-        held = dog.memory()
+        bring_in = functools.partial(self._ingest, None, pack=False, polite=functools.partial(self._pulse, stop))
         size, when = self._brought
-        if dog.after_s and time.monotonic() - when > dog.after_s / 2 and size != self._bytes():
-            self._ingest(
-                None, pack=False, polite=functools.partial(self._pulse, stop)
-            )  # a busy program may make no pause for it
-        late = dog.due(self._open_spans(), time.time_ns())
-        if not held and not late:
-            return
-        self._ingest(None, pack=False, polite=pulse)  # what has ended since is not open
-        spans = set(innermost(self._open_spans()))
-        wanted = [(span, "stacks") for span in late if span in spans]
-        if held:
-            wanted += [(span, "memory") for span in spans]
-            if not spans and self.root is not None:
-                wanted.append(((*self.root, 0, time.time_ns()), "memory"))
-        journal = self.journal
-        if not wanted or journal is None:
-            return
-        known = facts(self.latest)
-        alive = {thread["id"] for thread in known["threads"]}
-        for (trace, span_id, _, start_ns), name in wanted[:_WATCHED_MAX]:
-            now = time.time_ns()
-            said = {"open_s": round((now - start_ns) / 1e9, 1), **known}
-            thread = self._thread_of(trace, span_id, alive)
-            if thread is not None:
-                said["thread"] = thread
-            payload = journal.capture.record((EVENT, span_id, trace, now, name, said))
+        unread_s = 0.0 if size == self._bytes() else time.monotonic() - when
+        for note in self._watching.notes(self.root, unread_s, bring_in):
+            journal = self.journal
+            if journal is None:
+                return
+            payload = journal.capture.record((EVENT, *note))
             try:
                 journal.append(payload)
             except OSError as problem:
                 self.lost(journal, problem)
                 return
-
-    def _open_spans(self) -> list[OpenSpan]:
-        """What this process has open, as far as it was brought in."""
-        if self._ingester is None or not self._ingest_lock.acquire(blocking=False):
-            return []
-        try:
-            return [] if self._ingester is None else self._ingester.open_spans(self.process[0])
-        finally:
-            self._ingest_lock.release()
-
-    def _thread_of(self, trace: bytes, span_id: int, alive: set[int]) -> int | None:
-        """The thread that began a span, or the last of the spans below it; None if that is not one thread."""
-        latest = {thread: span for thread, span in list(self.latest.items()) if thread in alive}
-        on = [thread for thread, span in latest.items() if span == span_id]
-        if not on and self._ingester is not None and self._ingest_lock.acquire(blocking=False):
-            try:
-                ingester = self._ingester
-                on = [thread for thread, span in latest.items() if ingester and span_id in ingester.path(trace, span)]
-            finally:
-                self._ingest_lock.release()
-        return on[0] if len(on) == 1 else None
 
     def _bytes(self) -> int:
         journal = self.journal or self._resting
@@ -545,7 +452,7 @@ class Recorder:
     def _pulse(self, stop: threading.Event) -> int:
         """What polite ingest looks at between its steps; the caller must not have to make room itself meanwhile."""
         if stop.is_set():
-            raise _Stopped
+            raise Stopped
         self._make_room()
         return self._bytes()
 
@@ -558,41 +465,15 @@ class Recorder:
     def _ingest(self, deadline: float | None, pack: bool, polite: Callable[[], int] | None = None) -> bool:
         """Bring this process's journals into the store; True if all of it is in."""
         store = self.store  # `configure` may take it away meanwhile
-        if store is None:
-            return True
-        wait = -1 if deadline is None else max(0.0, deadline - time.monotonic())
-        if not self._ingest_lock.acquire(timeout=wait):
-            return False
-        # Under `agentops run`, it is told that somebody waits for this.
-        notes: Any = None if polite else sys.modules.get("_agentops_notes")
-        try:
-            self._look()
-            self._brought = (self._bytes(), time.monotonic())
-            if notes is not None:
-                notes.doing(notes.INGESTS)
-            from agentops.store.ingest import Ingester  # not needed before there is something to ingest
+        return store is None or self._intake.run(store, deadline, pack, polite, self._bounds, self._before_intake)
 
-            ingester = self._ingester
-            if ingester is None:
-                ingester = self._ingester = Ingester(store, deadline)
-            keep_within = functools.partial(ingester.keep_within, self._bounds, self._bounds_are_set, deadline, polite)
-            done = ingester.run(self.process[0], deadline, pack, polite, between=keep_within)
-            if pack or deadline is not None:
-                keep_within()
-            return done
-        except _Stopped:
-            return False
-        except Exception as problem:  # noqa: BLE001 - the journal keeps what is not in the store
-            safety.failed("ingest", problem, lost=0)
-            self._ingester = None
-            return False
-        finally:
-            if notes is not None:
-                notes.doing(notes.RESTS)
-            self._ingest_lock.release()
+    def _before_intake(self) -> None:
+        self._look()
+        self._brought = (self._bytes(), time.monotonic())
 
     def flush(self, timeout: float | None = None) -> bool:
         """Wait until all that was recorded is readable; True if it is."""
+        self.know_yourself()
         deadline = None if timeout is None else time.monotonic() + timeout
         looked_through = self._look_through(deadline)
         with suppressed():
@@ -604,22 +485,21 @@ class Recorder:
 
     def shutdown(self, timeout: float | None = None) -> bool:
         """Bring everything into the store, packed and indexed, and close; a later span opens a new journal."""
+        self.know_yourself()
         deadline = None if timeout is None else time.monotonic() + timeout
         looked_through = self._look_through(deadline)
         self._close()
         with suppressed():
             done = self._ingest(deadline, pack=True) and looked_through
-            if done and self._ingester is not None:
-                with self._ingest_lock:
-                    self._ingester.close(tidy=True)
-                    self._ingester = None
+            if done:
+                self._intake.close()
         if self.hook_runner is not None:
             done = self.hook_runner.flush(deadline) and done
         return done
 
     def at_exit(self) -> None:
         """The program ends: what can be ingested at once is; the rest waits for the next reader."""
-        if self.store is None:
+        if self.store is None or not epoch[0]:
             return
         if self.screening is not None:
             self.screening.at_end()
@@ -670,6 +550,7 @@ class Recorder:
         A child inherits locks as they are, those inside of SQLite too, and there nobody would open them. Python
         says from 3.12 on that a process with threads should not fork: ours must not be the reason.
         """
+        self.know_yourself()
         if self.screening is not None:
             self.screening.before_fork(FORK_WAIT_S)
         thread = self._thread
@@ -678,11 +559,14 @@ class Recorder:
         stop, self._stop, self._thread = self._stop, threading.Event(), None
         stop.set()
         thread.join(FORK_WAIT_S)
-        if self._ingest_lock.acquire(timeout=FORK_WAIT_S):  # a thread of the program's may be in `flush`
-            self._ingest_lock.release()  # others have something to do before a fork too, so it is not held
+        self._intake.rests(FORK_WAIT_S)  # a thread of the program's may be in `flush`; others fork too: it is not held
 
     def after_fork_in_parent(self) -> None:
-        """Nothing that takes long: a program may fork many times."""
+        """Nothing that takes long: a program may fork many times.
+
+        The threads stay away until the next record. Python looks for threads when this has returned (from 3.13 on)
+        and would warn of ours, and each fork of many would wait for them to begin and to end.
+        """
         if self.screening is not None:
             self.screening.after_fork_in_parent()
         with self._lock:
@@ -691,10 +575,13 @@ class Recorder:
 
     def after_fork_in_child(self) -> None:
         """A child has a journal, ids and threads of its own, and does not keep its parent's lock."""
+        if TELLS and epoch[0]:
+            self.may_start_threads = True  # it has recorded in another's hook already, and noticed
+            return
         for journal in (self.journal, self._resting, self._stuck):
             if journal is not None:
                 journal.abandon()
-        self._left_behind = self._ingester  # closing an inherited SQLite connection would hurt the parent
+        self._left_behind = self._intake  # closing an inherited SQLite connection would hurt the parent
         self.journal = None
         safety.reset_after_fork()
         self._begin()
@@ -702,6 +589,20 @@ class Recorder:
             self.screening.after_fork_in_child()
         if self.hook_runner is not None:
             self.hook_runner.after_fork_in_child()
+        self._epoch += 1
+        epoch[0] = self._epoch
+
+    def know_yourself(self) -> int:
+        """Act as a child if this process is one that nobody has told so; gives the number of its epoch."""
+        if not epoch[0]:
+            with self._becoming.setdefault(os.getpid(), threading.RLock()):
+                if not epoch[0]:
+                    notes = sys.modules.get("_agentops_notes")
+                    if notes is not None:
+                        notes.after_fork()
+                    self.after_fork_in_child()
+                    self.may_start_threads = False
+        return epoch[0]
 
 
 def _withheld(what: str, problem: BaseException) -> None:

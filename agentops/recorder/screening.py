@@ -11,12 +11,11 @@ import sys
 import threading
 import time
 from collections import OrderedDict, deque
-from collections.abc import Callable, Iterator
-from itertools import islice
+from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 from agentops.journal.format import BLOB, CONTENTS, decode_value, encode
-from agentops.recorder.capture import FAILED, LONG, LONGER
+from agentops.recorder.capture import FAILED
 from agentops.recorder.suppression import suppressed
 
 if TYPE_CHECKING:
@@ -31,9 +30,6 @@ WAITING_BYTES_MAX = 8 << 20
 FULL = "<withheld: too much waited for the redactor>"
 OWN = "<withheld: recorded by the redactor itself>"
 _SPANS_MAX = 10_000
-#: So many numbers are looked at by the program's thread; a list of more waits for ours.
-_NUMBERS_MAX = 50
-_NUMBER_LEAST = 10**8
 _IDLE_S = 5.0
 #: At the program's end, what was not looked through is lost: loading the detectors may take a second or two.
 _END_WAIT_S = 20.0
@@ -98,9 +94,9 @@ class Screening:
     # -- at once -------------------------------------------------------------------------------------
 
     def may(self, data: bytes) -> bool:
-        """As `may_hold`, and of numbers in it too; what cannot even be asked may hold anything."""
+        """As `may_hold`; what cannot even be asked may hold anything."""
         try:
-            return self.may_hold(data) or ((LONG in data or LONGER in data) and self._may_be_number(data))
+            return self.may_hold(data)
         except Exception as problem:  # noqa: BLE001 - a detector of the user's
             self._failed("redactor", problem)
             return True
@@ -112,12 +108,6 @@ class Screening:
         except Exception as problem:  # noqa: BLE001
             self._failed("redactor", problem)
             return True
-
-    def _may_be_number(self, data: bytes) -> bool:
-        numbers = list(islice(_long_numbers(decode_value(data)), _NUMBERS_MAX))
-        if not numbers or not self._is_loaded or len(numbers) == _NUMBERS_MAX:
-            return bool(numbers)
-        return any(self.redactor.find(str(number), key) for key, number in numbers)
 
     def text(self, text: str, session: str = "") -> str:
         """A short text, redacted at once; withheld if that fails."""
@@ -302,8 +292,6 @@ class Screening:
         if self._held:
             self._held = False
             self._loading.release()
-        if self._queue and self._thread is None:
-            self._start()
 
     def after_fork_in_child(self) -> None:
         """What waits is the parent's to write, and the locks of its journals are the parent's too."""
@@ -312,18 +300,3 @@ class Screening:
         self._begin()
         for item in waiting:
             item[0].abandon()
-
-
-def _long_numbers(value: Any) -> Iterator[tuple[str | None, int]]:
-    """Whole numbers that are long enough for somebody's, with the key under which each stands."""
-    todo: list[tuple[str | None, Any]] = [(None, value)]
-    while todo:
-        key, item = todo.pop()
-        if type(item) is int:
-            if abs(item) >= _NUMBER_LEAST:
-                yield key, item
-        elif isinstance(item, dict):
-            for name, inner in item.items():
-                todo += ((None, name), (name if isinstance(name, str) else key, inner))
-        elif isinstance(item, list):
-            todo += [(key, inner) for inner in item]

@@ -21,8 +21,8 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 from agentops.errors import StoreError
+from agentops.journal.draft import Draft, draft
 from agentops.journal.format import CLOSED, FRAME, HEAD, MAGIC, ROTATED, checksum, encode, frame, pack_frame
-from agentops.journal.names import SUFFIX, UNNAMED, journal_name
 from agentops.recorder.capture import Capture, Postponed
 from agentops.recorder.plain import Redactor
 from agentops.safety import failed
@@ -90,45 +90,41 @@ class Journal:
     Args:
         place: see `Place`.
         sequence: of this journal among the process's.
+        shared: its file, where that is made already; another process has the descriptor, and with that the lock, too.
 
     Raises:
         OSError: if the file cannot be made, locked or written.
         StoreError: there are no locks here.
     """
 
-    __slots__ = ("_full", "capture", "descriptor", "path", "written")
-    _flags = os.O_APPEND
+    __slots__ = ("_full", "_is_shared", "capture", "descriptor", "path", "written")
 
-    def __init__(self, place: Place, sequence: int) -> None:
+    def __init__(self, place: Place, sequence: int, shared: Draft | None = None) -> None:
         self.descriptor = -1
         self.capture = Capture(place.redact, failed, place.screening)
         self._full = place.full
-        number, started_ns = place.process
-        self.path = os.path.join(place.folder, journal_name(started_ns, number, sequence))
-        unnamed = self.path.removesuffix(SUFFIX) + UNNAMED
-        flags = os.O_CREAT | os.O_EXCL | os.O_RDWR | os.O_CLOEXEC | self._flags
-        self.descriptor = os.open(unnamed, flags, 0o600)
+        self._is_shared = shared is not None
         try:
-            self._take_lock(place.folder)
-            head = MAGIC + frame(encode((HEAD, FORMAT, number, sequence, os.getpid(), time.time_ns())))
-            self.written = os.write(self.descriptor, head)
-            self._prepare()
-            os.rename(unnamed, self.path)
-        except BaseException:
-            os.unlink(unnamed)
-            self.abandon()
-            raise
-
-    def _take_lock(self, folder: str) -> None:
-        try:
-            fcntl.flock(self.descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            made = shared or draft(place.folder, place.process, sequence)
         except OSError as problem:
             if problem.errno in NO_LOCKS:
-                raise StoreError(no_locks(folder)) from None
+                raise StoreError(no_locks(place.folder)) from None
+            raise
+        self.path, self.descriptor = made
+        try:
+            head = MAGIC + frame(encode((HEAD, FORMAT, place.process[0], sequence, os.getpid(), time.time_ns())))
+            self.written = os.write(self.descriptor, head)
+            self._prepare()
+            made.name()
+        except BaseException:
+            made.drop()
+            self.descriptor = -1
+            self.abandon()
             raise
 
     def _prepare(self) -> None:
         """What has to be there before the journal has its name."""
+        fcntl.fcntl(self.descriptor, fcntl.F_SETFL, os.O_APPEND)
 
     def append(self, payload: bytes) -> None:
         """Append one record.
@@ -187,6 +183,8 @@ class Journal:
             os.close(descriptor)
 
     def __del__(self) -> None:
+        if self.descriptor >= 0 and self._is_shared:
+            fcntl.flock(self.descriptor, fcntl.LOCK_UN)  # nobody writes it any more, whoever has it open
         self.abandon()
 
 
@@ -194,7 +192,6 @@ class MappedJournal(Journal):
     """A journal that is written through a mapping of its file; what follows its records is zeros."""
 
     __slots__ = ("_lock", "_map", "_room", "_size")
-    _flags = 0  # pwrite would append
 
     def _prepare(self) -> None:
         self._lock = threading.RLock()  # a signal handler may record while this thread is in `append`
@@ -255,8 +252,8 @@ class MappedJournal(Journal):
         super().abandon()
 
 
-def open_journal(place: Place, sequence: int) -> Journal:
-    """A new journal of the kind that suits its file system.
+def open_journal(place: Place, sequence: int, shared: Draft | None = None) -> Journal:
+    """A new journal of the kind that suits its file system; the arguments are those of `Journal`.
 
     Raises:
         OSError: it cannot be made.
@@ -264,8 +261,8 @@ def open_journal(place: Place, sequence: int) -> Journal:
     """
     if place.mappable:
         try:
-            return MappedJournal(place, sequence)
+            return MappedJournal(place, sequence, shared)
         except OSError as problem:  # no such space, no such call: smaller steps may do
             if problem.errno in _UNMAPPABLE:
-                place.mappable = False
-    return Journal(place, sequence)
+                place.mappable, shared = False, None
+    return Journal(place, sequence, shared)

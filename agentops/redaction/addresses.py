@@ -6,6 +6,7 @@ here in one pass.
 
 from __future__ import annotations
 
+import ipaddress
 import re
 from collections.abc import Iterator
 
@@ -58,25 +59,61 @@ def emails(text: str, presidio: Presidio) -> Iterator[Finding]:
 
 
 _IPV4 = re.compile(r"[0-9]{1,3}(?:\.[0-9]{1,3}){3,}")
+_OCTET = r"(?:25[0-5]|2[0-4][0-9]|[01]?[0-9][0-9]?)"
+_IPV4_EXACT = re.compile(rf"\b{_OCTET}(?:\.{_OCTET}){{3}}(?:/(?:[0-2]?[0-9]|3[0-2]))?\b")
 _IPV6 = re.compile(r"(?<![\w:])(?:::|(?:[0-9A-Fa-f]{1,4}:){1,7}:|(?:[0-9A-Fa-f]{1,4}:){6}[0-9A-Fa-f])")
 _MAC = re.compile(
     r"[0-9A-Fa-f]{2}([:-])(?:[0-9A-Fa-f]{2}\1){4}[0-9A-Fa-f]{2}|[0-9A-Fa-f]{4}\.[0-9A-Fa-f]{4}\.[0-9A-Fa-f]{4}"
 )
+#: An address, and the port behind it as some tools write it.
+_DOTS_MOST = 4
+#: What stands before a version.
+_VERSION = re.compile(r"(?:\b(?:version|release|build)\W{1,4}|\w(?:==|~=|>=|<=)|§|\bv)\Z", re.IGNORECASE)
+#: What Python and C++ write with two colons: `[1::2]`, `be::`.
+_SLICE = re.compile(r"[0-9A-Fa-f]{0,2}::[0-9A-Fa-f]{0,2}|[A-Fa-f]{1,4}::")
+_DIGIT = re.compile("[0-9]")
 _TOKEN = re.compile(r"[A-Za-z0-9]{26,}")
 
 
 def ips(text: str, presidio: Presidio) -> Iterator[Finding]:
     for match in _IPV4.finditer(text):
-        yield from presidio.ask("IP_ADDRESS", text, match.start(), match.end() + 4, 2)
+        if match[0].count(".") > _DOTS_MOST or _VERSION.search(text, max(0, match.start() - 16), match.start()):
+            continue  # a number of an object, a version
+        exact = _IPV4_EXACT.search(text, match.start(), match.end() + 3)
+        if exact and _is_ip(exact[0]):
+            yield presidio.finding(text, exact.start(), exact.end(), "IP_ADDRESS", 0.6)
+    if "::" not in text and text.count(":") < 7:
+        return
     for match in _IPV6.finditer(text):
         for found in presidio.ask("IP_ADDRESS", text, match.start(), match.start() + 80, 2):
-            if found.start == match.start():
+            if found.start == match.start() and not _SLICE.fullmatch(text, found.start, found.end):
                 yield found
 
 
+def _is_ip(text: str) -> bool:
+    try:
+        ipaddress.ip_interface(text)
+    except ValueError:
+        return False
+    return True
+
+
 def macs(text: str, presidio: Presidio) -> Iterator[Finding]:
+    if text.count(":") < 5 and text.count("-") < 5 and text.count(".") < 2:
+        return
     for match in _MAC.finditer(text):
+        if not _DIGIT.search(match[0]) or _longer(text, match):
+            continue  # words, or a piece of a fingerprint
         yield from presidio.ask("MAC_ADDRESS", text, match.start(), match.end(), 1)
+
+
+def _longer(text: str, match: re.Match[str]) -> bool:
+    """Whether pairs go on before or after a MAC address."""
+    divider = match[1]
+    if not divider:
+        return False
+    before, after = text[max(0, match.start() - 2) : match.start()], text[match.end() : match.end() + 2]
+    return (before[1:] == divider and before[:1].isalnum()) or (after[:1] == divider and after[1:].isalnum())
 
 
 def cryptos(text: str, presidio: Presidio) -> Iterator[Finding]:

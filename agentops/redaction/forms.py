@@ -23,9 +23,12 @@ _IDENTIFIER = re.compile(rb"(?:[A-Za-z_]\w*(?:(?:\.|::|->)[A-Za-z_]\w*)+|[A-Za-z
 
 #: Strict enough for what has the form of one provider's: not even that is always a credential.
 _TEMPLATE = re.compile(rb"([b-zB-Z#*])\1{5}|(?i:example|placeholder|redacted|your[_-])")
-_DUMMY = re.compile(
-    rb"(.)\1{5}|x{4}|\*{3}|\.{3}|^[$%]|\$\{|\{\{|\$\(|<[^>]{0,80}>|%\(|change[_-]?me|your[_-]?|dummy|fake|insert|todo"
-    rb"|abcdefghij|0123456789|1234567890abc|null|undefined|none$|foobar|^env[.:]|process\.env|os\.environ"
+_SAME = re.compile(rb"(.)\1{5}")
+_ANGLES = re.compile(rb"<[^>]{0,80}>")
+_DUMMY_STARTS = (b"$", b"%", b"env.", b"env:")
+_DUMMY_PARTS = tuple(
+    b"xxxx *** ... ${ {{ $( %( changeme change_me change-me your example placeholder redacted dummy fake insert todo"
+    b" abcdefghij 0123456789 1234567890abc null undefined foobar process.env os.environ".split()
 )
 _DUMMY_WORDS = frozenset(
     b"password passwd passphrase pwd pass secret token test testing string text str int bool true false none null nil"
@@ -48,8 +51,10 @@ def is_template(value: bytes) -> bool:
 
 def is_dummy(value: bytes) -> bool:
     """Whether it stands for a credential, or is a word that one would not choose."""
-    lower = value[:512].lower()
-    return len(set(lower)) < 4 or lower in _DUMMY_WORDS or is_template(lower) or _DUMMY.search(lower) is not None
+    lower = value[:80].lower()
+    if len(set(lower)) < 4 or lower in _DUMMY_WORDS or lower.startswith(_DUMMY_STARTS) or _SAME.search(lower):
+        return True
+    return any(part in lower for part in _DUMMY_PARTS) or (b"<" in lower and _ANGLES.search(lower) is not None)
 
 
 def is_key(value: bytes, trusted: bool) -> bool:
@@ -64,9 +69,9 @@ def is_key(value: bytes, trusted: bool) -> bool:
     if not DIGIT.search(value) or not _LETTER.search(value):
         return False
     # Digits and letters take turns in what is random, hardly in words with a number.
-    changes = len(_CHANGE.findall(value[:512]))
+    changes = len(_CHANGE.findall(value[:80]))
     if trusted:
-        return changes >= 2 and entropy(value) >= 2.8
+        return entropy(value) >= (2.8 if changes >= 2 else 4.0)
     return changes >= 3 and len(value) >= 13 and not _NUMBER_OR_HASH.fullmatch(value) and entropy(value) >= 3.5
 
 

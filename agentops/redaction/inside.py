@@ -8,7 +8,7 @@ import json
 import re
 from collections.abc import Callable, Iterator
 
-__all__ = ["as_json", "decoded", "may_be_base64"]
+__all__ = ["as_json", "decoded", "may_be_base64", "opened_json"]
 
 _ALPHABET = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/-_"
 _RUNS = bytes(0x78 if n in _ALPHABET else 0x20 for n in range(256))
@@ -56,13 +56,20 @@ def _reads_as_text(data: bytes) -> bool:
     return len(data) > 8 and len(data.translate(None, _PRINTABLE)) * 16 <= len(data)
 
 
-def as_json(text: str, redact: Callable[[object], object]) -> str | None:
-    """`text`, which is JSON with escapes that may hide something, redacted; None if nothing has to change."""
+def opened_json(text: str) -> object:
+    """The value of a text that is JSON with escapes that may hide something; None for any other text."""
     if "\\" not in text or len(text) > _JSON_BYTES_MAX or text.lstrip()[:1] not in ("{", "[", '"'):
         return None
     try:
-        value = json.loads(text)
+        return json.loads(text)
     except (ValueError, RecursionError):
+        return None
+
+
+def as_json(text: str, redact: Callable[[object], object]) -> str | None:
+    """`text`, which is JSON with escapes that may hide something, redacted; None if nothing has to change."""
+    value = opened_json(text)
+    if value is None:
         return None
     redacted = redact(value)
     if redacted == value:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import re
 from collections.abc import Iterator
 
@@ -9,12 +10,18 @@ from agentops.redaction.findings import Finding
 from agentops.redaction.forms import DIGIT, entropy, is_template
 from agentops.redaction.rules import TOKENS, Token, expand
 
-__all__ = ["marked", "may_be_marked", "unescaped"]
+__all__ = ["BARE", "marked", "may_be_marked", "unescaped"]
 
 _LEFT = r"(?<!\w)"
 _BEYOND = 64  # characters that a token may reach beyond the run in which it begins
 _ODD_LENGTH = 36  # the tokens that may begin with anything are not shorter
-_DIGITLESS = {"HUGGINGFACE_TOKEN", "ARTIFACTORY_CREDENTIAL", "SIDEKIQ_SECRET", "TWILIO_API_KEY"}
+#: Of other kinds, what has neither a digit nor letters of both cases is made of words.
+_WORDLIKE = {"ARTIFACTORY_CREDENTIAL", "AWS_ACCESS_KEY", "SIDEKIQ_SECRET", "TWILIO_API_KEY"}
+#: The tokens that are short, or of letters: they may well have no digit next to a letter.
+BARE = re.compile(
+    rb"gl[a-z]{2,6}-|GR1348941|gh[a-z]_|hf_|api_org_|npm_|sm_|[rs]k_|sq0|A(?:KI|SI|BI|CC|3T|KC|P[0-9A-FI]|Iza|C[a-z0-9]{32})"
+    rb"|SK[a-z0-9]{32}|BUNDLE_|EAA|LTAI"
+)
 _ESCAPE = re.compile(rb"\\[nrtbf]|%(?:3[ADad]|2[0267]|0[AD])")
 
 
@@ -23,7 +30,7 @@ def _begin(pattern: str) -> list[tuple[str, str]]:
     fork = re.match(r"\(\?:([^()]*)\)(?![?*+{])", pattern)
     heads = fork[1].split("|") if fork is not None else [""]
     whole = [head + pattern[fork.end() if fork is not None else 0 :] for head in heads]
-    return [(one[0], one[1:]) if one[0].isalnum() else ("", one) for one in whole]
+    return [(one[0], one[1:]) if one[0].isalnum() or one[0] in "/_" else ("", one) for one in whole]
 
 
 def _any(odd: bool, packed: bool) -> re.Pattern[bytes]:
@@ -45,12 +52,13 @@ def _at_words(pattern: re.Pattern[bytes]) -> re.Pattern[bytes]:
     return re.compile(_LEFT.encode() + b"(?:" + pattern.pattern + b")")
 
 
-_RULES = [
-    (rule, re.compile(f"{rule.before or _LEFT}(?:{expand(rule.pattern)}){rule.after}".encode())) for rule in TOKENS
-]
+_RULES: dict[str, list[Token]] = {}
+for _rule in TOKENS:
+    for _character in {first for first, _ in _begin(expand(_rule.pattern))}:
+        _RULES.setdefault(_character, []).append(_rule)
 _ANY, _ANY_PACKED = _at_words(_any(odd=False, packed=False)), _at_words(_any(odd=False, packed=True))
-_ODD = _any(odd=True, packed=True)
-_GLUED = re.compile(_any(odd=False, packed=True).pattern)
+_ODD = _at_words(_any(odd=True, packed=True))
+_GLUED = re.compile(_any(odd=False, packed=True).pattern + b"|" + _any(odd=True, packed=True).pattern)
 
 
 def unescaped(data: bytes) -> bytes:
@@ -67,7 +75,8 @@ def marked(data: bytes, start: int, end: int) -> Iterator[Finding]:
         at = start
         while (hit := pattern.search(data, at, stop)) and hit.start() < end:
             at = hit.start() + 1
-            for rule, exact in _RULES:
+            for rule in (*_RULES.get(chr(data[hit.start()]), ()), *_RULES[""]):
+                exact = _exact(rule)
                 match = exact.match(data, hit.start(), stop)
                 if match is not None:
                     at = max(at, match.end())
@@ -77,18 +86,28 @@ def marked(data: bytes, start: int, end: int) -> Iterator[Finding]:
                         break
 
 
+@functools.cache
+def _exact(rule: Token) -> re.Pattern[bytes]:
+    return re.compile(f"{rule.before or _LEFT}(?:{expand(rule.pattern)}){rule.after}".encode())
+
+
 def _is_token(rule: Token, value: bytes) -> bool:
-    if rule.kind not in _DIGITLESS and not DIGIT.search(value):
+    one_case = value.islower() or value.isupper()
+    if rule.kind not in _WORDLIKE and one_case and not DIGIT.search(value):
         return False
     return entropy(value) >= rule.entropy and (rule.entropy < 2 or not is_template(value))
 
 
-def may_be_marked(data: bytes, start: int, end: int) -> bool:
-    """Whether a token may begin in the run, where `data` may be MessagePack.
+def may_be_marked(data: bytes, plain: bytes, start: int, end: int) -> bool:
+    """Whether a token may begin in the run, where `data` may be MessagePack; `plain` is what `unescaped` made of it.
 
-    There the length of a string stands before it, in up to four bytes that may look like letters, and what comes
-    after it may look like its continuation.
+    In MessagePack the length of a string stands before it, in up to four bytes that may look like letters or like the
+    beginning of an escape, and what comes after it may look like its continuation.
     """
+    return _may_be_marked(data, start, end) or (plain is not data and _may_be_marked(plain, start, end))
+
+
+def _may_be_marked(data: bytes, start: int, end: int) -> bool:
     stop = min(end + _BEYOND, len(data))
     if _ANY_PACKED.search(data, start, stop):
         return True

@@ -9,13 +9,11 @@ from agentops.redaction.findings import Finding
 from agentops.redaction.forms import DIGIT, UUID, entropy, is_key, is_password, is_template
 from agentops.redaction.rules import PROVIDERS
 
-__all__ = ["WORDS", "assigned", "kind_of", "may_be_assigned", "may_be_named", "named"]
-
-#: One of these names whatever short value is found.
-WORDS = (b"pass", b"secret", b"token", b"pwd")
+__all__ = ["assigned", "kind_under", "may_be_assigned", "may_be_named", "named"]
 
 _FORMS = {
     "a": rb"[A-Za-z0-9]{%d}",
+    "b": rb"[A-Za-z0-9/+]{%d}",
     "d": rb"[0-9]{%d}",
     "h": rb"[0-9a-fA-F]{%d}",
     "w": rb"[\w=-]{%d}",
@@ -36,7 +34,7 @@ _PASSWORD = re.compile(rb"pass(?:w(?:or)?d|wort|phrase|code)|pwd(?![a-z])|(?<![a
 _TRUSTED = re.compile(
     rb"secret|token|credential|creds(?![a-z])|(?<![a-z])authorization(?![a-z])"
     rb"|(?:api|access|private|priv|auth|encryption|signing|account|storage|service|client|master|app|application|db"
-    rb"|database|license|consumer|deploy|webhook|secret)[_.\- ]?key(?![a-z])"
+    rb"|database|license|consumer|deploy|webhook|secret)[_.\- ]?keys?(?![a-z])"
 )
 #: ... and of what is secret if it looks like nothing else.
 _KEYS = re.compile(rb"(?<![a-z])(?:key|auth|access|api)(?![a-z])|[a-z]key(?![a-z])")
@@ -64,41 +62,84 @@ _SCHEMES = (b"bearer", b"basic", b"token", b"apikey", b"api-token", b"api-key", 
 
 _PIECE = re.compile(rb"[A-Za-z0-9_+/~][\w.+/~-]{7,}={0,3}")
 _REST = re.compile(rb"[^\s\"'`<>&,;(){}\[\]\\|]{0,512}")
-_GAP = b" \t\r\n'\"`=:>|?,([{\\"
+_GAP = b" \t\r\n'\"`=:>|?,()[]{\\"
 
-_WORD = re.compile(rb"pass(?:w(?:or)?d|wort|phrase|code)?s?|pwd|secret|token(?!s)")
+_WORDS = (b"pass", b"secret", b"token", b"pwd")
+_WORD = re.compile(rb"pass(?:w(?:or)?d|wort|phrase|code)s?|pass(?![a-z])|pwd|secret|token(?!s)")
+_FOR = rb"(?:(?:for|to|of|on) [^\r\n.:=\"'<>]{1,%d}? (?=[:=]|(?:is|was|are)\b))?"
 _OPERATOR = re.compile(
-    rb"([\w.\-]{0,20}?)((?:\\{0,3}[\"'`\]])?)([ \t]{0,20})(:{0,3}=[=>]?|:{1,3}|\?=|->|is\b|was\b|are\b|)[ \t]{0,20}"
+    rb"([\w.\-]{0,20}?)((?:\\{0,3}[\"'`\]])?)([ \t]{0,20})"
+    + _FOR % 48
+    + rb"(:{0,3}=[=>]?|:{1,3}|\?=|->|>|is\b|was\b|are\b|)[ \t]{0,20}"
 )
 _QUOTED = re.compile(rb"@?(\\{0,3}[\"'`])((?:(?!\1)[^\r\n]){1,256})\1")
 _BARE = re.compile(rb"[^\s\"'`,;&<>|(){}\[\]\\]{4,256}")
+_SPOKEN = re.compile(rb"[^\s\"'`<>\\]{4,256}")
+_CALL = re.compile(rb"[\w.]*[(\[{]")
 
-_GATE = re.compile(f"{_NAMES}|pass|pwd|secret|token|cred|auth|key|access|api|bearer|basic|digest|negotiate".encode())
-_GATE_CAMEL = re.compile(rb"linked|new|message|private|york|co.?api")
+#: Names as they stand in a text, camel case or not.
+_GATE = re.compile(
+    (
+        _NAMES.replace("_", "[_-]?")
+        + "|pass|pwd|secret|token|credential|creds|auth|key|access|api|bearer|basic|digest|negotiate"
+    ).encode()
+)
 _AFTER_WORD = re.compile(
     rb"[\w.\-]{0,20}?(?:\\{0,3}[\"'`\]])?[ \t]{0,20}"
-    rb"(?:[=:'\xa1-\xbf\xc4-\xc6\xd9-\xdb]|\?=|->|(?:is|was|are)\b)"
+    + _FOR % 200
+    + rb"(?:[=:>'\xa1-\xbf\xc4-\xc6\xd9-\xdb]|\?=|->|(?:is|was|are)\b)"
 )
 
 
-def kind_of(key: bytes, value: bytes) -> str | None:
-    """What kind of secret `value` is, as its key and its own form say; None if it is none."""
-    snake = _CAMEL.sub(b"_", key.strip(b" \t.-\"'`[]()")).lower()
-    provider = _PROVIDER.search(snake)
+def kind_of(key: bytes, value: bytes, quoted: bool = True, whole: bool = False) -> str | None:
+    """What kind of secret `value` is, as its key and its own form say; None if it is none.
+
+    Args:
+        key: the name that it is given.
+        value: what may be a secret.
+        quoted: it stands in quotes, or has the form of a key.
+        whole: it is the value of a mapping, all of it.
+    """
+    key = key.strip(b" \t.-\"'`[]()").replace(b"-", b"_")
+    snake = _CAMEL.sub(b"_", key).lower()
+    provider = _PROVIDER.search(snake) or _PROVIDER.search(key.lower())
     if provider is not None and _PROVIDERS[provider[1]].fullmatch(value):
         clear = len(value) >= 20 or _SHORT_NEEDS.search(snake)
-        if clear and DIGIT.search(value) and not is_template(value) and entropy(value) >= 3.0:
+        if (
+            clear
+            and DIGIT.search(value)
+            and not is_template(value)
+            and entropy(value) >= (2.2 if value.isdigit() else 3.0)
+        ):
             return f"{provider[1].decode().upper()}_API_KEY"
     if re.split(rb"[^a-z0-9]+", snake)[-1] in _ABOUT or _NO_SECRET.search(snake):
         return None
     if _PASSWORD.search(snake):
-        return "PASSWORD" if is_password(value, quoted=True) else None
+        return "PASSWORD" if is_password(value, quoted) else None
     trusted = _TRUSTED.search(snake) is not None
     if not trusted and not _KEYS.search(snake):
         return None
     if value[:12].lower().startswith(_SCHEMES):
         value = value.partition(b" ")[2] or value
+    if whole and snake.endswith(b"secret") and b" " not in value and is_password(value, quoted=True):
+        return "GENERIC_API_KEY"
     return "GENERIC_API_KEY" if is_key(value, trusted) else None
+
+
+def kind_under(key: bytes, value: bytes, made: bool) -> str | None:
+    """What kind of secret all of `value` is, which stands under `key` in a mapping.
+
+    Args:
+        key: the key as it is.
+        value: all that stands there.
+        made: a long run in it looks made. If not, only a word for a secret near the end of the key counts.
+    """
+    key = key.removesuffix(b"]").translate(_KEY).rpartition(b"\n")[2][-48:]
+    if not made:
+        key = key.rstrip(b" \t").rpartition(b" ")[2][-23:]
+        if _WORD.search(key.lower()) is None:
+            return None
+    return kind_of(key, value, whole=True)
 
 
 def assigned(data: bytes, start: int, end: int) -> Iterator[Finding]:
@@ -107,7 +148,7 @@ def assigned(data: bytes, start: int, end: int) -> Iterator[Finding]:
         first = piece.start()
         key = _key_before(data[max(0, first - 96) : first])
         kind = kind_of(key, piece.group()) if key else None
-        if kind is not None:
+        if kind is not None and data[piece.end() : piece.end() + 1] != b"(":
             rest = _REST.match(data, piece.end())
             yield Finding(first, rest.end() if rest else piece.end(), kind, 0.7)
 
@@ -125,16 +166,19 @@ def _key_before(before: bytes) -> bytes:
     if any(sign in gap for sign in (b"=", b":", b">", b"|", b"(")):
         return key
     if b"," in gap:  # of a call: ("api_key", "...")
-        return key if b'"' in gap or b"'" in gap else b""
+        return key if (b'"' in gap or b"'" in gap) and b")" not in gap and b"\n" not in gap else b""
     if scheme is not None:
         return b"token"
     return key if gap and (key[:1] == b"-" or b" -" in key) else b""
 
 
 def named(data: bytes, lower: bytes) -> Iterator[Finding]:
-    """Values of whatever length after one of WORDS."""
-    for word in _WORD.finditer(lower):
+    """Values of whatever length after a word for a password, a secret or a token."""
+    done = 0
+    for word in _each_word(lower):
         first, last = word.span()
+        if last <= done <= first + 512:  # inside the last value
+            continue
         bare_pass = word.group() == b"pass"
         if bare_pass and not _is_key_pass(lower, first, last):
             continue
@@ -153,16 +197,26 @@ def named(data: bytes, lower: bytes) -> Iterator[Finding]:
         if quoted is not None:
             value, span = quoted[2], quoted.span(2)
         else:
-            bare = _BARE.match(data, at)
-            if bare is None or data[bare.end() : bare.end() + 1] in (b"(", b"[", b"{"):
+            bare = (_BARE if sign[-1:] in (b"=", b">") else _SPOKEN).match(data, at)
+            if bare is None or _CALL.match(data, at):
                 continue
-            value = bare.group().rstrip(b".:!?")
+            value = bare.group().rstrip(b".,:;)]}")
             span = (at, at + len(value))
-        kind = kind_of(key, value)
-        if kind == "PASSWORD" and not is_password(value, quoted is not None):
-            continue
-        if kind is not None and not (quoted is not None and b" " in value and not operator[2]):
+        kind = kind_of(key, value, quoted is not None)
+        spoken = quoted is not None and b" " in value and not operator[2] and word.group() != b"passphrase"
+        if kind is not None and not spoken:
             yield Finding(*span, kind, 0.7)
+
+
+def _each_word(lower: bytes) -> Iterator[re.Match[bytes]]:
+    """The words for passwords, secrets and tokens; each by itself: a choice takes ten times as long."""
+    for word in _WORDS:
+        at = lower.find(word)
+        while at >= 0:
+            match = _WORD.match(lower, at)
+            if match is not None:
+                yield match
+            at = lower.find(word, at + len(word))
 
 
 def _is_key_pass(lower: bytes, first: int, last: int) -> bool:
@@ -175,17 +229,20 @@ def _is_key_pass(lower: bytes, first: int, last: int) -> bool:
 
 
 def may_be_assigned(lower: bytes, start: int, end: int) -> bool:
-    """Whether some name of a secret stands in the run or before it, where `lower` may be MessagePack."""
-    first = max(0, start - 72)
-    return _GATE.search(lower, first, end) is not None or _GATE_CAMEL.search(lower, first, end) is not None
+    """Whether the name of a secret stands in the run or before it, where `lower` may be MessagePack."""
+    sign = max(lower.rfind(b"=", start, end), lower.rfind(b":", start, end), lower.rfind(b"|", start, end))
+    if sign >= 0 and _GATE.search(lower, start, sign):
+        return True
+    before, _, key = lower[max(0, start - 112) : start].translate(_KEY).rstrip(b"\n \t").rpartition(b"\n")
+    if len(key) <= 4:  # what MessagePack has between a key and its value, perhaps
+        key = before.rstrip(b"\n \t").rpartition(b"\n")[2] + b" " + key
+    return _GATE.search(key) is not None
 
 
 def may_be_named(lower: bytes) -> bool:
-    """Whether a value may follow one of WORDS, where `lower` may be MessagePack."""
-    for word in _WORD.finditer(lower):
+    """Whether a value may follow such a word, where `lower` may be MessagePack."""
+    for word in _each_word(lower):
         first, last = word.span()
-        if word.group() == b"pass" and lower[last : last + 1].isalpha():
-            continue
         if _AFTER_WORD.match(lower, last) or b"-" in lower[max(0, first - 40) : first]:
             return True
     return False

@@ -22,7 +22,8 @@ _BETWEEN = (
     r" \-.()\[\]/~\xa0\xad\u2007\u200b\u2010-\u2015\u202f\u2053\u2060\u2212\u223c\u3000\u30fc"
     r"\uff08\uff09\uff0d-\uff0f\uff3b\uff3d\uff5e"
 )
-_STRETCH = re.compile(rf"\d[\d{_BETWEEN}]{{5,}}\d")
+_STRETCH_LONGEST, _AGAIN = 2000, 64
+_STRETCH = re.compile(rf"\d[\d{_BETWEEN}]{{5,{_STRETCH_LONGEST}}}\d")
 _GAP = re.compile(rf"[|]+|[{_BETWEEN}]{{5,}}")
 _DIGITS = re.compile(r"\d+")
 #: Digits of all in a number of this module.
@@ -42,8 +43,18 @@ class Run(NamedTuple):
         return sum(end - start for start, end in self.groups)
 
 
+def _stretches(text: str) -> Iterator[re.Match[str]]:
+    """Of those that are longer than the pattern takes, the next begins a little before the end."""
+    match = _STRETCH.search(text)
+    while match:
+        yield match
+        long = match.end() - match.start() >= _STRETCH_LONGEST - _AGAIN
+        match = _STRETCH.search(text, match.end() - _AGAIN if long else match.end())
+
+
 def runs(text: str) -> Iterator[Run]:
-    for stretch in _STRETCH.finditer(text):
+    """The runs of a text that have digits enough."""
+    for stretch in _stretches(text):
         left = without_dates(stretch[0])
         at = 0
         for gap in [*_GAP.finditer(left), None]:
@@ -87,7 +98,7 @@ def cards(text: str, run: Run) -> Iterator[Finding]:
     """Card numbers in a run, by prefix, length and check digit."""
     groups, n = run.groups, 0
     while n < len(groups):
-        last = _card_from(text, groups, n)
+        last = _card_from(text, groups, n) if groups[n][1] - groups[n][0] >= 3 else None
         if last is not None:
             yield Finding(groups[n][0], groups[last][1], "CREDIT_CARD", 1.0)
             n = last
@@ -143,6 +154,8 @@ def ibans(text: str, presidio: Presidio) -> Iterator[Finding]:
         if start < last or match[0][:2].upper() not in presidio.iban_countries:
             continue
         window = text[start : start + _IBAN_LONGEST]
+        if not _SEVEN.search(re.sub("[ -]", "", window)):
+            continue
         found = presidio.ask("IBAN_CODE", window, 0, _IBAN_LONGEST, 0) or presidio.ask(
             "IBAN_CODE", _upper(window), 0, _IBAN_LONGEST, 0
         )
@@ -158,6 +171,19 @@ def _upper(text: str) -> str:
     return "".join(c.upper() if c.isascii() else c for c in text)
 
 
+def _has_nine(run: Run) -> bool:
+    """Whether groups that follow each other have nine digits together, or one has the eight of a passport."""
+    for n in range(len(run.groups)):
+        size = 0
+        for start, end in run.groups[n : n + 3]:
+            size += end - start
+            if size in (8, 9):
+                return True
+    return False
+
+
 def identifiers(text: str, run: Run, kind: str, presidio: Presidio) -> Iterator[Finding]:
     """What presidio's recogniser for numbers of this kind says of a run and the letter before it."""
+    if not _has_nine(run):
+        return
     yield from presidio.ask(kind, text, run.start - 1 if kind == "US_PASSPORT" else run.start, run.end, 1)

@@ -8,10 +8,13 @@ from collections.abc import Callable, Mapping
 
 from agentops.errors import UsageError
 
-__all__ = ["OPERATORS", "Operator", "operator_for", "tag"]
+__all__ = ["OPERATORS", "PUT_IN", "Operator", "operator_for", "tag"]
 
 #: Given the kind and the text that was found, the key and the session: what is recorded instead.
 Operator = Callable[[str, str, bytes, str], str]
+
+#: What `replace`, `hash` and `pseudonym` put into a text.
+PUT_IN = re.compile(r"<[A-Z][A-Z0-9_]*(?::[0-9a-f]{12})?>")
 
 #: Of these the last characters may stay with `mask`: people tell their cards and phones apart by them.
 _SHOWN = {"CREDIT_CARD": 4, "IBAN_CODE": 4, "PHONE_NUMBER": 2}

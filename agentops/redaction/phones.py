@@ -13,7 +13,8 @@ __all__ = ["PLANS_MOST", "parts", "phones"]
 
 #: What a number of a phone is called, or what is done with it.
 _SPOKEN = (
-    r"(?:tele)?phone|mobile|\bcell(?:phone|ular)?\b|\btel\b|\bfax\b|\bdesk\b|\bpager|hotline|whats ?app|\bsms\b"
+    r"(?:tele)?phone|mobile|\bcell(?:phone|ular)?\b|\btel\b|\bfax\b|\bdesk\b|\bpager|\bmsisdn|\bcaller|hotline"
+    r"|whats ?app|\bsms\b"
     r"|\b(?:text|ring|call|calls|called|calling) (?:me|us|him|her|them|back|you|my|at|on)\b|\bdial|\breach(?:ed)?\b"
     r"|\banswer(?:s|ed|ing)? (?:at|on)\b|\bcontact|handy|telefon|teléfono|téléphone|portable|móvil|celular|mobil"
 )
@@ -33,14 +34,22 @@ _NAME = re.compile(
     r"[A-Za-z0-9][_/=#]\Z|_\Z|(?=[A-Za-z\-]*\d)(?=[\d\-]*[A-Za-z])[A-Za-z0-9\-]*[A-Za-z][A-Za-z0-9\-]*-\Z"
 )
 _EPOCH = re.compile(r"1[4-9]\d{8}")
+_WORD = re.compile(r"[A-Za-z]-\Z")
+_VERSION = re.compile(r"\d{1,3}\.\d\.\d")
+_HEX, _PAIRS = re.compile(r"\b(?:[a-f][0-9a-f]|[0-9][a-f]) \Z", re.IGNORECASE), re.compile(r"\d\d(?: \d\d)+")
+#: Digits in their order, and the largest whole numbers of computers.
+_COUNTED, _LIMITS = "01234567890123456789", frozenset({"2147483647", "2147483648", "4294967295", "4294967296"})
 _LEAD = re.compile(r"[(\[+＋（［]{0,2}\Z")
 _EXTENSION = re.compile(r"\s{0,2}(?:x|ext\.?|extension|#)\s{0,2}\d{1,7}(?!\w)", re.IGNORECASE)
 _PARENTHESES = re.compile(r"\(\d{2,4}\)[ -]?\d{3,4}[ -]\d{3,4}")
+_AMERICAN = re.compile(r"(?:\+?(?:00)?1[-. ]{1,2})?(?:\([2-9]\d\d\)[-. ]{0,2}|[2-9]\d\d[-. ])\d{3}[-. ]\d{4}")
 #: Digits of one text that are held against the plans of countries, which takes time; what comes after them is judged
 #: by form alone, which finds more.
 PLANS_MOST = 30_000
 #: Runs with more digits are cut, where there is space, into parts of at least so many.
 _LONG, _PART = 24, 10
+#: What presidio gives a phone number with such a word before it.
+_LABELLED = 0.75
 
 
 def parts(text: str, run: Run) -> Iterator[Run]:
@@ -78,22 +87,18 @@ def phones(text: str, run: Run, presidio: Presidio, plans: bool) -> Iterator[Fin
             return
         if len(run.groups) == 1 and _named(text, run.start, run.end):
             return
-    found = False
-    if plans:
-        for one in presidio.phones(text, start, run.end):
-            if one.start < run.end + 1 and _plausible(text, one, labelled, international):
-                found = True
-                yield one
-    if found:
-        return
-    if not 7 <= size <= 15:
-        return
     extension = _EXTENSION.match(text, run.end)
-    whole = Finding(start, extension.end() if extension else run.end, "PHONE_NUMBER", 0.5)
-    if international and presidio.is_possible_phone("+" + digits(text[run.start : run.end])):
-        yield whole
-    elif _by_form(text, start, run, labelled) or (not plans and _in_groups(run)):
-        yield presidio.finding(text, whole.start, whole.end, "PHONE_NUMBER", 0.4)
+    end = extension.end() if extension else run.end
+    if _by_form(text, start, run, labelled) and not _named_otherwise(text, start, labelled, international):
+        yield Finding(start, end, "PHONE_NUMBER", _LABELLED if labelled else 0.4)
+    elif international and size <= 15 and presidio.is_possible_phone("+" + digits(text[run.start : run.end])):
+        yield Finding(start, end, "PHONE_NUMBER", _LABELLED if labelled else 0.5)
+    elif plans:
+        for one in presidio.phones(text, start, end):
+            if one.start < run.end and _plausible(text, one, labelled, international):
+                yield one
+    elif _in_groups(run):
+        yield Finding(start, end, "PHONE_NUMBER", 0.4)
 
 
 def _lead(text: str, start: int) -> str:
@@ -112,9 +117,20 @@ def _plausible(text: str, one: Finding, labelled: bool, international: bool) -> 
 
 
 def _named(text: str, start: int, end: int) -> bool:
-    """Whether what stands before a number says that it is something else."""
+    """Whether a number is said to be something else, by what stands before it or by itself."""
     before = text[max(0, start - 48) : start]
-    return bool(_OTHER.search(before) or _NAME.search(before) or _EPOCH.fullmatch(text, start, end))
+    if _OTHER.search(before) or _NAME.search(before):
+        return True
+    number = digits(text[start:end])
+    if number in _COUNTED or number in _LIMITS:
+        return True
+    if end - start == len(number):
+        return bool(_EPOCH.fullmatch(number) or _WORD.search(before))
+    return bool(_VERSION.match(text, start, end) or (_HEX.search(before) and _PAIRS.fullmatch(text, start, end)))
+
+
+def _named_otherwise(text: str, start: int, labelled: bool, international: bool) -> bool:
+    return not labelled and not international and _OTHER.search(text, max(0, start - 48), start) is not None
 
 
 def _in_groups(run: Run) -> bool:
@@ -122,10 +138,8 @@ def _in_groups(run: Run) -> bool:
 
 
 def _by_form(text: str, start: int, run: Run, labelled: bool) -> bool:
-    """Whether a run that fits no plan is written as a phone number, or stands where one does."""
-    if _PARENTHESES.fullmatch(text, start, run.end):
+    """Whether a run is written as only phone numbers are, or as they can be and stands where one does."""
+    if _PARENTHESES.fullmatch(text, start, run.end) or _AMERICAN.fullmatch(text, start, run.end):
         return True
-    if not labelled:
-        return False
     sizes = [end - begin for begin, end in run.groups]
-    return max(sizes) <= 5 or len(sizes) == 1
+    return labelled and run.digits <= 15 and (max(sizes) <= 5 or len(sizes) == 1)

@@ -35,6 +35,8 @@ DEFAULT_KINDS = frozenset(
 MODEL_KINDS = frozenset({"PERSON", "LOCATION"})
 #: Addresses that every machine has: they tell nothing.
 _NOBODY = frozenset({"127.0.0.1", "0.0.0.0", "255.255.255.255", "::1", "::"})  # noqa: S104 - looked for, not bound
+#: Holds what makes each recogniser load what it loads at first use.
+_SAMPLE = "mail nobody@example.com, at 192.0.2.1 or 2001:db8::1, or 19 99 99 99 99, then 4012888888881881"
 
 
 class Pii:
@@ -70,6 +72,8 @@ class Pii:
         self._model = model
         self._threshold = threshold
         self._gate = Gate(self.kinds)
+        #: What `calm` promises holds for it.
+        self.is_usual = self.kinds <= DEFAULT_KINDS
         self._always = bool(extra)
         self._lock = threading.Lock()
         self._presidio: Presidio | None = None
@@ -81,6 +85,7 @@ class Pii:
             UsageError: presidio or the model is not installed, or a kind is not known.
         """
         self._loaded()
+        self.find(_SAMPLE)
 
     def may_hold(self, data: bytes) -> bool:
         """False promises that `find` finds nothing in any text inside `data`, which is one text or many, as UTF-8."""

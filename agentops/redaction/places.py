@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from agentops.redaction.findings import Finding
 from agentops.redaction.forms import DIGIT, entropy, is_dummy
 
-__all__ = ["may_be_placed", "placed"]
+__all__ = ["in_files", "may_be_in_file", "may_be_placed", "placed"]
 
 _URL = re.compile(rb"://([^\s:/?#\[\]@\"'<>\\]{0,80}:([^\s/@\"'<>\\]{1,160}))@[\w\[%.{$-]")
 _URL_TEMPLATE = re.compile(rb"\$|\{|<|\[|%[({s]|\*+$|[xX]+$")
@@ -19,7 +19,7 @@ _PUTTY_END = re.compile(rb"Private-MAC: ?[0-9a-f]{0,64}")
 _BODY = re.compile(rb"[\w+/=\s\\:,.\"'-]{0,8192}")
 _BLOCK_MAX = 32_768
 _HEADER = re.compile(
-    rb"authorization\\{0,3}[\"']?\s{0,5}[:=,]\s{0,5}\\{0,3}[\"']?"
+    rb"authorization\\{0,3}[\"']?\s{0,5}(?:[:=]|,(?=[\s\\\"']{0,8}b))\s{0,5}\\{0,3}[\"']?"
     rb"(?:(?:basic|bearer|digest|negotiate|(?:api-?)?token|(?:api-?)?key)\s{1,5})?"
 )
 _HEADER_VALUE = re.compile(rb"[\w~@.+/-]{8,4096}={0,3}")
@@ -36,12 +36,13 @@ _USER_DUMMY = re.compile(
 _KUBERNETES = re.compile(
     rb"\n[ \t]{1,64}[\w.-]{1,128}:[ \t]{0,4}[\"']?([A-Za-z0-9+/]{8,4096}={0,3})[\"']?[ \t]{0,64}(?=[\r\n]|\Z)"
 )
+_NETRC = re.compile(rb"login\s{1,4}[^\s:=]{1,128}\s{1,4}password\s{1,4}([^\s:=]{4,256})")
 _XML = re.compile(rb"<add\s{1,8}key=\"[^\"]{0,60}password\"\s{1,8}value=\"([^\"]{4,256})\"", re.IGNORECASE)
 
 
 def placed(data: bytes, lower: bytes) -> Iterator[Finding]:
     """Credentials that stand in `data` where such stand; `lower` is the same in lower case."""
-    if b"://" in data:
+    if b"@" in data and b"://" in data:
         for url in _URL.finditer(data):
             if not _URL_TEMPLATE.match(url[2]):
                 yield Finding(*url.span(1), "URL_CREDENTIALS", 0.9)
@@ -59,10 +60,23 @@ def placed(data: bytes, lower: bytes) -> Iterator[Finding]:
             user = _USER.match(data, option.end())
             if user is not None and user.lastindex and not _USER_DUMMY.match(user[user.lastindex].lower()):
                 yield Finding(*user.span(user.lastindex), "BASIC_AUTH", 0.8)
+
+
+def in_files(data: bytes, lower: bytes) -> Iterator[Finding]:
+    """Credentials in files of a known form."""
     if b"kind: secret" in lower:
         yield from _values(data, _KUBERNETES, "KUBERNETES_SECRET")
     if b"<add" in lower:
         yield from _values(data, _XML, "PASSWORD")
+    if b"login" in lower:
+        yield from _values(data, _NETRC, "PASSWORD")
+
+
+def may_be_in_file(lower: bytes) -> bool:
+    """Whether `in_files` may find something."""
+    if b"kind: secret" in lower or b"<add" in lower:
+        return True
+    return b"login" in lower and _NETRC.search(lower) is not None
 
 
 def _is_header_value(value: bytes) -> bool:
@@ -95,8 +109,6 @@ def may_be_placed(data: bytes, lower: bytes) -> bool:
     """Whether `placed` may find something; `data` may be MessagePack."""
     if b"PRIVATE KEY" in data or b"PuTTY-User-Key" in data or b"authorization" in lower:
         return True
-    if (
-        b" -u" in data or b"--user" in data or b"-user" in data or b"\t-u" in data or b"\n-u" in data
-    ) and b"curl" in lower:
+    if b"curl" in lower and b"-u" in data:
         return True
-    return b"kind: secret" in lower or b"<add" in lower or (b"://" in data and _URL.search(data) is not None)
+    return b"@" in data and b"://" in data and _URL.search(data) is not None

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import importlib.util
 import re
+import unicodedata
 from collections.abc import Iterable, Iterator, Sequence
 from typing import Any
 
@@ -25,6 +26,13 @@ _MORE, _LEAST = 0.35, 0.4
 _WORDS = 6
 _BEFORE, _AFTER = 240, 64
 _BLANK = re.compile(r"\s")
+#: Words, signs between them, and breaks of lines, which spaCy takes for words.
+_WORD = re.compile(r"\w+(?:[-'’./@]\w+)*|[^\w\s]+|(?:[^\S\n]*\n)+[^\S\n]*| {2,}")
+#: presidio's words are looked for inside others, where `us` is in `user` and `itin` in `itinerary`: these are not.
+_WHOLE = {
+    "US_ITIN": ("itin", "itins", "taxpayer", "tin"),
+    "US_PASSPORT": ("passport", "passports"),
+}
 #: What readers of whole texts get at once, and how much of the end of it they get again.
 _PART, _OVERLAP = 50_000, 500
 
@@ -56,6 +64,7 @@ class Presidio:
         self.kinds = kinds
         self._engine = loading.engine(languages, model)
         self._extract = loading.extract()
+        self._stop = {language: nlp.Defaults.stop_words for language, nlp in self._engine.nlp.items()}
         self._top_level: dict[str, int] = {}
         self.by_kind: dict[str, list[Any]] = {}
         self.readers = list(extra)
@@ -72,7 +81,7 @@ class Presidio:
         if unknown:
             raise UsageError(
                 f"no recogniser finds {', '.join(sorted(unknown))} in {', '.join(languages)}: see presidio's list of "
-                "entities, or give a recogniser of your own"
+                "entities, or give a recogniser of your own; names and places need a model"
             )
 
     def ask(self, kind: str, text: str, start: int, end: int, margin: int) -> list[Finding]:
@@ -88,7 +97,8 @@ class Presidio:
     def finding(self, text: str, start: int, end: int, kind: str, score: float, recogniser: Any = None) -> Finding:
         """A finding, surer if a word before it supports it."""
         for one in [recogniser] if recogniser is not None else self.by_kind[kind]:
-            raised = self._raised(text, start, score, one.context, one.supported_language)
+            words = _WHOLE.get(kind)
+            raised = self._raised(text, start, score, words or one.context, one.supported_language, words is not None)
             if raised != score:
                 return Finding(start, end, kind, raised)
         return Finding(start, end, kind, score)
@@ -97,8 +107,8 @@ class Presidio:
         """As its recogniser for phones, but no further country is asked once one takes the whole stretch."""
         import phonenumbers
 
-        first = max(0, start - 12)
-        window = text[first : end + 24]
+        first = max(0, start - 1)
+        window = text[first : end + 1]
         found: dict[tuple[int, int], Finding] = {}
         for recogniser in self.by_kind["PHONE_NUMBER"]:
             for region in recogniser.supported_regions:
@@ -152,7 +162,9 @@ class Presidio:
     def _kinds_of(self, recogniser: Any) -> list[str]:
         return [kind for kind in recogniser.supported_entities if kind in self.kinds]
 
-    def _raised(self, text: str, start: int, score: float, words: Iterable[str] | None, language: str) -> float:
+    def _raised(
+        self, text: str, start: int, score: float, words: Iterable[str] | None, language: str, whole: bool = False
+    ) -> float:
         """The score of a finding, raised if one of `words` stands before it, as presidio does."""
         if not words or score >= 1:
             return score
@@ -166,31 +178,31 @@ class Presidio:
             before = blank.end() if blank else start
         blank = _BLANK.search(text, start, start + _AFTER)
         end = blank.start() if blank else min(len(text), start + _AFTER)
-        if not self._supported(text[before:end], start - before, likely, language):
+        if not self._supported(text[before:end].lower(), len(text[before:start].lower()), likely, language, whole):
             return score
         return min(1.0, max(score + _MORE, _LEAST))
 
-    def _supported(self, near: str, start: int, words: list[str], language: str) -> bool:
-        nlp = self._engine.nlp[language]
-        tokens = [(token.idx, token.text) for token in nlp.make_doc(near)]
-        at = next((n for n, (idx, token) in enumerate(tokens) if idx == start or start < idx + len(token)), None)
-        if at is None:
-            return False
-        left = _WORDS
-        for _, token in reversed(tokens[: at + 1]):
-            lower = token.lower()
-            if self._counts(lower, nlp, language):
-                if any(word in lower for word in words):
-                    return True
-                left -= 1
-                if not left:
-                    return False
-        return False
+    def _supported(self, near: str, start: int, words: list[str], language: str, whole: bool) -> bool:
+        """Whether one of the last words up to `start` has one of `words` in it.
 
-    def _counts(self, token: str, nlp: Any, language: str) -> bool:
-        """Whether a token is one of presidio's words: no stop word, no punctuation."""
-        word = nlp.vocab[token]
-        return not word.is_stop and not word.is_punct and ":" not in token and token not in ("-pron-", "be")
+        spaCy would cut the text into the same words, and keep each for as long as the process lives.
+        """
+        tokens: list[str] = []
+        for token in _WORD.finditer(near):
+            tokens.append(token[0])
+            if token.end() > start:
+                break
+        stop = self._stop[language]
+        left = _WORDS
+        for name in reversed(tokens):
+            if name in stop or all(unicodedata.category(c)[0] == "P" for c in name):
+                continue
+            if name in words or (not whole and any(word in name for word in words)):
+                return True
+            left -= 1
+            if not left:
+                return False
+        return False
 
 
 def _parts(text: str) -> Iterator[tuple[int, str]]:

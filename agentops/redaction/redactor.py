@@ -11,11 +11,12 @@ import xxhash
 
 from agentops.errors import UsageError
 from agentops.redaction import inside
+from agentops.redaction.calm import calm
 from agentops.redaction.findings import Finding, resolve
-from agentops.redaction.keys import key_from
+from agentops.redaction.keys import key_from, key_of_folder
 from agentops.redaction.operators import Operator, operator_for
 
-__all__ = ["Detector", "Redactor", "redactor_named"]
+__all__ = ["Detector", "Redactor", "recorded_as", "redactor_named"]
 
 #: How deep texts are looked for in texts.
 _DEPTH_MAX = 3
@@ -28,6 +29,8 @@ _PROBE = "xk9-Qz7w"
 _KEYS_MAX = 10_000
 #: Whole numbers of this many digits may be a card's, an account's or a person's.
 _DIGITS_MIN = 9
+#: Before whole numbers in MessagePack, of eight and of four bytes.
+_LARGE_NUMBER, _NUMBER = b"\xcf", b"\xce"
 #: Blanks as they stand in JSON and in what Python shows of a text: as long as two, so that all places stay.
 _ESCAPED = re.compile(r"\\[nrt\"']")
 _WAYS = ("wait", "withhold")
@@ -86,6 +89,7 @@ class Redactor:
         if key is not None:
             self.key = key_from(key)
         self._finders = [(one, getattr(one, "find_value", None)) for one in self.detectors]
+        self._usual = all(getattr(one, "is_usual", False) for one in self.detectors)
         self._seed = int.from_bytes(os.urandom(8), "little")
         self._known: dict[tuple[bytes, str], str | None] = {}
         self._known_bytes = 0
@@ -102,6 +106,10 @@ class Redactor:
 
     def may_hold(self, data: bytes) -> bool:
         """False promises that nothing is found in any text inside `data`: UTF-8, or MessagePack that holds some."""
+        if self._usual and calm(data):
+            return False
+        if self._holds_number(data):
+            return True
         for one in self.detectors:
             if one.may_hold(data):
                 return True
@@ -175,8 +183,8 @@ class Redactor:
     def _other(self, item: Any, session: str, key: str | None = None) -> Any:
         if isinstance(item, (bytes, bytearray)):
             return self._bytes(bytes(item), session, key)
-        if isinstance(item, int) and not isinstance(item, bool) and abs(item) >= 10 ** (_DIGITS_MIN - 1):
-            text = str(item) if abs(item) < 10**40 else ""
+        if isinstance(item, int) and not isinstance(item, bool) and item >= 10 ** (_DIGITS_MIN - 1):
+            text = str(item) if item < 10**40 else ""
             redacted = self._text(text, session, key, 0)
             return item if redacted == text else redacted
         return item
@@ -239,6 +247,17 @@ class Redactor:
                     found.append(Finding(start, end, "_".join(sorted(kinds)), 1.0))
         return _resolve(found)
 
+    def _holds_number(self, data: bytes) -> bool:
+        """Whether one of the whole numbers that may stand in MessagePack may be sensitive."""
+        for mark, size in ((_LARGE_NUMBER, 8), (_NUMBER, 4)):
+            at = data.find(mark)
+            while at >= 0:
+                number = int.from_bytes(data[at + 1 : at + 1 + size], "big")
+                if number >= 10 ** (_DIGITS_MIN - 1) and self._opens(str(number).encode()):
+                    return True
+                at = data.find(mark, at + 1)
+        return False
+
     def _opens(self, data: bytes) -> bool:
         return any(one.may_hold(data) for one in self.detectors) or inside.may_be_base64(data)
 
@@ -273,6 +292,22 @@ def redactor_named(given: str) -> Redactor:
     if given == "secrets":
         return Redactor("secrets")
     raise UsageError(f'redact is "pii" (personal data and secrets), "secrets", or a redactor, not {given!r}')
+
+
+def recorded_as(text: str, folder: str) -> list[str]:
+    """What a session, a user or a tag may be called in the store of `folder`: as it is, or with hashes in it."""
+    key = key_of_folder(folder, create=False)
+    if key is None:
+        return [text]
+    found = [text]
+    for detectors in ((), ("secrets",)):
+        try:
+            redactor = Redactor(*detectors)
+            redactor.key = key
+            found.append(redactor.identifier(text))
+        except UsageError:  # what finds personal data is not installed here
+            continue
+    return list(dict.fromkeys(found))
 
 
 def _detector(given: str | Detector) -> Detector:

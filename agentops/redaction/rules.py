@@ -173,8 +173,8 @@ TOKENS: tuple[Token, ...] = (
     Token("SOFTLAYER_API_KEY", r"api\.softlayer\.com/soap/v3(?:\.1)?/([a-z0-9]{64})"),
 )
 
-#: Names of providers, as words of a key, and what stands under such a key: a letter for the alphabet and how many.
-#: a: letters and digits, h: hexadecimal digits, d: digits, w: letters, digits, `_`, `-` and `=`; u: a UUID.
+#: Names of providers, as words of a key, and what stands under such a key: a letter for the alphabet and how many;
+#: a: letters and digits, b: those, `/` and `+`, w: those, `_`, `-` and `=`, h: hexadecimal, d: digits; u: a UUID.
 PROVIDERS: dict[str, str] = {
     "adafruit": "w32",
     "adobe": "h32",
@@ -184,6 +184,7 @@ PROVIDERS: dict[str, str] = {
     "artifactory": "a64 a73",
     "asana": "d16 a32",
     "atlassian": "a24",
+    "aws": "b40",
     "bintray": "a64 a73",
     "bitbucket": "a32 w64",
     "bittrex": "a32",

@@ -9,10 +9,11 @@ Everything is searched in bytes, one for each character of the text, what is not
 
 from __future__ import annotations
 
+import bisect
 from collections.abc import Iterator
 
 from agentops.redaction import marks, names, places
-from agentops.redaction.findings import Finding, resolve
+from agentops.redaction.findings import Finding
 from agentops.redaction.rules import PROVIDERS, TOKENS
 
 __all__ = ["Secrets"]
@@ -38,6 +39,9 @@ class Secrets:
         | {"URL_CREDENTIALS"}
     )
 
+    #: What `calm` promises holds for it.
+    is_usual = True
+
     def may_hold(self, data: bytes) -> bool:
         """Whether `find` could find something in a text inside `data`, or `find_value` in a mapping inside.
 
@@ -46,9 +50,10 @@ class Secrets:
         """
         runs = data.translate(_RUN)
         lower = data.lower()
-        if _LONG in runs and _may_hold_run(data, lower, runs):
+        named = b"pass" in lower or b"secret" in lower or b"token" in lower or b"pwd" in lower
+        if named and (names.may_be_named(lower) or places.may_be_in_file(lower)):
             return True
-        return any(word in lower for word in names.WORDS) and names.may_be_named(lower)
+        return _LONG in runs and _may_hold_run(data, lower, runs)
 
     def find(self, text: str) -> list[Finding]:
         """All that is secret in `text`."""
@@ -58,7 +63,9 @@ class Secrets:
         """All that is secret in `text`, which stands under `key` in a mapping: all of it, if the key says so."""
         data = text.encode("ascii", "replace")
         found = _find(data)
-        kind = names.kind_of(key.encode("ascii", "replace")[-48:], data) if data else None
+        runs = data.translate(_RUN)
+        made = any(_looks_made(data[start:end]) for start, end in _each(runs))
+        kind = names.kind_under(key.encode("ascii", "replace"), data, made)
         if kind is not None:
             found.append(Finding(0, len(data), kind, 0.9))
         return _resolve(found)
@@ -68,27 +75,29 @@ def _find(data: bytes) -> list[Finding]:
     found: list[Finding] = []
     runs, lower = data.translate(_RUN), data.lower()
     if _LONG in runs:
-        classes = data.translate(_CLASS)
         plain = marks.unescaped(data)
         for start, end in _each(runs):
-            found += marks.marked(plain, start, end)
-            if _looks_made(classes, start, end):
+            if _looks_made(data[start:end]):
+                found += marks.marked(plain, start, end)
                 found += names.assigned(data, start, end)
+            elif marks.BARE.search(data, start, end):
+                found += marks.marked(plain, start, end)
         found += places.placed(data, lower)
-    if any(word in lower for word in names.WORDS):
+    if b"pass" in lower or b"secret" in lower or b"token" in lower or b"pwd" in lower:
         found += names.named(data, lower)
+        found += places.in_files(data, lower)
     return found
 
 
 def _may_hold_run(data: bytes, lower: bytes, runs: bytes) -> bool:
     if places.may_be_placed(data, lower):
         return True
-    classes = data.translate(_CLASS)
     plain = marks.unescaped(data)
     for start, end in _each(runs):
-        if marks.may_be_marked(plain, start, end):
+        made = _looks_made(data[start:end])
+        if made and names.may_be_assigned(lower, start, end):
             return True
-        if _looks_made(classes, start, end) and names.may_be_assigned(lower, start, end):
+        if (made or marks.BARE.search(data, start, end)) and marks.may_be_marked(data, plain, start, end):
             return True
     return False
 
@@ -103,21 +112,17 @@ def _each(runs: bytes) -> Iterator[tuple[int, int]]:
         start = runs.find(_LONG, end)
 
 
-def _looks_made(classes: bytes, start: int, end: int) -> bool:
-    """Whether letters and digits stand side by side in the run, or a long number does."""
-    return any(classes.find(look, start, end) >= 0 for look in (b"a0", b"0a", b"0" * 16))
+def _looks_made(run: bytes) -> bool:
+    """Whether letters and digits stand side by side, or a long number does: so in all that is random, and no word."""
+    classes = run.translate(_CLASS)
+    return b"a0" in classes or b"0a" in classes or b"0000000000000000" in classes
 
 
 def _resolve(found: list[Finding]) -> list[Finding]:
-    """`resolve`, for each heap of findings that overlap: all at once would take the square of their number."""
-    found.sort()
-    out: list[Finding] = []
-    heap: list[Finding] = []
-    end = 0
-    for one in found:
-        if heap and one.start >= end:
-            out += resolve(heap)
-            heap = []
-        heap.append(one)
-        end = max(end, one.end)
-    return out + resolve(heap)
+    """As `resolve`, but in time that does not grow with the square of how many there are."""
+    kept: list[Finding] = []
+    for one in sorted(found, key=lambda f: (f.start - f.end, -f.score, f.start)):
+        at = bisect.bisect_left(kept, one.start, key=lambda f: f.start)
+        if (at == 0 or kept[at - 1].end <= one.start) and (at == len(kept) or one.end <= kept[at].start):
+            kept.insert(at, one)
+    return kept

@@ -26,6 +26,6 @@ def uncaught(exception: BaseException) -> None:
             child.fail(exception)
         return
     program = Span("program")
-    program._epoch, program._started = recorder.epoch, True
+    program._epoch, program._started = recorder.know_yourself(), True
     program._take_ids(int.from_bytes(recorder.root[0], "big"), recorder.root[1])
     program.record_exception(exception)

@@ -11,6 +11,7 @@ from typing import NamedTuple, NoReturn
 
 from agentops.errors import AgentopsError, CannotStart, UsageError
 from agentops.inert import block
+from agentops.journal.draft import Draft, draft
 from agentops.run.evidence import Evidence
 from agentops.settings import resolve
 from agentops.store.location import find_store, journal_folder, prepare
@@ -20,6 +21,8 @@ __all__ = ["End", "Program", "launch", "leave"]
 #: What a terminal sends to its whole foreground group; the program has it already then.
 _FROM_TERMINAL = (signal.SIGINT, signal.SIGQUIT)
 _PASSED_ON = (*_FROM_TERMINAL, signal.SIGTERM, signal.SIGHUP, signal.SIGUSR1, signal.SIGUSR2, signal.SIGALRM)
+#: The program holds the lock of our journal too. It inherits it under a number that no program is surprised by.
+_INHERITED_MIN = 300
 _SI_KERNEL = 0x80  # <asm-generic/siginfo.h>
 
 
@@ -80,13 +83,15 @@ def launch(command: list[str], name: str | None = None) -> Program:
         _become(command)
     start_ns = time.time_ns()
     evidence = Evidence(str(store), journal_folder(str(store)), trace.hex())
+    process = int.from_bytes(os.urandom(8), "big") >> 1, start_ns
+    shared = _draft(journal_folder(str(store)), process)
     try:
-        pid = _spawn(command, _environment(str(store), trace, span_id, report))
+        pid = _spawn(command, _environment(str(store), trace, span_id, report), shared)
         root = None
         try:
             from agentops.run.root import Root  # while the program starts
 
-            root = Root(name or name_of(command), command, trace, span_id, start_ns, pid)
+            root = Root(name or name_of(command), command, trace, span_id, start_ns, pid, shared and (shared, process))
             evidence.count()
             evidence.tidy()
         except Exception as problem:  # noqa: BLE001 - the program runs already
@@ -179,15 +184,35 @@ def _environment(store: str, trace: bytes, span_id: int, report: str) -> dict[st
     }
 
 
-def _spawn(command: list[str], environment: dict[str, str]) -> int:
+def _draft(folder: str, process: tuple[int, int]) -> Draft | None:
+    """The file of our journal, made before the program; None if it has to be made without that."""
+    try:
+        return draft(folder, process, 1)
+    except OSError:  # recording the program's start will say so
+        return None
+
+
+def _spawn(command: list[str], environment: dict[str, str], shared: Draft | None) -> int:
+    """Start the program. It has the lock by which others know that its span is open: killing us alone ends nothing."""
     signal.signal(signal.SIGCHLD, signal.SIG_DFL)
+    inherited = -1
+    if shared is not None:
+        try:
+            inherited = fcntl.fcntl(shared.descriptor, fcntl.F_DUPFD, _INHERITED_MIN)
+        except OSError:  # no program here has as many
+            pass
     before: set[signal.Signals] = signal.pthread_sigmask(signal.SIG_BLOCK, (signal.SIGCHLD, *_PASSED_ON))  # type: ignore[assignment]
     try:
         # Python ignores these two for itself, and a program must not inherit it.
         ignored = [signal.SIGPIPE, signal.SIGXFSZ]
         return os.posix_spawnp(command[0], command, environment, setsigmask=before, setsigdef=ignored)
     except OSError as problem:
+        if shared is not None:
+            shared.drop()
         raise CannotStart(command[0], problem) from problem
+    finally:
+        if inherited >= 0:
+            os.close(inherited)
 
 
 def _wait(pid: int) -> End:

@@ -8,6 +8,7 @@ from typing import Any
 from opentelemetry.trace import StatusCode
 
 from agentops.errors import AgentopsError
+from agentops.journal.draft import Draft
 from agentops.recorder.recorder import recorder
 from agentops.run.evidence import Found
 from agentops.safety import failed
@@ -30,16 +31,28 @@ class Root:
         span_id: id of the span; the program has been told both.
         start_ns: when it was started, in ns since 1970.
         pid: of the program.
+        shared: what the journal is to be made of, and the process that it was made for, see `Recorder.begin_in`.
     """
 
-    def __init__(self, name: str, command: list[str], trace: bytes, span_id: int, start_ns: int, pid: int) -> None:
+    def __init__(
+        self,
+        name: str,
+        command: list[str],
+        trace: bytes,
+        span_id: int,
+        start_ns: int,
+        pid: int,
+        shared: tuple[Draft, tuple[int, int]] | None,
+    ) -> None:
+        if shared is not None:
+            recorder.begin_in(*shared)
         # The last line says enough; and what this process waits for is the program.
         recorder.configure(None, quiet=True, watch_after=0, watch_memory=False)
         attributes: dict[str, Any] = {"process.pid": pid, "process.working_directory": os.getcwd()}
         self._trace = trace
         self._command = command
         self.span = Span(name, attributes=attributes)
-        self.span._epoch = recorder.epoch
+        self.span._epoch = recorder.know_yourself()
         above = recorder.root  # `agentops run` in a program that runs under it
         if above is not None:
             self.span.add_link(span_context(*above))

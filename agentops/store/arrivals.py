@@ -65,7 +65,11 @@ class Arrivals:
         self._instructions = {row[0] for row in self._sql("SELECT content FROM instructions")}
         self._orphaned = {row[0] for row in self._sql("SELECT content FROM orphans")} & self._instructions
         self._new_instructions: set[int] = set()
-        (self._next,) = self._sql("SELECT value FROM meta WHERE name = 'content'").fetchone()
+        # The note alone would do, if it were not for stores from elsewhere.
+        (self._next,) = self._sql(
+            "SELECT max(value, ifnull((SELECT max(id) FROM fresh), 0), ifnull((SELECT max(id) FROM fresh_text), 0), "
+            "ifnull((SELECT max(first) FROM blocks), 0)) FROM meta WHERE name = 'content'"
+        ).fetchone()
 
     def look_up(self, records: list[Record]) -> None:
         """Ask for all plain contents of the batch at once which of them the store may have."""

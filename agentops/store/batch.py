@@ -24,7 +24,7 @@ from agentops.journal.format import (
     encode,
 )
 from agentops.store.arrivals import Arrivals
-from agentops.store.contents import Contents
+from agentops.store.contents import Contents, fields
 from agentops.store.plain_text import strings
 from agentops.store.rollups import Traces
 from agentops.store.schema import signed
@@ -228,7 +228,7 @@ class Batch:
             error,
             old,
         ) = row
-        body = decode_value(old) if old else {}
+        body = {key: part for key, part in fields(old).items() if key not in ("a", "s") or type(part) is dict}
         if span.scope or body.get("s"):
             span.scope = {**(body.get("s") or {}), **(span.scope or {})}
         begins = span.start_ns is not None

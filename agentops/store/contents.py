@@ -16,18 +16,32 @@ import zstandard
 from agentops.journal.format import BLOB, LIST, TEMPLATE, Reference, decode_value
 from agentops.store.plain_text import strings
 
-__all__ = ["BLOCK_BYTES", "Contents", "Missing", "numbers", "pack", "references", "texts"]
+__all__ = [
+    "BLOCK_BYTES",
+    "NUMBER_MAX",
+    "SOUND",
+    "Contents",
+    "Missing",
+    "fields",
+    "numbers",
+    "pack",
+    "references",
+    "texts",
+]
 
 BLOCK_BYTES = 64 << 10
+#: Of a fresh content: it is what ingest writes, and not what a store from elsewhere may hold.
+SOUND = "typeof(form) = 'integer' AND typeof(data) = 'blob'"
 _LEVEL = 3
 _CACHED_BLOCKS = 64
 _CACHED_BYTES = 32 << 20
 _DEPTH_MAX = 64
 #: What one value may be made of, in encoded bytes; each reference counts as some of them. A store from elsewhere may
-#: have contents that refer twice to each other, sixty times over.
+#: have contents that refer twice to each other, sixty times over: one that refers to others counts as many when it is
+#: met again.
 _VALUE_BYTES_MAX = 1 << 30
-_REFERENCE_BYTES, _AGAIN_BYTES = 256, 4_096
-_NUMBER_MAX = 2**63 - 1
+_REFERENCE_BYTES, _AGAIN_BYTES = 256, 64 << 10
+NUMBER_MAX = 2**63 - 1
 _NESTED = (Reference, dict, list)
 _Items = list[tuple[int, int, bytes]]
 _decode_block = msgspec.msgpack.Decoder(_Items).decode
@@ -55,6 +69,15 @@ def texts(form: int, data: bytes) -> list[str]:
         return strings(value[1] if form == LIST else value)
     except (msgspec.MsgspecError, ValueError, TypeError, LookupError, RecursionError):
         return []
+
+
+def fields(body: Any) -> dict[str, Any]:
+    """What stands in the body of a span or an event; nothing if it cannot be read."""
+    try:
+        value = decode_value(body) if body else {}
+    except (msgspec.MsgspecError, ValueError, TypeError, RecursionError):
+        return {}
+    return value if type(value) is dict else {}
 
 
 def references(form: int, data: bytes) -> tuple[int, list[int]]:
@@ -99,7 +122,7 @@ class Contents:
 
     def load(self, number: int) -> tuple[int, bytes] | None:
         """Form and bytes of content `number`; None if it is not there or its block is damaged."""
-        if type(number) is not int or not 0 < number <= _NUMBER_MAX:
+        if type(number) is not int or not 0 < number <= NUMBER_MAX:
             return None
         row = self._connection.execute("SELECT form, data FROM fresh WHERE id = ?", (number,)).fetchone()
         if row is not None:
@@ -134,6 +157,11 @@ class Contents:
             return {}
         return {number: (form, content) for number, form, content in items}
 
+    def forget(self) -> None:
+        """Blocks were written anew: those that are open are not what the store has."""
+        self._blocks.clear()
+        self._cached = 0
+
     def value(self, number: int) -> Any:
         """The whole value of content `number`, references followed."""
         if not self._depth:
@@ -157,7 +185,8 @@ class Contents:
                 break
             seen.add(number)
             form, data = found
-            self._left -= len(data) + (_AGAIN_BYTES if number in self._met else _REFERENCE_BYTES)
+            again = form != BLOB and number in self._met
+            self._left -= len(data) + (_AGAIN_BYTES if again else _REFERENCE_BYTES)
             self._met.add(number)
             try:
                 value = decode_value(data)

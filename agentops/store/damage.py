@@ -14,7 +14,7 @@ import time
 from agentops.errors import StoreDamaged
 from agentops.store.location import journal_folder
 
-__all__ = ["Identity", "identity", "is_damage", "set_aside", "set_aside_files"]
+__all__ = ["Identity", "Unusable", "identity", "is_damage", "set_aside", "set_aside_files"]
 
 APPLICATION_ID = 0x41474F50  # "AGOP"
 _MARK = ".damaged-"
@@ -27,6 +27,10 @@ _CORRUPT, _NOT_A_DATABASE, _CORRUPT_INDEX = 11, 26, 267
 Identity = tuple[int, int] | None
 
 
+class Unusable(StoreDamaged):
+    """A store whose tables hold what no agentops writes there, so that nothing can be brought in."""
+
+
 def identity(path: str) -> Identity:
     """The file that is at `path` now."""
     try:
@@ -37,7 +41,9 @@ def identity(path: str) -> Identity:
 
 
 def is_damage(problem: BaseException | None) -> bool:
-    """Whether SQLite says that the file itself is not a good database, and not that something passes."""
+    """Whether the file itself is not a good database or no good store, and not that something passes."""
+    if isinstance(problem, Unusable):
+        return True
     code = getattr(problem, "sqlite_errorcode", 0)
     return isinstance(problem, sqlite3.Error) and code != _CORRUPT_INDEX and code & 0xFF in (_CORRUPT, _NOT_A_DATABASE)
 

@@ -9,12 +9,10 @@ from base64 import b64encode
 from collections.abc import Iterator
 from typing import Any
 
-import msgspec
-
 from agentops import conventions
 from agentops.conventions import token_count
-from agentops.journal.format import Reference, decode_value
-from agentops.store.contents import Contents, Missing, numbers, references
+from agentops.journal.format import Reference
+from agentops.store.contents import Contents, Missing, fields, numbers, references
 from agentops.store.plain_text import Phrase, normal, strings
 from agentops.store.rows import Event, Link, SpanDetail, SpanRow, TraceRow, checked
 
@@ -50,7 +48,7 @@ def details(
         (trace.no, *parameters),
     ):
         checked("events", [(span_id, time_ns, name)])
-        facts = jsonable(contents.resolve(_decoded(body)))
+        facts = jsonable(contents.resolve(fields(body)))
         events.setdefault(span_id, []).append(Event(time_ns, name, facts))
     scopes = _Scopes(connection, trace, every=not where)
     for row in rows:
@@ -66,7 +64,7 @@ def named_events(
         "ORDER BY time_ns, n",
         (trace.no, *names),
     )
-    return [(row[0], Event(row[1], row[2], jsonable(contents.resolve(_decoded(row[3]))))) for row in rows]
+    return [(row[0], Event(row[1], row[2], jsonable(contents.resolve(fields(row[3]))))) for row in rows]
 
 
 def _detail(
@@ -123,7 +121,7 @@ class _Scopes:
         for span_id, parent, body in self._connection.execute(
             f"SELECT span_id, parent_id, body FROM spans WHERE trace = ? {where}", (self._trace.no, *parameters)
         ):
-            scope = _decoded(body).get("s") if body else None
+            scope = fields(body).get("s") if body else None
             self._known[span_id] = parent, scope if isinstance(scope, dict) else {}
 
     def _of_trace(self) -> dict[str, Any]:
@@ -156,7 +154,7 @@ class _Scopes:
 
 def _body(encoded: bytes | None) -> dict[str, Any]:
     """What a span holds; without what is not as ingest writes it."""
-    body = _decoded(encoded)
+    body = fields(encoded)
     return {key: value for key, value in body.items() if isinstance(value, _SHAPES.get(key, object))}
 
 
@@ -167,16 +165,6 @@ def _is_link(link: Any) -> bool:
         and len(link) == 3
         and (link[2] is None or isinstance(link[2], dict))
     )
-
-
-def _decoded(body: bytes | None) -> dict[str, Any]:
-    if not body:
-        return {}
-    try:
-        value = decode_value(body)
-    except (msgspec.MsgspecError, ValueError, TypeError, RecursionError):
-        return {}
-    return value if isinstance(value, dict) else {}
 
 
 def jsonable(value: Any) -> Any:
@@ -250,11 +238,11 @@ class Texts:
             "SELECT span_id, name, body FROM events WHERE trace = ?", (trace.no,)
         ):
             own = self._own.setdefault(span_id, [])
-            own.append(("event", name))
-            self._collect(span_id, "event", _decoded(body))
+            own.append(("event", str(name)))
+            self._collect(span_id, "event", fields(body))
 
     def _add(self, span_id: int, name: str, given: int | None, output: int | None, body: dict[str, Any]) -> None:
-        self._own.setdefault(span_id, []).append(("name", name))
+        self._own.setdefault(span_id, []).append(("name", str(name)))
         refers = self._refers.setdefault(span_id, [])
         if isinstance(given, int):
             refers.append(("input", given))

@@ -25,6 +25,8 @@ _COMPANIONS = ("-journal", "-wal", "-shm")
 _INDEX = "words"
 _IS_FTS = re.compile(r"CREATE VIRTUAL TABLE \W?words\w*\W? USING fts5\b", re.IGNORECASE)
 _COMPUTES = re.compile(r"\b(check|default|generated|as|references|collate)\b", re.IGNORECASE)
+#: A table of the user's own may be there. SQLite works these out when it checks or copies the whole database.
+_RUNS = re.compile(r"\b(check|generated|as)\b", re.IGNORECASE)
 _ADVICE = "Nothing was changed: move it aside, and a new store is begun"
 Migrations = Sequence[Callable[[sqlite3.Connection], None]]
 
@@ -80,7 +82,7 @@ def check_schema(connection: sqlite3.Connection, path: str, version: int, migrat
             or name.lower() in names
             or (kind == "index" and table.lower() in names)
             or (sql[:14].upper() == "CREATE VIRTUAL" and not _IS_FTS.match(sql))
-            or (name.lower().startswith(_INDEX) and not _IS_FTS.match(sql) and _COMPUTES.search(sql))
+            or (not _IS_FTS.match(sql) and (_COMPUTES if name.lower().startswith(_INDEX) else _RUNS).search(sql))
         ):
             raise StoreDamaged(f"{path} holds a {kind} {name!r} that agentops did not make. {_ADVICE}")
 

@@ -245,6 +245,7 @@ def _journals(store: str) -> Check:
     from agentops.journal.reading import open_journal, writer_is_alive
 
     alive = 0
+    done = _done(store)
     for name in names:
         try:
             descriptor = open_journal(os.path.join(folder, name))
@@ -262,11 +263,21 @@ def _journals(store: str) -> Check:
                 "give yourself the right to read it, or move it away",
             )
         try:
-            alive += writer_is_alive(descriptor)
+            os.pread(descriptor, 1, 0)
+        except OSError as problem:
+            os.close(descriptor)
+            says = f"{name} cannot be read: {problem.strerror}"
+            return Check("journals", False, says, "move it away, or have the disk looked at")
+        try:
+            lives = writer_is_alive(descriptor)
+            alive += lives
         except (OSError, AgentopsError) as problem:
             return Check("journals", False, f"{folder} has no file locks: {problem}", _LOCAL_DISK)
         finally:
             os.close(descriptor)
+        if name in done and not lives:
+            says = f"{name} is in the store, and cannot be deleted"
+            return Check("journals", False, says, "delete it; `lsattr` and `mount` show what protects it")
     dead = len(names) - alive
     limit = resolve()["max_journal_bytes"].value
     waiting = waiting_bytes(folder, limit)
@@ -279,6 +290,17 @@ def _journals(store: str) -> Check:
             "`agentops ls` brings them in, or says what keeps them out; or raise max_journal_bytes",
         )
     return Check("journals", True, f"{alive} of running programs, {dead} to be brought in at the next reading", None)
+
+
+def _done(store: str) -> set[str]:
+    """Names of the journals that were brought in to their end and were not deleted."""
+    with contextlib.suppress(StoreError, sqlite3.Error):
+        connection = connect(store)
+        try:
+            return {name for (name,) in connection.execute("SELECT name FROM journals WHERE done")}
+        finally:
+            connection.close()
+    return set()
 
 
 def _day(ns: int) -> str:

@@ -11,18 +11,35 @@ import contextlib
 import itertools
 import os
 import sqlite3
+import sys
 import time
 from collections.abc import Callable
 
 from agentops.errors import StoreError
-from agentops.journal.format import MAGIC, Head, Lost, Record, Rotated
+from agentops.journal.format import (
+    BLOB,
+    LIST,
+    MAGIC,
+    OK,
+    Content,
+    End,
+    Event,
+    Head,
+    Lost,
+    Record,
+    Reference,
+    Rotated,
+    Score,
+    Start,
+    encode,
+)
 from agentops.journal.names import UNNAMED, journals
 from agentops.journal.reading import Search, end_of, open_journal, read, writer_is_alive
 from agentops.store.arrivals import no_longer_awaited
 from agentops.store.batch import Batch
 from agentops.store.contents import Contents
-from agentops.store.damage import identity, is_damage, set_aside
-from agentops.store.location import journal_folder
+from agentops.store.damage import Unusable, identity, is_damage, set_aside
+from agentops.store.location import NO_LOCKS, journal_folder
 from agentops.store.packing import pack_and_index, reclaim, rest_while_busy
 from agentops.store.removal import remove_orphans
 from agentops.store.ring import Limits, keep_within, settle
@@ -43,8 +60,15 @@ UNNAMED_S = 60.0
 _REPLACED_MAX = 3
 _ID_BITS = 2**64 - 1
 _PATH_MAX = 200
-#: A record that SQLite cannot hold raises these; all others of SQLite's errors are about the store.
+#: A record that SQLite cannot hold, or not beside what is there, raises these, or an error of one of these kinds
+#: (SQLITE_ERROR, such as a sum that is too large, TOOBIG, CONSTRAINT, MISMATCH and RANGE). All others are about the
+#: store or the system.
 _OF_A_RECORD = (sqlite3.DataError, sqlite3.InterfaceError, sqlite3.ProgrammingError)
+_CODES_OF_A_RECORD = (1, 18, 19, 20, 25)
+#: What may be raised for any record at all, where a program calls us deep in a recursion or without memory.
+_OF_THE_MOMENT = (MemoryError, RecursionError)
+#: Nothing that is recorded is deeper, and what is needed of the stack to read it.
+_DEPTH_MAX, _FRAMES = 200, 450
 
 
 class _Replaced(Exception):
@@ -95,11 +119,13 @@ class Ingester:
             between: called now and then while much comes in: what is over the store's bounds must not wait for the end.
 
         Returns:
-            True if nothing was left when it ended.
+            True if nothing was left when it ended. A journal that cannot be brought in is, and keeps no other from it.
 
         Raises:
-            StoreError: the store cannot be written, or a journal not read.
+            StoreError: the store cannot be written.
         """
+        if not _descends(min(_FRAMES, sys.getrecursionlimit() // 2)):
+            return False  # what is nested could not be told from what is garbled
         replaced = 0
         while True:
             try:
@@ -135,18 +161,67 @@ class Ingester:
             raise StoreError(f"{folder} is a symbolic link; nothing was read: name the store that it leads to")
         self._clean(folder)
         ends: dict[str, int] = {}
-        taken = 0
+        done, taken = True, 0
         for name in journals(folder, process):
-            search = Search()
-            while self._some_of(os.path.join(folder, name), name, written, ends, search):
-                if deadline is not None and time.monotonic() > deadline:
-                    return False
-                taken += 1
-                if between is not None and taken % BETWEEN == 0:
-                    between()
+            path, search = os.path.join(folder, name), Search()
+            try:
+                while self._some_of(path, name, written, ends, search):
+                    if deadline is not None and time.monotonic() > deadline:
+                        return False
+                    taken += 1
+                    if between is not None and taken % BETWEEN == 0:
+                        between()
+            except Exception as problem:  # noqa: BLE001 - what keeps all from it is raised again
+                self._leave(path, problem)
+                done = False
         if pack or everything:
-            return pack_and_index(self._connection, self._contents, everything, deadline, written)
-        return True
+            done = pack_and_index(self._connection, self._contents, everything, deadline, written) and done
+        return done
+
+    def _leave(self, path: str, problem: Exception) -> None:
+        """Say of one journal that it cannot be brought in. What keeps all journals from it is raised again."""
+        of_the_system = isinstance(problem, (OSError, MemoryError))
+        if (
+            getattr(problem, "errno", None) in NO_LOCKS
+            or isinstance(problem, (_Replaced, RecursionError))
+            or not (of_the_system or _is_of_a_record(problem))
+        ):
+            raise problem
+        self._forget()
+        if not of_the_system:
+            begin(self._connection)
+            try:
+                self._try_out()
+            finally:
+                self._forget()
+        _say(f"{path} waits, and all others are brought in.", "bringing a journal in", problem)
+
+    def _try_out(self) -> None:
+        """Bring in what any store takes, and take it back; inside of a transaction.
+
+        Raises:
+            Unusable: the store is to blame for what it does not take.
+        """
+        trace, ids = os.urandom(16), array.array("Q")
+        deep: object = "?"
+        for _ in range(_DEPTH_MAX):
+            deep = [deep]
+        contents = [Content(1, BLOB, encode(os.urandom(16))), Content(2, LIST, encode((0, [Reference(1)])))]
+        begins = Start(1, trace, 0, 1, "?", 0, 2, None, contents, {"deep": deep}, {"session": "?"})
+        try:
+            self._connection.execute("SAVEPOINT trial")
+            batches: list[list[tuple[int, Record]]] = [
+                [(1, begins)],
+                [(2, Event(1, trace, 2, "?")), (3, Score(trace, 1, "?", 1, None, 3)), (4, End(1, trace, 4, OK))],
+            ]
+            for records in batches:
+                Batch(self._connection, self._contents, ids, 0, {}, {}).apply(records)
+            self._connection.execute("ROLLBACK TO trial")
+            self._connection.execute("RELEASE trial")
+        except Exception as problem:
+            if isinstance(problem, _OF_THE_MOMENT) or not _is_of_a_record(problem):
+                raise
+            raise Unusable(f"{self._store} takes no records ({type(problem).__name__}: {problem})") from problem
 
     def _clean(self, folder: str) -> None:
         """Remove what processes left that were killed while they made a journal; looked for once."""
@@ -347,6 +422,7 @@ class Ingester:
             self._connection.execute("RELEASE some")
         if not problems:
             return
+        self._try_out()
         from agentops import safety  # with it comes logging, which no listing waits for
 
         why = safety.reason("a record in a journal that cannot be understood", problems[0])
@@ -367,7 +443,7 @@ class Ingester:
             "SELECT position, contents, rotated, done FROM journals WHERE name = ?", (name,)
         ).fetchone()
         contents = array.array("Q")
-        if row is None:
+        if row is None or type(row[0]) is not int or row[0] < 0 or type(row[1]) is not bytes or len(row[1]) % 8:
             return 0, contents, False, False
         contents.frombytes(row[1])
         return row[0], contents, bool(row[2]), bool(row[3])
@@ -378,12 +454,31 @@ class Ingester:
             os.unlink(path)
         except FileNotFoundError:
             pass
+        except OSError as problem:  # the note stays, and it is tried again
+            _say(f"{path} is in the store and stays beside it.", "deleting a journal", problem)
+            return
         self._connection.execute("DELETE FROM journals WHERE name = ? AND done", (name,))
+
+
+def _descends(frames: int) -> bool:
+    """Whether so many calls have room on this thread's stack: a program may call us deep in a recursion."""
+    try:
+        return frames == 0 or _descends(frames - 1)
+    except RecursionError:
+        return False
+
+
+def _say(then: str, what: str, problem: Exception) -> None:
+    from agentops import safety  # with it comes logging, which no listing waits for
+
+    safety.failed(what, problem, lost=0, then=then)
 
 
 def _is_of_a_record(problem: Exception) -> bool:
     """Whether what was raised is about the records that were brought in, not about the store or the system."""
-    return isinstance(problem, _OF_A_RECORD) or not isinstance(problem, (sqlite3.Error, StoreError, OSError))
+    if isinstance(problem, sqlite3.Error) and not isinstance(problem, _OF_A_RECORD):
+        return getattr(problem, "sqlite_errorcode", 0) & 0xFF in _CODES_OF_A_RECORD
+    return not isinstance(problem, (StoreError, OSError))
 
 
 def _until(deadline: float | None) -> float | None:

@@ -96,10 +96,13 @@ def prepare(store: str) -> None:
         os.makedirs(folder, mode=0o700, exist_ok=True)
     if os.path.basename(folder) == FOLDER:
         ignore = os.path.join(folder, ".gitignore")
-        if not os.path.exists(ignore):
-            with open(os.open(ignore, os.O_WRONLY | os.O_CREAT, 0o600), "w") as file:
+        if not os.path.lexists(ignore):
+            with open(os.open(ignore, os.O_WRONLY | os.O_CREAT | os.O_NOFOLLOW, 0o600), "w") as file:
                 file.write("*\n")
-    os.makedirs(journal_folder(store), mode=0o700, exist_ok=True)
+    journals = journal_folder(store)
+    os.makedirs(journals, mode=0o700, exist_ok=True)
+    if os.path.islink(journals):  # nothing would be read there
+        raise OSError(errno.ELOOP, "it is a symbolic link", journals)
 
 
 def ask_for_rotation(store: str) -> None:
@@ -108,9 +111,13 @@ def ask_for_rotation(store: str) -> None:
     Raises:
         OSError: the folder of journals cannot be written.
     """
-    with open(os.path.join(journal_folder(store), _ROTATE), "w"):
-        pass
-    os.utime(os.path.join(journal_folder(store), _ROTATE))
+    # Where a link or a pipe stands there, it is somebody else's doing.
+    flags = os.O_WRONLY | os.O_CREAT | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
+    descriptor = os.open(os.path.join(journal_folder(store), _ROTATE), flags, 0o600)
+    try:
+        os.utime(descriptor)
+    finally:
+        os.close(descriptor)
 
 
 def rotation_asked(store: str) -> int:

@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterator
 from operator import itemgetter
 
 from agentops.store import words
-from agentops.store.contents import BLOCK_BYTES, Contents, pack, texts
+from agentops.store.contents import BLOCK_BYTES, SOUND, Contents, pack, texts
 from agentops.store.schema import begin
 
 __all__ = ["index_words", "pack_and_index", "reclaim", "rest_while_busy"]
@@ -72,7 +72,9 @@ def _index_some(connection: sqlite3.Connection, everything: bool, rows: int) -> 
         fresh = connection.execute(
             "SELECT id, form, data FROM fresh WHERE NOT indexed ORDER BY id LIMIT ?", (rows,)
         ).fetchall()
-        spans = connection.execute("SELECT id, text FROM fresh_text ORDER BY id LIMIT ?", (rows,)).fetchall()
+        spans = connection.execute(
+            "SELECT id, iif(typeof(text) = 'text', text, '') FROM fresh_text ORDER BY id LIMIT ?", (rows,)
+        ).fetchall()
         documents = [(number, own) for number, form, data in fresh if (own := texts(form, data))]
         documents += [(number, [text]) for number, text in spans]
         documents.sort(key=itemgetter(0))
@@ -91,17 +93,14 @@ def _pack_some(connection: sqlite3.Connection, everything: bool, rows: int) -> b
     begin(connection)
     try:
         fresh = connection.execute(
-            # In the order of their ids, without gaps: a block is found by the first of them.
-            "SELECT id, form, data FROM fresh WHERE indexed = 1 "
-            "AND id < ifnull((SELECT min(id) FROM fresh WHERE indexed != 1), 1 << 62) ORDER BY id LIMIT ?",
-            (rows,),
+            f"SELECT id, form, data, indexed FROM fresh WHERE {SOUND} ORDER BY id LIMIT ?", (rows,)
         ).fetchall()
         packed: list[tuple[int, int, bytes]] = []
         for items, full in _in_blocks(fresh):
-            if not full and not (everything and len(fresh) < rows and sum(len(i[2]) for i in items) > _REMAINDER_BYTES):
-                break  # more may come, and one large block is smaller than two
-            packed += items
-            connection.execute("INSERT INTO blocks VALUES (?, ?, ?)", (items[0][0], items[-1][0], pack(items)))
+            # More may come, and one large block is smaller than two.
+            if full or (everything and len(fresh) < rows and sum(len(i[2]) for i in items) > _REMAINDER_BYTES):
+                packed += items
+                connection.execute("INSERT INTO blocks VALUES (?, ?, ?)", (items[0][0], items[-1][0], pack(items)))
         connection.executemany("DELETE FROM fresh WHERE id = ?", [item[:1] for item in packed])
         connection.execute("COMMIT")
     except BaseException:
@@ -111,15 +110,19 @@ def _pack_some(connection: sqlite3.Connection, everything: bool, rows: int) -> b
     return bool(packed) and len(fresh) == rows
 
 
-def _in_blocks(rows: list[tuple[int, int, bytes]]) -> Iterator[tuple[list[tuple[int, int, bytes]], bool]]:
-    """Rows in groups, and whether a group is as large as a block should be; the last may not be."""
+def _in_blocks(rows: list[tuple[int, int, bytes, int]]) -> Iterator[tuple[list[tuple[int, int, bytes]], bool]]:
+    """Rows in groups, and whether a group is as large as it will be.
+
+    What is not indexed yet, or still to come, divides them: no block may begin inside of another one.
+    """
     items: list[tuple[int, int, bytes]] = []
     size = 0
-    for row in rows:
-        items.append(row)
-        size += len(row[2])
-        if size >= BLOCK_BYTES:
-            yield items, True
+    for number, form, data, indexed in rows:
+        if indexed == 1:
+            items.append((number, form, data))
+            size += len(data)
+        if size >= BLOCK_BYTES or (indexed != 1 and items):
+            yield items, size > _REMAINDER_BYTES
             items, size = [], 0
     if items:
         yield items, False

@@ -212,6 +212,14 @@ class Reader:
             raise UsageError(f"several traces begin with {which!r}: give more of the id")
         return _trace(rows[0])
 
+    def last_ns(self, trace: TraceRow) -> int | None:
+        """The last sign of life of a run that was cut off, ns since 1970; None for others, which have an end or run."""
+        if trace.status != "interrupted":
+            return None
+        ((started, ended),) = self._rows("SELECT max(start_ns), max(end_ns) FROM spans WHERE trace = ?", (trace.no,))
+        ((told,),) = self._rows("SELECT max(time_ns) FROM events WHERE trace = ?", (trace.no,))
+        return max(time for time in (trace.start_ns, started, ended, told) if type(time) is int)
+
     # -- spans ---------------------------------------------------------------------------------------
 
     def spans(self, trace: TraceRow, status: str | None = None) -> list[SpanRow]:

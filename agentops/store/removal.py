@@ -14,10 +14,9 @@ from typing import Any
 
 import msgspec
 
-from agentops.journal.format import decode_value
 from agentops.store import words
 from agentops.store.arrivals import Arrivals, key_of
-from agentops.store.contents import BLOCK_BYTES, Contents, numbers, pack, texts
+from agentops.store.contents import BLOCK_BYTES, NUMBER_MAX, SOUND, Contents, fields, numbers, pack, texts
 from agentops.store.plain_text import strings
 
 __all__ = ["Removed", "make_anew", "recount", "remove", "remove_names", "remove_orphans", "tend"]
@@ -25,10 +24,16 @@ __all__ = ["Removed", "make_anew", "recount", "remove", "remove_names", "remove_
 _Items = list[tuple[int, int, bytes]]
 _DOOMED = "(SELECT no FROM temp.doomed)"
 _LOOSE = "(SELECT content FROM temp.loose)"
+#: A store from elsewhere may say anything.
+_IS_ONE = "typeof(content) = 'integer' AND content > 0"
 _USED = (
     "(EXISTS (SELECT 1 FROM uses WHERE content = loose.content) "
     "OR EXISTS (SELECT 1 FROM keeps WHERE content = loose.content))"
 )
+
+
+#: So much text is held in memory to be indexed.
+_CHARACTERS_MAX = 16 << 20
 
 
 class Removed(msgspec.Struct, frozen=True):
@@ -59,7 +64,7 @@ def remove(connection: sqlite3.Connection, contents: Contents, traces: Iterable[
     sql(f"DELETE FROM open_spans WHERE trace IN {_DOOMED}")
     gone = sql(f"DELETE FROM traces WHERE no IN {_DOOMED}").rowcount
     for table in ("uses", "keeps"):
-        sql(f"INSERT OR IGNORE INTO temp.loose SELECT content FROM {table} WHERE trace IN {_DOOMED}")
+        sql(f"INSERT OR IGNORE INTO temp.loose SELECT content FROM {table} WHERE trace IN {_DOOMED} AND {_IS_ONE}")
         sql(f"DELETE FROM {table} WHERE trace IN {_DOOMED}")
     _promote(connection)
     found = _remove_loose(connection, contents)
@@ -100,7 +105,7 @@ def _promote(connection: sqlite3.Connection) -> None:
 def _remove_loose(connection: sqlite3.Connection, contents: Contents) -> tuple[int, frozenset[int]]:
     """Of what stands in `loose` and of the orphans, take out what nobody needs; how much that was."""
     sql = connection.execute
-    sql("INSERT OR IGNORE INTO temp.loose SELECT content FROM orphans")
+    sql(f"INSERT OR IGNORE INTO temp.loose SELECT content FROM orphans WHERE {_IS_ONE}")
     sql(f"DELETE FROM temp.loose WHERE {_USED}")
     sql("DELETE FROM orphans")
     referred = _referred(connection)
@@ -111,7 +116,7 @@ def _remove_loose(connection: sqlite3.Connection, contents: Contents) -> tuple[i
     gone = set(loose).difference(number for (number,) in left)
 
     keys: list[tuple[int, int]] = []
-    rows = sql(f"SELECT id, form, data FROM fresh WHERE id IN {_LOOSE}").fetchall()
+    rows = sql(f"SELECT id, form, data FROM fresh WHERE id IN {_LOOSE} AND {SOUND}").fetchall()
     keys += [(key_of(form, data), number) for number, form, data in rows]
     sql(f"DELETE FROM fresh WHERE id IN {_LOOSE}")
     for block in _blocks_of(connection, gone, contents):
@@ -125,7 +130,7 @@ def _remove_loose(connection: sqlite3.Connection, contents: Contents) -> tuple[i
 def _referred(connection: sqlite3.Connection) -> set[int]:
     """Contents that records to come may refer to."""
     found: set[int] = set()
-    for (data,) in connection.execute("SELECT contents FROM journals WHERE NOT done"):
+    for (data,) in connection.execute("SELECT CAST(contents AS BLOB) FROM journals WHERE NOT done"):
         found.update(array.array("Q", data[: len(data) // 8 * 8]))
     return found
 
@@ -199,6 +204,16 @@ def make_anew(connection: sqlite3.Connection, contents: Contents, part: int) -> 
     words.drop(connection, part)
     known: set[int] = set()
     documents: list[tuple[int, list[str]]] = []
+    count = characters = 0
+
+    def write() -> None:
+        nonlocal count, characters
+        count += len(documents)
+        documents.sort(key=lambda document: document[0])
+        words.add(connection, documents)
+        documents.clear()
+        characters = 0
+
     fresh = connection.execute(
         "SELECT id, form, data FROM fresh WHERE id BETWEEN ? AND ? AND indexed = 1", (first, last)
     ).fetchall()
@@ -210,17 +225,19 @@ def make_anew(connection: sqlite3.Connection, contents: Contents, part: int) -> 
         "SELECT first FROM blocks WHERE last >= ? AND first <= ? ORDER BY first", (first, last)
     ).fetchall()
     known.update(number for (number,) in waiting)
-    groups = [fresh, *(((n, *item) for n, item in contents.read(block).items()) for (block,) in blocks)]
-    for group in groups:
-        for number, form, data in group:
+    for block in [None, *(first for (first,) in blocks)]:
+        items = fresh if block is None else [(n, *item) for n, item in contents.read(block).items()]
+        for number, form, data in items:
             if first <= number <= last:
                 known.add(number)
                 if own := texts(form, data):
                     documents.append((number, own))
+                    characters += sum(map(len, own))
+            if characters > _CHARACTERS_MAX:  # mostly it is all at once, in the order of the numbers
+                write()
     documents += _spoken(connection, known, first, last)
-    documents.sort(key=lambda document: document[0])
-    words.add(connection, documents)
-    return len(documents)
+    write()
+    return count
 
 
 def _spoken(
@@ -230,7 +247,7 @@ def _spoken(
     rows = connection.execute("SELECT trace, content FROM uses WHERE content BETWEEN ? AND ?", (first, last)).fetchall()
     own: dict[int, list[int]] = {}
     for trace, number in rows:
-        if number not in contents:
+        if type(number) is int and number not in contents:
             own.setdefault(trace, []).append(number)
     for trace, found in own.items():
         connection.executemany("DELETE FROM uses WHERE content = ? AND trace = ?", [(n, trace) for n in found[1:]])
@@ -243,29 +260,22 @@ def _texts_of(connection: sqlite3.Connection, trace: int) -> list[str]:
     for name, body in connection.execute(
         "SELECT names.text, body FROM spans JOIN names ON names.id = spans.name WHERE trace = ?", (trace,)
     ):
-        found[name] = None
-        parts = _decoded(body)
+        found[str(name)] = None
+        parts = fields(body)
         for key in ("i", "o", "s"):
             found.update(dict.fromkeys(strings(parts.get(key))))
         found.update(dict.fromkeys(_attribute_texts(parts.get("a"))))
-        if error := parts.get("x"):
+        error = parts.get("x")
+        if type(error) is list and error:
             found[": ".join(str(part) for part in error[:2] if part)] = None
     for name, body in connection.execute("SELECT name, body FROM events WHERE trace = ?", (trace,)):
-        found[name] = None
-        found.update(dict.fromkeys(_attribute_texts(_decoded(body))))
+        found[str(name)] = None
+        found.update(dict.fromkeys(_attribute_texts(fields(body))))
     return list(found)
 
 
 def _attribute_texts(attributes: Any) -> list[str]:
     return [text for value in attributes.values() for text in strings(value)] if type(attributes) is dict else []
-
-
-def _decoded(body: bytes | None) -> dict[str, Any]:
-    try:
-        value = decode_value(body) if body else {}
-    except (msgspec.MsgspecError, ValueError, TypeError, RecursionError):
-        return {}
-    return value if type(value) is dict else {}
 
 
 def recount(connection: sqlite3.Connection) -> None:
@@ -277,10 +287,9 @@ def recount(connection: sqlite3.Connection) -> None:
             "SELECT input, output, body FROM spans WHERE trace = ? UNION ALL "
             "SELECT NULL, NULL, body FROM events WHERE trace = ?", (trace, trace)
         ).fetchall():  # fmt: skip
-            for number in (given, output, *numbers(_decoded(body))):
-                if number:
+            for number in (given, output, *numbers(fields(body))):
+                if type(number) is int and 0 < number <= NUMBER_MAX:
                     arrivals.use(trace, number)
         arrivals.write({})
-    (last,) = connection.execute("SELECT value FROM meta WHERE name = 'content'").fetchone()
-    for part in range(words.part_of(last) + 1):
+    for part in words.needed(connection):
         make_anew(connection, contents, part)

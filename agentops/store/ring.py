@@ -10,7 +10,7 @@ import msgspec
 
 from agentops.store.contents import Contents
 from agentops.store.removal import Removed, remove, remove_names, tend
-from agentops.store.schema import begin, connect
+from agentops.store.schema import begin, connect, translate
 from agentops.store.words import parts
 
 __all__ = ["LEAVES", "Limits", "keep_within", "limits_of", "remove_now", "settle", "used_bytes", "used_bytes_of"]
@@ -56,6 +56,8 @@ def used_bytes_of(store: str) -> int:
     connection = connect(store)
     try:
         return used_bytes(connection)
+    except sqlite3.Error as problem:
+        raise translate(problem, store) from problem
     finally:
         connection.close()
 
@@ -65,7 +67,8 @@ def limits_of(connection: sqlite3.Connection) -> Limits | None:
     found = dict(
         connection.execute("SELECT name, value FROM meta WHERE name IN ('max_bytes', 'max_age_ns')").fetchall()
     )
-    return Limits(found["max_bytes"], found["max_age_ns"]) if len(found) == 2 else None
+    are_numbers = all(type(value) is int for value in found.values())  # in a store from elsewhere, anything may stand
+    return Limits(found["max_bytes"], found["max_age_ns"]) if len(found) == 2 and are_numbers else None
 
 
 def settle(connection: sqlite3.Connection, given: Limits, are_set: bool) -> Limits:
@@ -156,7 +159,7 @@ def _groups(
     after = (-(1 << 63), 0)
     while most := min(wanted(), _STEP_TRACES):
         rows = connection.execute(
-            f"SELECT no, spans, start_ns FROM traces WHERE (start_ns, no) > (?, ?) AND {condition} "
+            f"SELECT no, CAST(spans AS INTEGER), start_ns FROM traces WHERE (start_ns, no) > (?, ?) AND {condition} "
             f"ORDER BY start_ns, no LIMIT ?",
             (*after, start_ns, most),
         ).fetchall()

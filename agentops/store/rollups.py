@@ -20,8 +20,8 @@ _COUNTED = (_LLM, KIND_NUMBER["embedding"])
 _COUNTS = (
     "UPDATE traces SET (spans, errors, open, llm_calls, input_tokens, output_tokens, cost_usd) = (SELECT count(*), "
     f"ifnull(sum(status = {ERROR}), 0), ifnull(sum(status = {RUNNING}), 0), ifnull(sum(kind = {_LLM}), 0), "
-    f"ifnull(sum(iif(kind IN {_COUNTED}, input_tokens, 0)), 0), "
-    f"ifnull(sum(iif(kind IN {_COUNTED}, output_tokens, 0)), 0), sum(iif(kind IN {_COUNTED}, cost_usd, NULL)) "
+    f"CAST(total(iif(kind IN {_COUNTED}, input_tokens, 0)) AS INTEGER), "  # `sum` fails where it is too large
+    f"CAST(total(iif(kind IN {_COUNTED}, output_tokens, 0)) AS INTEGER), sum(iif(kind IN {_COUNTED}, cost_usd, NULL)) "
     "FROM spans WHERE trace = no) WHERE no = ?"
 )
 
@@ -131,7 +131,8 @@ class Traces:
             metadata = root_scope.get("metadata")
             metadata = encode(metadata) if isinstance(metadata, dict) and metadata else None
             counts = (
-                change.spans, change.errors, change.open, change.llm_calls, change.input_tokens, change.output_tokens
+                change.spans, change.errors, change.open, change.llm_calls, sql_time(change.input_tokens),
+                sql_time(change.output_tokens),
             )  # fmt: skip
             if change.new_id is not None:
                 root = change.root_span or SpanChanges()

@@ -6,14 +6,12 @@ import os
 import sqlite3
 import time
 from collections.abc import Iterable, Iterator
-from typing import Any, NamedTuple
-
-import msgspec
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from agentops.errors import StoreBusy, StoreError, UsageError
-from agentops.journal.format import decode_value
 from agentops.journal.names import journals
-from agentops.store.contents import Contents
+from agentops.redaction.redactor import recorded_as
+from agentops.store.contents import Contents, fields
 from agentops.store.filters import Filter
 from agentops.store.location import ask_for_rotation, journal_folder
 from agentops.store.packing import reclaim
@@ -22,6 +20,9 @@ from agentops.store.removal import Removed, make_anew, remove_names, remove_orph
 from agentops.store.ring import Limits, keep_within, remove_now, settle
 from agentops.store.rows import TraceRow
 from agentops.store.schema import begin, connect, translate
+
+if TYPE_CHECKING:
+    from agentops.store.rewriting import Rewriter, Rewritten
 
 __all__ = ["Forgotten", "Store", "backup"]
 
@@ -72,14 +73,12 @@ class Store:
 
     def prune(self, filter: Filter) -> Removed:
         """Take out the traces that `filter` selects, those that are still being recorded left out."""
-        removed: Removed = self._guarded(self._prune, self._ended(self.reader.iter_traces(filter)))
+        removed: Removed = self._guarded(self._prune, filter)
         return removed
 
     def keep_within(self, given: Limits, are_set: bool) -> Removed:
         """Take out what is over the store's bounds now; see `agentops.store.ring.settle` for the arguments."""
-        limits = settle(self._connection, given, are_set)
-        removed: Removed = self._guarded(keep_within, self._connection, self._contents, limits) or _NOTHING
-        self._guarded(reclaim, self._connection)
+        removed: Removed = self._guarded(self._keep_within, given, are_set)
         return removed
 
     def forget(self, *, user: str | None = None, session: str | None = None, filter: Filter | None = None) -> Forgotten:
@@ -88,11 +87,23 @@ class Store:
         Whole traces go: also those in which only one span says that user or session. Running programs are asked to
         go on in new journals first, since what they have recorded stands in theirs.
         """
+        forgotten: Forgotten = self._guarded(self._forget, user, session, filter)
+        return forgotten
+
+    def redact(self, rewriter: Rewriter) -> tuple[Rewritten, list[str]]:
+        """Write the whole store anew through a redactor, so that nothing of what it finds is left on disk.
+
+        Running programs are asked to go on in new journals first. Stopped in the middle, it can be called again.
+
+        Returns:
+            How much was changed, and the journals of running programs that did not let go of them.
+        """
+        from agentops.store.rewriting import rewrite
+
         held = self._let_go()
-        selected = list(self._of(user, session) if filter is None else self.reader.iter_traces(filter))
-        ended = list(self._ended(selected))
-        removed = self._guarded(self._forget, ended)
-        return Forgotten(removed, len(selected) - len(ended), held)
+        rewritten = self._guarded(rewrite, self._connection, self._contents, rewriter, self._transaction)
+        self._guarded(self._write_file_anew)
+        return rewritten, held
 
     # -- how -----------------------------------------------------------------------------------------
 
@@ -100,15 +111,28 @@ class Store:
         running = {number for (number,) in self._connection.execute("SELECT DISTINCT trace FROM open_spans")}
         return (trace for trace in traces if trace.no not in running)
 
-    def _prune(self, traces: Iterable[TraceRow]) -> Removed:
+    def _keep_within(self, given: Limits, are_set: bool) -> Removed:
+        limits = settle(self._connection, given, are_set)
+        removed = keep_within(self._connection, self._contents, limits) or _NOTHING
+        reclaim(self._connection)
+        return removed
+
+    def _prune(self, filter: Filter) -> Removed:
         removed = _NOTHING
-        for group in _groups(list(traces)):
+        for group in _groups(list(self._ended(self.reader.iter_traces(filter)))):
             removed = removed.plus(remove_now(self._connection, self._contents, group, _LIVE))
         self._transaction(remove_names, self._connection)
         reclaim(self._connection)
         return removed
 
-    def _forget(self, traces: list[TraceRow]) -> Removed:
+    def _forget(self, user: str | None, session: str | None, filter: Filter | None) -> Forgotten:
+        held = self._let_go()
+        selected = list(self._of(user, session) if filter is None else self.reader.iter_traces(filter))
+        ended = list(self._ended(selected))
+        return Forgotten(self._take_out(ended), len(selected) - len(ended), held)
+
+    def _take_out(self, traces: list[TraceRow]) -> Removed:
+        """Take traces out so that nothing of them is left on disk."""
         removed = _NOTHING
         for group in _groups(traces):
             removed = removed.plus(remove_now(self._connection, self._contents, group, 0))
@@ -116,11 +140,14 @@ class Store:
         self._transaction(remove_names, self._connection)
         for part in sorted(removed.parts):
             self._transaction(make_anew, self._connection, self._contents, part)
-        # What SQLite deletes stays in its pages until they are written anew, also what was taken out before.
+        self._write_file_anew()
+        return removed
+
+    def _write_file_anew(self) -> None:
+        """What SQLite deletes stays in its pages until they are written anew, also what was taken out before."""
         _room_for_another(self.path)
         self._connection.execute("VACUUM")
         self._truncate_log()
-        return removed
 
     def _truncate_log(self) -> None:
         until = time.monotonic() + _ROTATION_S
@@ -152,19 +179,23 @@ class Store:
 
     def _of(self, user: str | None, session: str | None) -> Iterator[TraceRow]:
         """Traces of a user or session: their own, or that of any of their spans."""
-        column, value = ("user", user) if session is None else ("session", session)
-        own = {number for (number,) in self._connection.execute(f"SELECT no FROM traces WHERE {column} = ?", (value,))}
-        inside = self._connection.execute(
-            "SELECT trace, body FROM spans WHERE instr(body, ?)", (str(value).encode("utf-8", "surrogatepass"),)
-        )
-        own.update(trace for trace, body in inside if trace not in own and str(_scope(body).get(column)) == value)
+        column, given = ("user", user) if session is None else ("session", session)
+        own: set[int] = set()
+        for value in recorded_as(str(given), os.path.dirname(os.path.abspath(self.path))):
+            rows = self._connection.execute(f"SELECT no FROM traces WHERE {column} = ?", (value,))
+            own.update(number for (number,) in rows)
+            inside = self._connection.execute(
+                "SELECT trace, body FROM spans WHERE instr(body, ?)", (value.encode("utf-8", "surrogatepass"),)
+            )
+            own.update(trace for trace, body in inside if trace not in own and str(_scope(body).get(column)) == value)
         return (trace for trace in self.reader.iter_traces() if trace.no in own)
 
-    def _transaction(self, work: Any, *arguments: Any) -> None:
+    def _transaction(self, work: Any, *arguments: Any) -> Any:
         begin(self._connection)
         try:
-            work(*arguments)
+            result = work(*arguments)
             self._connection.execute("COMMIT")
+            return result
         except BaseException:
             if self._connection.in_transaction:
                 self._connection.execute("ROLLBACK")
@@ -243,10 +274,6 @@ def _room_for_another(store: str, folder: str | None = None) -> None:
         )
 
 
-def _scope(body: bytes) -> dict[str, Any]:
-    try:
-        value = decode_value(body)
-        scope = value.get("s") if type(value) is dict else None
-    except (msgspec.MsgspecError, ValueError, TypeError, RecursionError):
-        return {}
+def _scope(body: Any) -> dict[str, Any]:
+    scope = fields(body).get("s")
     return scope if type(scope) is dict else {}

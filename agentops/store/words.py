@@ -13,7 +13,7 @@ from itertools import groupby
 
 from agentops.store.plain_text import indexable
 
-__all__ = ["add", "drop", "matching", "part_of", "parts", "range_of", "stands", "used", "vocabularies"]
+__all__ = ["add", "drop", "matching", "needed", "part_of", "parts", "range_of", "stands", "used", "vocabularies"]
 
 #: Ids of one part, as a number of bits: some tens of MB of index at most.
 _PART_BITS = 16
@@ -34,6 +34,12 @@ def range_of(part: int) -> tuple[int, int]:
 def parts(connection: sqlite3.Connection) -> list[int]:
     """The parts that there are."""
     return [int(part) for (part,) in connection.execute("SELECT part FROM parts ORDER BY part")]
+
+
+def needed(connection: sqlite3.Connection) -> list[int]:
+    """The parts in which something is to be found."""
+    numbers = connection.execute("SELECT DISTINCT content >> ? FROM uses ORDER BY 1", (_PART_BITS,))
+    return [part for (part,) in numbers if part >= 0]
 
 
 def add(connection: sqlite3.Connection, documents: Iterable[tuple[int, list[str]]]) -> None:
@@ -65,7 +71,7 @@ def used(connection: sqlite3.Connection, part: int) -> tuple[int, int]:
         "+ (SELECT count(*) FROM orphans WHERE content BETWEEN ?1 AND ?2)",
         range_of(part),
     ).fetchone()
-    row = connection.execute("SELECT documents FROM parts WHERE part = ?", (part,)).fetchone()
+    row = connection.execute("SELECT CAST(documents AS INTEGER) FROM parts WHERE part = ?", (part,)).fetchone()
     return live, 0 if row is None else row[0]
 
 

@@ -34,6 +34,9 @@ class _Runner:
         self._lock = threading.Lock()
 
     def put(self, span: Span) -> None:
+        if not recorder.may_start_threads:
+            safety.counts["spans not shown to hooks"] += 1
+            return
         if self._thread is None:
             with self._lock:
                 if self._thread is None:

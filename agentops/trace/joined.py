@@ -126,11 +126,10 @@ def begin(
         The other span, and whether our processor was called for it, or the sampler dropped it.
     """
     ours = context.get(OUR_KEY)
-    span._epoch = recorder.epoch
+    span._epoch = recorder.know_yourself()
     span._event_times = set()
     span._above = ours if isinstance(ours, Span) else None
-    if recorder.journal is None:
-        recorder.open()  # settings may say that what is handed over is redacted
+    recorder.current()  # settings may say that what is handed over is redacted
     links = span._links
     if recorder.redacts:
         name, attributes = str(_cleaned(span, name)), _mapping(_cleaned(span, dict(attributes)))
@@ -340,7 +339,7 @@ def _plain(attributes: Mapping[str, AttributeValue] | None) -> dict[str, Any]:
 def _write_foreign_start(span: SdkSpan) -> None:
     context = span.get_span_context()
     attributes = _plain(span.attributes)
-    journal = recorder.journal or recorder.open()
+    journal = recorder.current()
     kind = conventions.KIND_NUMBER[conventions.kind_of(attributes)]
     parent = span.parent.span_id if span.parent else 0
     trace = context.trace_id.to_bytes(16, "big")
@@ -383,7 +382,7 @@ def _write_foreign_end(span: ReadableSpan) -> None:
     status = ERROR if span.status.status_code is StatusCode.ERROR else OK
     if status == ERROR and error is None:
         error = ("", span.status.description or "", "")
-    journal = recorder.journal or recorder.open()
+    journal = recorder.current()
     new = journal.capture.new(trace, context.span_id)
     attributes = _plain(span.attributes)
     facts = taken(attributes, journal.capture, new, trace) if attributes else None
@@ -395,7 +394,7 @@ def _write_foreign_end(span: ReadableSpan) -> None:
 
 
 def _write_event(trace: bytes, span_id: int, event: Any) -> None:
-    journal = recorder.journal or recorder.open()
+    journal = recorder.current()
     new = journal.capture.new(trace, span_id)
     facts = taken(dict(event.attributes), journal.capture, new, trace) if event.attributes else None
     _append((EVENT, span_id, trace, event.timestamp, event.name, facts, new.contents), new, journal, trace)

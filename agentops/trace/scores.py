@@ -58,7 +58,7 @@ def score(
             raise UsageError("score() about a span that has not begun: it has no id yet")
     span_id = span._id if span is not None else 0
     try:
-        journal = recorder.journal or recorder.open()
+        journal = recorder.current()
         record = (
             SCORE,
             trace_id,

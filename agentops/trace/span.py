@@ -31,12 +31,13 @@ from agentops.conventions import DEFAULT_KIND, KIND_NUMBER, KINDS, Kind
 from agentops.errors import UsageError
 from agentops.journal.format import ABSENT, END, ERROR, EVENT, OK, START, UPDATE, decode_value
 from agentops.recorder.capture import _SEED, INLINE_BYTES, LARGE, Capture, New
+from agentops.recorder.forks import epoch as _epoch
 from agentops.recorder.recorder import recorder
 from agentops.safety import failed
 from agentops.trace.facts import described, linked, scope, taken, text, texts
 
 if TYPE_CHECKING:
-    from agentops.recorder.recorder import Nowhere
+    from agentops.recorder.nowhere import Nowhere
     from agentops.recorder.writer import Journal
     from agentops.trace.joined import Joined
 
@@ -138,7 +139,7 @@ class Span(OtelSpan):
     _above: Span | None = None  # these two only beside an SDK provider
     _event_times: set[int]
     _offset: int  # of the wall clock over the monotonic one, as it was when the trace began here
-    _epoch: object = None
+    _epoch = 0  # of the process that began it, see agentops.recorder.forks
 
     def __init__(
         self,
@@ -190,8 +191,8 @@ class Span(OtelSpan):
     def _begin(self, context: Context) -> None:
         """Start it as a light span below what is current in `context`, without making it current."""
         current = context.get(_SPAN_KEY)
+        self._epoch = _epoch[0] or recorder.know_yourself()
         self._id = recorder.random_bits(64) or 1
-        self._epoch = recorder.epoch
         if type(current) is Span:
             self._parent = current
             self._trace = current._trace
@@ -371,7 +372,7 @@ class Span(OtelSpan):
 
     def _write_value(self, value: object, which: str) -> None:
         """Record a value that may change later: at once, since its contents are counted in this journal."""
-        if self._epoch is not recorder.epoch:
+        if self._epoch != _epoch[0]:
             return
         try:
             journal = recorder.journal or recorder.open()
@@ -398,7 +399,7 @@ class Span(OtelSpan):
             attributes: facts about it; any values.
             timestamp: in ns since 1970; now if None.
         """
-        if self._ended or not self._started or self._epoch is not recorder.epoch:
+        if self._ended or not self._started or self._epoch != _epoch[0]:
             return
         try:
             if self._changed:
@@ -427,7 +428,7 @@ class Span(OtelSpan):
             self._write_update()
 
     def _write_update(self) -> None:
-        if self._epoch is not recorder.epoch:
+        if self._epoch != _epoch[0]:
             return  # begun by the process that this one was forked from, and that one has the word
         try:
             self._changed = False
@@ -541,7 +542,7 @@ class Span(OtelSpan):
         self._ended = True
         if end_time is not None:
             end_time = min(int(end_time), TIME_NS_MAX)
-        if not self._started or self._epoch is not recorder.epoch:
+        if not self._started or self._epoch != _epoch[0]:
             return  # never begun, or begun by the process that this one was forked from
         try:
             parent = self._parent

@@ -36,7 +36,7 @@ class _Request:
         self.span = Span(f"{method} {path}", attributes=attributes, links=links)
         try:
             caller = trace.get_current_span(_traceparent.extract(carrier, Context())).get_span_context()
-            self.span._epoch = recorder.epoch
+            self.span._epoch = recorder.know_yourself()
             known = caller.is_valid
             self.span._take_ids(
                 caller.trace_id if known else recorder.random_bits(128) or 1, recorder.random_bits(64) or 1

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -9,6 +10,7 @@ from typing import Any
 import pytest
 
 from agentops.cli.schemas import SCHEMAS
+from agentops.formats import duration
 
 Agentops = Callable[..., Any]
 
@@ -54,6 +56,35 @@ def test_a_status_has_a_mark_and_not_only_a_colour(agentops: Agentops, record: A
     assert marks == {"failed": "✗", "well": " ", "cut": "○"}
     marks = {line.split()[2 if line[0] != " " else 1]: line[0] for line in agentops("ls", "--ascii").lines[1:]}
     assert marks == {"failed": "x", "well": " ", "cut": "o"}
+
+
+def test_a_run_that_was_cut_off_says_when_it_was_heard_of_last(agentops: Agentops, record: Any) -> None:
+    record(
+        """
+        import os, threading, time
+        with span("whole"): pass
+        silent = threading.Thread(target=lambda: span("silent").__enter__())
+        silent.start()
+        silent.join()
+        with span("heard") as run:
+            with span("step"): pass
+            time.sleep(0.2)
+            run.add_event("said")
+            os._exit(0)
+        """
+    )
+    traces = {trace["name"]: trace for trace in agentops("ls", "--json").object["traces"]}
+    assert (traces["whole"]["last_time_unix_nano"], traces["whole"]["last_time"]) == (None, None)
+    assert traces["silent"]["last_time_unix_nano"] == traces["silent"]["start_time_unix_nano"]
+    heard, (exported, *_) = traces["heard"], [json.loads(text) for text in agentops("export", "name:heard").lines]
+    assert heard["end_time_unix_nano"] is heard["duration_ns"] is None
+    assert heard["last_time_unix_nano"] == exported["events"][0]["time_unix_nano"]
+    head, *lines = agentops("ls").lines
+    end = head.index("took") + len("took")
+    took = {line[11:18].strip(): line[end - 7 : end].strip() for line in lines}
+    assert took.pop("whole").endswith("ms")
+    since = heard["last_time_unix_nano"] - heard["start_time_unix_nano"]
+    assert took == {"heard": f"{duration(since)}+", "silent": "cut off"}
 
 
 def test_a_last_line_says_that_there_are_more(agentops: Agentops, shop: Path) -> None:

@@ -7,6 +7,10 @@ import signal
 from pathlib import Path
 from typing import Any
 
+import pytest
+
+from agentops.recorder import forks
+
 
 def by_name(records: list[dict[str, Any]]) -> dict[str, dict[str, Any]]:
     found = {record["name"]: record for record in records}
@@ -224,3 +228,108 @@ def test_no_thread_of_ours_runs_while_the_program_forks(program: Any, read: Any,
     )
     assert done.returncode == 0, done.stderr
     assert {record["name"] for record in read(tmp_path / "traces.db")} == {"before", "inside", "after"}
+
+
+tells = pytest.mark.skipif(not forks.TELLS, reason="this system tells no process that it is a fork: Linux 4.14 does")
+#: A fork as native code makes it: none of Python's hooks know of it.
+NATIVE = """
+import ctypes, os, signal, sys, time
+import agentops
+from agentops import score, span
+def fork():
+    return ctypes.PyDLL(None).fork()
+"""
+
+
+@tells
+def test_a_program_forked_without_pythons_hooks_records_into_a_journal_of_its_own(
+    program: Any, read: Any, tmp_path: Path
+) -> None:
+    done = program(
+        NATIVE
+        + """
+with span("parent") as parent:
+    parent.output = ["the parent's"] * 50
+    child = fork()
+    who = "the child's" if child == 0 else "the parent's"
+    if child == 0:
+        parent.output = ["the child's"] * 50
+        parent.add_event("in the child")
+    for n in range(300):
+        with span(f"{who} {n}", input=[who * 20, n]) as inside:
+            inside.output = [who * 30]
+    if child == 0:
+        parent.end()
+        assert agentops.flush()
+        with span("open in the child"):
+            os.kill(os.getpid(), signal.SIGKILL)
+    os.waitpid(child, 0)
+    parent.add_event("in the parent")
+"""
+    )
+    assert done.returncode == 0, done.stderr
+    found = by_name(read(tmp_path / "traces.db"))
+    parent, cut_off = found.pop("parent"), found.pop("open in the child")
+    assert (parent["output"], parent["status"]) == (["the parent's"] * 50, "ok")
+    assert [event["name"] for event in parent["events"]] == ["in the parent"]
+    assert cut_off["status"] == "interrupted"
+    expected = {
+        f"{who} {n}": ([who * 20, n], [who * 30]) for who in ("the child's", "the parent's") for n in range(300)
+    }
+    assert {name: (record["input"], record["output"]) for name, record in found.items()} == expected
+    assert {record["parent_span_id"] for record in [*found.values(), cut_off]} == {parent["span_id"]}
+    assert {record["status"] for record in found.values()} == {"ok"}
+
+
+@tells
+@pytest.mark.parametrize(
+    "says", ["", "with span('child'): pass", "agentops.flush()", "os.waitpid(os.fork() or os._exit(0), 0)"]
+)
+def test_the_end_of_a_native_fork_is_not_its_parents(program: Any, read: Any, tmp_path: Path, says: str) -> None:
+    done = program(
+        NATIVE
+        + f"""
+with span("parent"):
+    child = fork()
+    if child == 0:
+        {says}
+        sys.exit()
+    assert os.waitpid(child, 0)[1] == 0
+    with span("after"): pass
+    score("good", 1)
+"""
+    )
+    assert done.returncode == 0, done.stderr
+    found = by_name(read(tmp_path / "traces.db"))
+    assert {name: record["status"] for name, record in found.items()} == {
+        "parent": "ok", "after": "ok", **({"child": "ok"} if "child" in says else {})
+    }  # fmt: skip
+
+
+@tells
+def test_what_a_hook_of_the_programs_records_in_a_child_before_ours_is_the_childs(
+    program: Any, read: Any, tmp_path: Path
+) -> None:
+    done = program(
+        """
+        import os, signal
+        def hook():
+            global inside
+            inside = span("of the hook")
+            inside.__enter__()
+        os.register_at_fork(after_in_child=hook)
+        from agentops import span
+        with span("parent"):
+            child = os.fork()
+            if child == 0:
+                with span("child"): pass
+                inside.end()
+                os.kill(os.getpid(), signal.SIGKILL)
+            os.waitpid(child, 0)
+        """
+    )
+    assert done.returncode == 0, done.stderr
+    found = by_name(read(tmp_path / "traces.db"))
+    assert {name: record["status"] for name, record in found.items()} == {
+        "parent": "ok", "of the hook": "ok", "child": "ok"
+    }  # fmt: skip

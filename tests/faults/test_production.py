@@ -14,7 +14,7 @@ def test_what_a_deployment_needs_is_checked(tmp_path: Path, watched: Any, doctor
     assert set(new) == {"room", "forking", "redaction", "export"}
     assert new["forking"][:2] == (True, "a forked child records into its parent's trace")
     assert found["horizon"][0] and "MB of 5 GB; reaches back to" in found["horizon"][1]
-    assert not new["redaction"][0] and "agentops.init(redact=...)" in new["redaction"][2]
+    assert not new["redaction"][0] and "AGENTOPS_REDACT=pii" in new["redaction"][2]
     assert new["export"][:2] == (True, "no export is configured")
 
 

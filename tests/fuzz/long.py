@@ -5,9 +5,12 @@ from __future__ import annotations
 import faulthandler
 import os
 import resource
+import signal
+import tempfile
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from pathlib import Path
 from typing import Any
 
 from hypothesis import HealthCheck, Phase, given, seed, settings
@@ -16,9 +19,9 @@ from hypothesis.strategies import SearchStrategy
 MINUTES = float(os.environ.get("AGENTOPS_FUZZ_MINUTES", "30"))
 SEED = int(os.environ.get("AGENTOPS_FUZZ_SEED", "20261125"))
 #: A round of a property has this many inputs and one seed.
-ROUND = 250
-#: What one input may take; twenty commands read each.
-INPUT_S = 60
+ROUND = 100
+#: What one input may take of the processor's time; twenty commands read each.
+INPUT_S = 100
 #: Room for what a reader may take of memory beyond what the tests have.
 ROOM_BYTES = 3 << 30
 
@@ -41,20 +44,32 @@ def run_long(
 ) -> dict[str, object]:
     """Give `check` inputs until time is over; what was measured, for the table of proofs."""
     end = time.monotonic() + minutes * 60
-    inputs = rounds = 0
+    inputs = 0
 
     def counted(input: Any) -> None:
         nonlocal inputs
         inputs += 1
-        faulthandler.dump_traceback_later(INPUT_S, exit=True)  # an input that takes for ever says where
-        try:
-            check(input)
-        finally:
-            faulthandler.cancel_dump_traceback_later()
+        signal.setitimer(signal.ITIMER_PROF, INPUT_S)
+        check(input)
 
+    # An input that takes for ever says where, and ends all this: pytest would keep to itself what stands in `stderr`.
+    where = Path(tempfile.gettempdir()) / f"agentops-fuzz-{os.getpid()}.txt"
+    with where.open("w") as file:
+        faulthandler.register(signal.SIGPROF, file, chain=True)
+        try:
+            seeds = _rounds(counted, inputs_of, end)
+            return {"inputs": inputs, "seeds": seeds, "failures": 0}
+        finally:
+            signal.setitimer(signal.ITIMER_PROF, 0)
+            faulthandler.unregister(signal.SIGPROF)
+            where.unlink()
+
+
+def _rounds(check: Callable[[Any], Any], inputs_of: SearchStrategy[Any], end: float) -> str:
+    rounds = 0
     while time.monotonic() < end:
         number = SEED + rounds
-        one = given(inputs_of)(counted)
+        one = given(inputs_of)(check)
         one = settings(
             max_examples=ROUND,
             deadline=None,
@@ -69,4 +84,4 @@ def run_long(
             print(f"seed {number}")
             raise
         rounds += 1
-    return {"inputs": inputs, "seeds": f"{SEED} to {SEED + rounds - 1}", "failures": 0}
+    return f"{SEED} to {SEED + rounds - 1}"

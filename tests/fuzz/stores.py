@@ -127,3 +127,20 @@ def put_rows(store: Path, changes: list[tuple[tuple[str, str], int | None, Any]]
         connection.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchall()
     finally:
         connection.close()
+
+
+def make_old(store: Path) -> None:
+    """Make it a store of the first format, which is brought up to date when it is opened."""
+    connection = sqlite3.connect(store, isolation_level=None)
+    try:
+        parts = [name for (name,) in connection.execute("SELECT name FROM sqlite_schema WHERE sql LIKE '%USING fts5%'")]
+        for statement in (
+            *(f"DROP TABLE {name}" for name in [*parts, "losses", "keeps", "orphans", "parts"]),
+            "DROP INDEX uses_trace",
+            "DELETE FROM meta WHERE name != 'content'",
+            "PRAGMA user_version = 1",
+            "PRAGMA wal_checkpoint(TRUNCATE)",
+        ):
+            connection.execute(statement).fetchall()
+    finally:
+        connection.close()

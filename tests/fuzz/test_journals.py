@@ -106,7 +106,7 @@ def pieced(journals: list[list[bytes]]) -> None:
 HOSTILE = st.lists(PIECES, min_size=1, max_size=3)
 
 
-@settings(max_examples=12, deadline=None, derandomize=True, suppress_health_check=list(HealthCheck))
+@settings(max_examples=10, deadline=None, derandomize=True, suppress_health_check=list(HealthCheck))
 @given(HOSTILE)
 def test_whatever_stands_in_a_journal_is_read_as_far_as_it_goes(journals: list[list[bytes]]) -> None:
     pieced(journals)

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import fcntl
 import os
 import sqlite3
 import struct
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -47,6 +50,8 @@ def test_a_rollback_journal_that_names_a_file_does_not_have_it_deleted(store: Pa
         "ALTER TABLE traces ADD COLUMN more AS (zeroblob(1000000000))",
         "DROP TABLE traces; CREATE VIEW traces AS WITH r(n) AS (SELECT 1 UNION SELECT n + 1 FROM r) SELECT n FROM r",
         "CREATE VIRTUAL TABLE other USING fts5(a)",
+        "CREATE TABLE other (a, CHECK (length(hex(zeroblob(400000000))) > a))",
+        "CREATE TABLE other (a, b AS (zeroblob(1000000000)))",
     ],
 )
 def test_a_store_that_would_run_something_of_its_own_is_refused_untouched(store: Path, sql: str) -> None:
@@ -60,6 +65,17 @@ def test_a_store_that_would_run_something_of_its_own_is_refused_untouched(store:
     assert store.read_bytes() == before
 
 
+def test_a_table_of_the_users_own_is_left_alone(store: Path) -> None:
+    connection = sqlite3.connect(store)
+    connection.executescript("CREATE TABLE mine (a TEXT); CREATE INDEX mine_a ON mine (a); INSERT INTO mine VALUES (1)")
+    connection.close()
+    code, _, err = command(["forget", "--yes", "--match", "name:witness"], store)
+    assert (code, err) == (0, "")
+    connection = sqlite3.connect(store)
+    assert connection.execute("SELECT a FROM mine").fetchall() == [("1",)]
+    connection.close()
+
+
 def test_a_linked_folder_of_journals_is_not_read_and_nothing_in_it_deleted(store: Path, tmp_path: Path) -> None:
     other = tmp_path / "other" / "traces.db"
     kept = put(other, whole((START, 1, b"o" * 16, 0, 1, "theirs", 0)))
@@ -69,6 +85,40 @@ def test_a_linked_folder_of_journals_is_not_read_and_nothing_in_it_deleted(store
     with pytest.raises(StoreError, match="symbolic link"):
         Reader(str(store))
     assert kept.exists()
+
+
+@pytest.mark.parametrize("leads_to", ["precious", "nothing"])
+def test_links_where_agentops_keeps_its_notes_are_not_followed(tmp_path: Path, leads_to: str) -> None:
+    (tmp_path / "precious").write_text("years of work")
+    store = tmp_path / ".agentops" / "traces.db"
+    lives = put(store, whole((START, 1, b"o" * 16, 0, 1, "theirs", 0)))
+    (store.parent / ".gitignore").unlink()
+    (store.parent / ".gitignore").symlink_to(tmp_path / leads_to)
+    (lives.parent / "rotate").symlink_to(tmp_path / leads_to)
+    prepare(str(store))
+    with lives.open() as file:  # a program that would have to begin another one
+        fcntl.flock(file, fcntl.LOCK_EX)
+        code, _, err = command(["forget", "--yes", "--user", "u"], store)
+    assert code == 3
+    assert f"{lives.parent} cannot be written" in err
+    assert (tmp_path / "precious").read_text() == "years of work"
+    assert not (tmp_path / "nothing").exists()
+
+
+def test_nothing_is_recorded_into_a_linked_folder(tmp_path: Path) -> None:
+    (tmp_path / "elsewhere").mkdir()
+    (tmp_path / "traces.journal").symlink_to(tmp_path / "elsewhere")
+    program = "import agentops\nwith agentops.span('s'): pass\nprint('ran', agentops.flush())"
+    done = subprocess.run(
+        [sys.executable, "-c", program],
+        env={**os.environ, "AGENTOPS_STORE": str(tmp_path / "traces.db")},
+        capture_output=True,
+        text=True,
+        timeout=60,
+    )
+    assert done.stdout.startswith("ran"), done
+    assert "symbolic link" in done.stderr
+    assert not list((tmp_path / "elsewhere").iterdir())
 
 
 @pytest.mark.parametrize("which", ["traces.db", "traces.db-wal", "traces.db-shm", "traces.db-journal"])

@@ -60,3 +60,10 @@ def test_a_run_without_proofs_writes_nothing(tmp_path: Path) -> None:
     (tmp_path / "test_p.py").write_text("def test_of_another_tier(): ...\n")
     assert prove(tmp_path).returncode == 5
     assert not (tmp_path / "docs").exists()
+
+
+def test_a_report_for_machines_has_what_a_proof_measured(tmp_path: Path) -> None:
+    ours = Path(__file__).parents[2] / "pyproject.toml"
+    (tmp_path / "test_p.py").write_text(PROOFS)
+    prove(tmp_path, "-c", str(ours), "--rootdir", str(tmp_path), "--junit-xml=r.xml", "-k", "kills", "test_p.py")
+    assert '<property name="spans lost" value="0" />' in (tmp_path / "r.xml").read_text()

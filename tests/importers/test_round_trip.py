@@ -38,6 +38,11 @@ def exported(store: Path) -> list[str]:
         return list(lines(reader, reader.iter_traces()))
 
 
+def cut_off(texts: list[str]) -> list[str]:
+    """As they come out of a store into which they were imported: nobody there goes on with what was running."""
+    return [text.replace('"status": "running"', '"status": "interrupted"') for text in texts]
+
+
 def same(found: list[str], expected: list[str]) -> None:
     """Line for line; a difference is shown for its field alone."""
     for one, other in zip(found, expected, strict=True):
@@ -162,19 +167,20 @@ def record(steps: list[Any]) -> None:
 @_here
 @given(steps, st.booleans())
 def test_all_that_can_be_recorded_comes_out_as_it_went_in(
-    fresh: Callable[[], Path], other: Callable[[], Path], steps: list[Any], cut_off: bool
+    fresh: Callable[[], Path], other: Callable[[], Path], steps: list[Any], has_ended: bool
 ) -> None:
     store = fresh()
     record(steps)
     assert agentops.flush()
-    if cut_off:
+    if has_ended:
         agentops.shutdown()
     first = exported(store)
     there = other()
     assert imported(there, first) == (len(first), 0, 0)
-    same(exported(there), first)
+    same(exported(there), cut_off(first))
     assert imported(there, first)[0] == imported(store, first)[0] == 0
-    assert exported(there) == first == exported(store)
+    assert exported(there) == cut_off(first)
+    assert exported(store) == first
 
 
 @_here
@@ -191,7 +197,7 @@ def test_a_newer_export_of_a_run_that_was_running_completes_it(
         there = other()
         early = exported(store)
         imported(there, early)
-        same(exported(there), early)
+        same(exported(there), cut_off(early))
         record(after)
         root.set_attribute("said", "late")
         root.output = {"said": "x" * 300}

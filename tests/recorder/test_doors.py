@@ -223,11 +223,14 @@ DOORS: dict[str, Callable[[str], object]] = {
 
 def on_disk(store: Path) -> bytes:
     """All bytes of the store and the journals; blocks opened."""
-    files = [*store.parent.glob("traces.db*"), *store.parent.glob("traces.journal/*")]
+    found = []
     with closing(sqlite3.Connection(store)) as connection:
+        connection.execute("SELECT data FROM blocks").fetchone()  # open: whoever closes it last deletes files of it
+        for path in (*store.parent.glob("traces.journal/*"), *store.parent.glob("traces.db*")):
+            with suppress(FileNotFoundError):  # a journal that went into the store, which is read after it
+                found.append(path.read_bytes())
         blocks = connection.execute("SELECT data FROM blocks").fetchall()
-    opened = [zstandard.ZstdDecompressor().decompress(block) for (block,) in blocks]
-    return b"".join([*(path.read_bytes() for path in files), *opened])
+    return b"".join([*found, *(zstandard.ZstdDecompressor().decompress(block) for (block,) in blocks)])
 
 
 def leaks(store: Path) -> set[str]:

@@ -92,9 +92,11 @@ def test_what_a_failing_redactor_could_not_check_is_withheld(store: Path, spans:
     assert CANARY.encode() not in everything_on_disk(store)
 
 
-def test_a_redactor_has_to_be_a_function() -> None:
+def test_a_redactor_has_to_be_a_name_an_object_or_a_function() -> None:
     with pytest.raises(agentops.UsageError, match="function"):
-        agentops.init(redact=5)  # type: ignore[arg-type]
+        agentops.init(redact=7)  # type: ignore[arg-type]
+    with pytest.raises(agentops.AgentopsError, match="pii"):
+        agentops.init(redact="pie")
 
 
 def test_structures_stay_what_they_were(store: Path, spans: Any) -> None:

@@ -72,10 +72,11 @@ def found(pii: Pii, text: str) -> list[tuple[str, str]]:
         ("her social security number is 536228726", "US_SSN", "536228726"),
         ("passport 561234567", "US_PASSPORT", "561234567"),
         ("from 192.0.2.17 now", "IP_ADDRESS", "192.0.2.17"),
+        ("IP 192.0.2.17.443 > there", "IP_ADDRESS", "192.0.2.17"),
         ("from 2001:db8::8a2e:370:7334 now", "IP_ADDRESS", "2001:db8::8a2e:370:7334"),
         ("2001:0db8:0000:0000:0000:8a2e:0370:7334", "IP_ADDRESS", "2001:0db8:0000:0000:0000:8a2e:0370:7334"),
         ("00:1a:2b:3c:4d:5e", "MAC_ADDRESS", "00:1a:2b:3c:4d:5e"),
-        ("ab-cd-ef-ab-cd-ef", "MAC_ADDRESS", "ab-cd-ef-ab-cd-ef"),
+        ("ab-cd-e0-ab-cd-ef", "MAC_ADDRESS", "ab-cd-e0-ab-cd-ef"),
         ("to 1BoatSLRHtKNngkdXEeobR76b53LETtpyT", "CRYPTO", "1BoatSLRHtKNngkdXEeobR76b53LETtpyT"),
     ],
 )
@@ -94,6 +95,11 @@ def test_a_kind_is_found_in_the_forms_that_people_write(pii: Pii, text: str, kin
         "trace 4bf92f3577b34da6a3ce929d0e0e4736 span 550e8400-e29b-41d4-a716-446655440000",
         "std::vector<int> of 1,000,000 in version 3.11.7 on 127.0.0.1 and ::1",
         "(1859 - 140) * 2 + (1679 - 101) * 2",
+        "OID 1.3.6.1.4.1.311.21",
+        "x[1::2] of be::kind, alphabet 0123456789, foo==1.2.3.4, OpenBLAS version 0.3.31.188, Rev. 1.2.3-17222",
+        "user id 123456789, itinerary 912701234, status 561234567, invoice 12345678",
+        "fingerprint 13:5C:EC:36:F4:9C:B8:E9:3B:1A:B2:70:CD:80:88:46:76:CE of 74 68 61 74 20 73 69 6d 75 6c",
+        "https://code.test/pull/12652#issuecomment-2246336902 and 2147483647",
         "see README.md, main.py and example.com",
         "matrix @ vector and decorators like @app.route, a@b.T",
         "",
@@ -138,6 +144,13 @@ def test_recognisers_of_ones_own_are_asked_too() -> None:
         ("EMAIL_ADDRESS", "bob@example.com"),
     ]
     assert found(pii, "TK-ABCD") == []  # not sure enough without the word
+
+
+@pytest.mark.parametrize("languages", [["de"], ["en", "es"]])
+def test_what_has_no_language_is_found_in_all(languages: list[str]) -> None:
+    text = "IBAN DE89370400440532013000, +49 30 901820, ssn 536-22-8726, 4012888888881881, bob@example.com, 192.0.2.17"
+    kinds = [kind for kind, _ in found(Pii(languages=languages), text)]
+    assert kinds == ["IBAN_CODE", "PHONE_NUMBER", "US_SSN", "CREDIT_CARD", "EMAIL_ADDRESS", "IP_ADDRESS"]
 
 
 def test_words_of_other_languages_make_a_number_surer() -> None:
@@ -361,3 +374,9 @@ def analyzer(pii: Pii) -> Any:
     email.validate_result = presidio.is_public  # its own downloads
     registry = RecognizerRegistry(recognizers=recognisers, supported_languages=["en"])
     return AnalyzerEngine(registry=registry, nlp_engine=presidio._engine, supported_languages=["en"])
+
+
+def test_a_number_in_a_long_table_is_found_wherever_it_stands(pii: Pii) -> None:
+    for before in (900, 989, 995, 999, 1000, 1003, 1010):
+        text = "7 " * before + "4012 8888 8888 1881" + " 7" * 3000
+        assert ("CREDIT_CARD", "4012 8888 8888 1881") in found(pii, text)

@@ -10,8 +10,8 @@ import subprocess
 import sys
 import textwrap
 import time
-from collections.abc import Callable
-from contextlib import closing
+from collections.abc import Callable, Iterator
+from contextlib import closing, contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -70,6 +70,13 @@ def run(tmp_path: Path, environment: dict[str, str]) -> Run:
 def spans(tmp_path: Path, read: Callable[[Path], list[dict[str, Any]]]) -> Callable[[], dict[str, dict[str, Any]]]:
     """What is on record, by name."""
     return lambda: {span["name"]: span for span in read(tmp_path / "traces.db")}
+
+
+def wait_for(condition: Callable[[], object], seconds: float = 30) -> None:
+    end = time.monotonic() + seconds
+    while not condition():
+        assert time.monotonic() < end, "it never came"
+        time.sleep(0.02)
 
 
 def last(done: subprocess.CompletedProcess[str]) -> str:
@@ -576,3 +583,103 @@ def test_the_bootstrap_watches_for_what_there_are_integrations_for() -> None:
     assert {name.strip(' "') for name in names.split(",")} == {
         e.name for e in entry_points(group="agentops.integrations")
     }
+
+
+@contextmanager
+def started(script: str, folder: Path, environment: dict[str, str]) -> Iterator[subprocess.Popen[str]]:
+    """A script that runs and may be talked to."""
+    watched = subprocess.Popen(
+        ["agentops", "run", "--", "python", script],
+        cwd=folder, env=environment, text=True, stdin=subprocess.PIPE, stdout=subprocess.PIPE,
+    )  # fmt: skip
+    with watched:
+        try:
+            yield watched
+        finally:
+            watched.kill()
+
+
+@pytest.mark.parametrize("records", [True, False], ids=["records", "records nothing"])
+def test_killing_only_the_wrapper_does_not_make_its_program_look_dead(
+    records: bool, write: Any, environment: Any, tmp_path: Path, spans: Any
+) -> None:
+    step = "with agentops.span(word): pass" if records else "pass"
+    script = write(
+        f"""
+        import sys
+        import agentops
+        for word in ("before", "after"):
+            {step}
+            print(word, flush=True)
+            sys.stdin.readline()
+        """
+    )
+    with started(script, tmp_path, environment) as watched:
+        assert watched.stdin is not None and watched.stdout is not None
+        assert watched.stdout.readline() == "before\n"
+        wait_for(lambda: list((tmp_path / "traces.journal").glob("*.journal")) and "agent.py" in spans())
+        watched.kill()
+        watched.wait()
+        assert spans()["agent.py"]["status"] == "running"
+        watched.stdin.write("\n")
+        watched.stdin.flush()
+        assert watched.stdout.readline() == "after\n"
+        assert spans()["agent.py"]["status"] == "running"
+        watched.stdin.write("\n")
+        watched.stdin.flush()
+        assert watched.stdout.read() == ""  # it has ended
+    wait_for(lambda: spans()["agent.py"]["status"] == "interrupted")
+    ended = {name for name, span in spans().items() if span["status"] == "ok"}
+    assert ended == ({"before", "after"} if records else set())
+
+
+def test_what_a_program_leaves_running_keeps_no_journal(run: Run, spans: Any, tmp_path: Path) -> None:
+    done = run("sh", "-c", "sleep 60 >&- 2>&- & echo $!; exit 3")
+    try:
+        assert (done.returncode, spans()["sh"]["status"]) == (3, "error")
+        assert list((tmp_path / "traces.journal").glob("*.journal*")) == []
+    finally:
+        os.kill(int(done.stdout), signal.SIGKILL)
+
+
+def test_a_program_that_runs_does_not_keep_what_is_to_be_forgotten(
+    write: Any, environment: Any, tmp_path: Path, spans: Any
+) -> None:
+    script = write("import sys\nprint('ready', flush=True)\nsys.stdin.read()")
+    with started(script, tmp_path, environment) as watched:
+        assert watched.stdin is not None and watched.stdout is not None
+        assert watched.stdout.readline() == "ready\n"
+        wait_for(lambda: list((tmp_path / "traces.journal").glob("*.journal")) and "agent.py" in spans())
+        begun = set((tmp_path / "traces.journal").glob("*.journal"))
+        done = subprocess.run(
+            ["agentops", "forget", "--session", "nobody", "--yes"],
+            cwd=tmp_path,
+            env=environment,
+            capture_output=True,
+            text=True,
+        )
+        assert done.returncode == 0, done.stderr
+        assert not begun & set((tmp_path / "traces.journal").glob("*.journal"))
+        watched.stdin.close()
+        assert watched.wait(30) == 0
+    assert spans()["agent.py"]["status"] == "ok"
+
+
+def test_a_child_that_native_code_forked_takes_nothing_away_of_what_its_parents_death_leaves(
+    write: Any, run: Run, spans: Any
+) -> None:
+    script = write(
+        """
+        import ctypes, faulthandler, os, sys
+        print("the last words", flush=True)
+        child = ctypes.PyDLL(None).fork()  # none of Python's hooks know of it
+        if child == 0:
+            sys.exit()
+        os.waitpid(child, 0)
+        faulthandler._sigsegv()
+        """
+    )
+    assert run("python", script).returncode == -signal.SIGSEGV
+    told = {event["name"]: event["attributes"]["text"] for event in spans()["agent.py"]["events"]}
+    assert told["last lines"] == "the last words"
+    assert "agent.py" in told["crash"]

@@ -29,11 +29,10 @@ from agentops.exporters.jsonl import lines
 from agentops.importers.spans import span_of
 from agentops.importers.writing import Importer
 from agentops.recorder.recorder import recorder
-from agentops.store.contents import Contents, numbers, references
+from agentops.store.contents import Contents, fields, numbers, references
 from agentops.store.filters import parse
 from agentops.store.packing import pack_and_index
 from agentops.store.reader import Reader
-from agentops.store.removal import _decoded
 from agentops.store.schema import connect
 from agentops.store.upkeep import Store
 
@@ -50,7 +49,7 @@ def reachable(store: Path) -> set[int]:
     for given, output, body in connection.execute(
         "SELECT input, output, body FROM spans UNION ALL SELECT NULL, NULL, body FROM events"
     ):
-        todo += [number for number in (given, output, *numbers(_decoded(body))) if number]
+        todo += [number for number in (given, output, *numbers(fields(body))) if number]
     found: set[int] = set()
     while todo:
         number = todo.pop()

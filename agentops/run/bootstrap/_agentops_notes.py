@@ -88,6 +88,11 @@ class _Noted(io.TextIOWrapper):
         return super().write(text)
 
 
+def after_fork() -> None:
+    """This process is a child, whoever forked it."""
+    _lines.after_fork()
+
+
 def keep_lines(run: str) -> None:
     """Keep the last lines that this process prints through `sys.stdout` and `sys.stderr`.
 
@@ -99,7 +104,7 @@ def keep_lines(run: str) -> None:
     if not os.path.isdir(FOLDER):
         return
     _lines.run = run
-    os.register_at_fork(after_in_child=_lines.after_fork)
+    os.register_at_fork(after_in_child=after_fork)
     for name in ("stdout", "stderr"):
         stream = getattr(sys, name)
         if type(stream) is not io.TextIOWrapper or stream is not getattr(sys, f"__{name}__"):

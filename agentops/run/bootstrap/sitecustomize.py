@@ -60,6 +60,8 @@ def _leave_nothing() -> None:
     if notes is not None and notes._lines.map is not None:
         paths.append(notes._lines.path)
     for path in paths:
+        if f"-{os.getpid()}-" not in os.path.basename(path):
+            continue  # its parent's, which goes on
         try:
             os.unlink(path)
         except OSError:
@@ -79,7 +81,6 @@ def _take_notes() -> None:
     path = notes.watch_for_crash(folder, run)
     if path is not None:
         _left.append(path)
-        os.register_at_fork(after_in_child=_left.clear)  # a forked child writes into its parent's
 
 
 def _begin() -> None:
