@@ -577,6 +577,8 @@ class Recorder:
         """A child has a journal, ids and threads of its own, and does not keep its parent's lock."""
         if TELLS and epoch[0]:
             self.may_start_threads = True  # it has recorded in another's hook already, and noticed
+            if self.screening is not None:
+                self.screening.may_start_threads = True
             return
         for journal in (self.journal, self._resting, self._stuck):
             if journal is not None:
@@ -602,6 +604,8 @@ class Recorder:
                         notes.after_fork()
                     self.after_fork_in_child()
                     self.may_start_threads = False
+                    if self.screening is not None:
+                        self.screening.may_start_threads = False
         return epoch[0]
 
 

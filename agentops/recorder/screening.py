@@ -61,6 +61,7 @@ class Screening:
         self._lost = lost
         self._sessions: OrderedDict[int, str] = OrderedDict()
         self._is_loaded = self._held = False
+        self.may_start_threads = True  # see `Recorder`
         self._at: list[_Item] = []
         self._queue: deque[_Item] = deque()
         self._begin()
@@ -214,6 +215,8 @@ class Screening:
                 return
             self._thread = thread
         try:
+            if not self.may_start_threads:
+                raise RuntimeError
             thread.start()
         except RuntimeError:  # no more threads, or the program ends: then it is done here
             self._thread = None
