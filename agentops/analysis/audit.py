@@ -128,7 +128,7 @@ class Audit:
         with open(path, "rb") as file:  # after SQLite has let go of it: it may have written its log into it
             self._in_bytes(path, file.fileno())
             left = remains(file.fileno()) if whole else _chunks(file.fileno())
-            self._in_raw(path, "free pages and gaps, what was deleted" if whole else "bytes", left)
+            self._in_raw(path, "what was deleted" if whole else "bytes", left)
 
     def _rows(self, path: str) -> None:
         pieces = Pieces(path, self._look.clean)
@@ -276,7 +276,7 @@ class Audit:
 
 
 def files_of(store: str) -> list[str]:
-    """The store, its journals, and everything else in its folder; in a `.agentops/` also what lies deeper.
+    """The store, its journals, and what lies beside it under its name; all that is in a `.agentops/`.
 
     Raises:
         NotFound: there is no store, and no journal that could become one.
@@ -287,7 +287,8 @@ def files_of(store: str) -> list[str]:
     folder = os.path.dirname(store)
     if os.path.basename(folder) == FOLDER:
         return list(_walk(folder))
-    beside = [entry.path for entry in _entries(folder) if not entry.is_dir(follow_symlinks=False)]
+    mine = os.path.basename(store)
+    beside = [e.path for e in _entries(folder) if e.name.startswith(mine) and not e.is_dir(follow_symlinks=False)]
     return [*beside, *_walk(journal_folder(store))]
 
 

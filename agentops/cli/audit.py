@@ -18,9 +18,9 @@ if TYPE_CHECKING:
     from agentops.cli.output import Output
     from agentops.redaction.looking import Look
 
-HELP = """Look through every byte of the store, its journals and all that lies beside them for what redaction would
-take out, and for texts that must not be there. Compressed contents are opened. Says where it is, never what it is, and
-exits with 1 if there is something.
+HELP = """Look through every byte of the store, its journals and what lies beside it under its name (all that is in a
+.agentops/) for what redaction would take out, and for texts that must not be there. Compressed contents are opened.
+Says where it is, never what it is, and exits with 1 if there is something.
 
 --fix writes the store anew without it: for stores that were recorded before redaction was turned on. Programs that
 record go on; they are asked to begin new journals, which takes some seconds. Copies that you made (exports, backups,

@@ -8,13 +8,12 @@ from typing import Any
 import msgspec
 
 from agentops import safety
+from agentops.conventions import IDENTIFIERS
 from agentops.importers.spans import SpanLine
 from agentops.recorder.screening import Screening
 from agentops.settings import resolve
 
 __all__ = ["Redacted"]
-
-_IDENTIFIERS = frozenset(("session.id", "user.id", "tag.tags", "gen_ai.conversation.id", "enduser.id"))
 
 
 class Redacted:
@@ -51,7 +50,7 @@ class Redacted:
         whose = span.session or span.trace_id
 
         def facts(given: dict[str, Any]) -> dict[str, Any]:
-            apart = {key: value for key, value in given.items() if key in _IDENTIFIERS}
+            apart = {key: value for key, value in given.items() if key in IDENTIFIERS}
             rest = look.value({key: value for key, value in given.items() if key not in apart}, whose)
             apart = {key: _identifier(look, value, whose) for key, value in apart.items()}
             return {**(rest if isinstance(rest, dict) else {}), **apart}

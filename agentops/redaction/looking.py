@@ -142,7 +142,7 @@ class Look:
                 todo.extend((inner, key) for inner in item)
             elif isinstance(item, (bytes, bytearray)):
                 yield from self._in_bytes(bytes(item), key)
-            elif isinstance(item, int) and not isinstance(item, bool) and _DIGITS_MIN <= abs(item) < 10**40:
+            elif isinstance(item, int) and not isinstance(item, bool) and _DIGITS_MIN <= item < 10**40:
                 yield from self._in_text(str(int(item)), key, 0)
 
     def _in_text(self, text: str, key: str | None, depth: int) -> Iterator[Found]:

@@ -100,9 +100,7 @@ class Pii:
         if not self.may_hold(text.encode("utf-8", "surrogatepass")):
             return []
         sure = [one for one in self._all(text, self._loaded()) if one.score >= self._threshold]
-        return [
-            one for group in _groups(sure) for one in resolve(group) if text[one.start : one.end] not in self._allow
-        ]
+        return [one for one in resolve(set(sure)) if text[one.start : one.end] not in self._allow]
 
     def _loaded(self) -> Presidio:
         if self._presidio is None:
@@ -160,17 +158,3 @@ def _covered(run: Run, found: list[Finding]) -> bool:
     """Whether what is found leaves too few digits of a run for a number."""
     left = [(start, end) for start, end in run.groups if not any(f.start < end and start < f.end for f in found)]
     return sum(end - start for start, end in left) < 7
-
-
-def _groups(findings: list[Finding]) -> Iterator[list[Finding]]:
-    """Findings that overlap, directly or by others between them: to resolve few at once takes little time."""
-    group: list[Finding] = []
-    end = 0
-    for one in sorted(set(findings)):
-        if group and one.start >= end:
-            yield group
-            group = []
-        group.append(one)
-        end = max(end, one.end)
-    if group:
-        yield group

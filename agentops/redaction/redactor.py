@@ -12,7 +12,7 @@ import xxhash
 from agentops.errors import UsageError
 from agentops.redaction import inside
 from agentops.redaction.calm import calm
-from agentops.redaction.findings import Finding, resolve
+from agentops.redaction.findings import Finding, unite
 from agentops.redaction.keys import key_from, key_of_folder
 from agentops.redaction.operators import Operator, operator_for
 
@@ -245,7 +245,7 @@ class Redactor:
             for start, end, opened in inside.decoded(characters):
                 if kinds := {f.kind for f in self._find(opened.decode(errors="replace"), None, depth + 1)}:
                     found.append(Finding(start, end, "_".join(sorted(kinds)), 1.0))
-        return _resolve(found)
+        return unite(found)
 
     def _holds_number(self, data: bytes) -> bool:
         """Whether one of the whole numbers that may stand in MessagePack may be sensitive."""
@@ -324,23 +324,6 @@ def _detector(given: str | Detector) -> Detector:
     if not callable(getattr(given, "find", None)) or not callable(getattr(given, "may_hold", None)):
         raise UsageError(f"a detector has the methods may_hold and find; {type(given).__name__} has not")
     return given
-
-
-def _resolve(found: list[Finding]) -> list[Finding]:
-    """`resolve`, for each heap of findings that overlap: all at once would take the square of their number."""
-    if len(found) < 2:
-        return found
-    found.sort()
-    out: list[Finding] = []
-    heap: list[Finding] = []
-    end = 0
-    for one in found:
-        if heap and one.start >= end:
-            out += resolve(heap)
-            heap = []
-        heap.append(one)
-        end = max(end, one.end)
-    return out + resolve(heap)
 
 
 def _nothing() -> None: ...

@@ -9,11 +9,10 @@ Everything is searched in bytes, one for each character of the text, what is not
 
 from __future__ import annotations
 
-import bisect
 from collections.abc import Iterator
 
 from agentops.redaction import marks, names, places
-from agentops.redaction.findings import Finding
+from agentops.redaction.findings import Finding, resolve
 from agentops.redaction.rules import PROVIDERS, TOKENS
 
 __all__ = ["Secrets"]
@@ -57,7 +56,7 @@ class Secrets:
 
     def find(self, text: str) -> list[Finding]:
         """All that is secret in `text`."""
-        return _resolve(_find(text.encode("ascii", "replace")))
+        return resolve(_find(text.encode("ascii", "replace")))
 
     def find_value(self, key: str, text: str) -> list[Finding]:
         """All that is secret in `text`, which stands under `key` in a mapping: all of it, if the key says so."""
@@ -68,7 +67,7 @@ class Secrets:
         kind = names.kind_under(key.encode("ascii", "replace"), data, made)
         if kind is not None:
             found.append(Finding(0, len(data), kind, 0.9))
-        return _resolve(found)
+        return resolve(found)
 
 
 def _find(data: bytes) -> list[Finding]:
@@ -116,13 +115,3 @@ def _looks_made(run: bytes) -> bool:
     """Whether letters and digits stand side by side, or a long number does: so in all that is random, and no word."""
     classes = run.translate(_CLASS)
     return b"a0" in classes or b"0a" in classes or b"0000000000000000" in classes
-
-
-def _resolve(found: list[Finding]) -> list[Finding]:
-    """As `resolve`, but in time that does not grow with the square of how many there are."""
-    kept: list[Finding] = []
-    for one in sorted(found, key=lambda f: (f.start - f.end, -f.score, f.start)):
-        at = bisect.bisect_left(kept, one.start, key=lambda f: f.start)
-        if (at == 0 or kept[at - 1].end <= one.start) and (at == len(kept) or one.end <= kept[at].start):
-            kept.insert(at, one)
-    return kept

@@ -15,7 +15,7 @@ from typing import Any, Protocol
 import msgspec
 
 from agentops.conventions import IDENTIFIERS
-from agentops.journal.format import BLOB, LIST, Text, encode
+from agentops.journal.format import BLOB, LIST, TEMPLATE, Text, encode
 from agentops.store import words
 from agentops.store.arrivals import key_of
 from agentops.store.contents import Contents, pack
@@ -29,6 +29,7 @@ _ROWS, _BLOCKS = 1_000, 16
 _ERROR_CHARACTERS = 300
 #: Recorded instead of what cannot be read back, and so not be redacted.
 _UNREADABLE = "<withheld: this could not be read back to be redacted>"
+_FORMS = (BLOB, TEMPLATE, LIST)
 _Key = tuple[int, ...]
 Transaction = Callable[..., Any]
 
@@ -119,7 +120,7 @@ class _Rewriting:
 
     def _content(self, number: int, form: int, data: Any) -> tuple[int, bytes] | None:
         """A content's form and bytes, redacted; None if they stay. What finds it by its hash is changed with it."""
-        if type(data) is not bytes or not self._rewriter.may_hold(data):
+        if type(data) is not bytes or form not in _FORMS or not self._rewriter.may_hold(data):
             return None
         new_form = form
         value = decoded(data)

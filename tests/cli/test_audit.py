@@ -9,6 +9,7 @@ import signal
 import sqlite3
 import subprocess
 import sys
+import textwrap
 import urllib.parse
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -217,28 +218,43 @@ def test_a_canary_is_found_in_all_spellings(where: str, agentops: Agentops, tmp_
         assert {finding["shown"] for finding in done.object["findings"]} == {f"canary 2, {how}"}
 
 
-def test_a_canary_is_found_in_journals_and_in_what_was_deleted(
-    agentops: Agentops, recording: Callable[[str, Path], Path], tmp_path: Path
-) -> None:
-    folder = tmp_path / ".agentops"
-    folder.mkdir()
-    store = folder / "traces.db"
-    recording("with span('one', input='the blue ferry'): pass\nwith span('two', input='and ' * 40): pass", store)
-    assert agentops("prune", "name:one", "--yes", store=store).code == 0
-    source = (
-        "import agentops, os, signal\nwith agentops.span('three', input='bob@example.com on the red ferry ' * 9):\n"
-    )
-    source += "    os.kill(os.getpid(), signal.SIGKILL)"
-    subprocess.run([sys.executable, "-c", source], env={**os.environ, "AGENTOPS_STORE": str(store)}, timeout=60)
+def test_what_waits_in_a_journal_is_found(agentops: Agentops, tmp_path: Path) -> None:
+    store = tmp_path / ".agentops" / "traces.db"
+    source = """
+        import agentops, os, signal
+        with agentops.span("three", input="bob@example.com is on the red ferry " * 9):
+            os.kill(os.getpid(), signal.SIGKILL)
+    """
+    environment = {**os.environ, "AGENTOPS_STORE": str(store)}
+    subprocess.run([sys.executable, "-c", textwrap.dedent(source)], env=environment, timeout=60)
     done = agentops("audit", "--canary", "red ferry", "--json", store=store)
     assert done.code == 1
     files = {(Path(finding["file"]).suffix, finding["kind"]) for finding in done.object["findings"]}
     assert files == {(".journal", "CANARY"), (".journal", "EMAIL_ADDRESS")}
     assert agentops("audit", "--redact", "secrets", store=store).code == 0
-    left = agentops("audit", "--redact", "secrets", "--canary", "blue ferry", store=store).code
-    assert left == (b"blue ferry" in everything(folder))
-    assert agentops("audit", "--fix", "--yes", "--canary", "blue ferry", store=store).code == 0
+    assert agentops("audit", "--fix", "--yes", store=store).code == 0
     assert "three" in agentops("ls", store=store).out
+
+
+def test_what_was_deleted_is_found_until_the_file_is_written_anew(
+    agentops: Agentops, recording: Callable[[str, Path], Path], tmp_path: Path
+) -> None:
+    source = """
+for n in range(400):
+    with span(f"run {n}", input=f"{n} is on the blue ferry, " * 20, user="ada@example.com"): pass
+agentops.shutdown()
+"""
+    store = recording(source, tmp_path / "traces.db")
+    connection = sqlite3.connect(store)
+    connection.execute("PRAGMA secure_delete = OFF")  # as it is in what writes the store
+    for table in ("blocks", "fresh", "contents", "parts", "traces", "spans", "names"):
+        connection.execute(f"DELETE FROM {table}")
+    connection.commit()
+    connection.close()
+    look = ("audit", "--canary", "the blue ferry", "--json", str(store))
+    found = {(finding["place"], finding["kind"]) for finding in agentops(*look).object["findings"]}
+    assert {("what was deleted", "EMAIL_ADDRESS"), ("what was deleted, compressed", "CANARY")} <= found
+    assert agentops(*look, "--fix", "--yes").object["findings"] == []
 
 
 def test_an_export_is_looked_through_span_by_span(agentops: Agentops, old: Path, tmp_path: Path) -> None:

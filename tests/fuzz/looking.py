@@ -54,6 +54,8 @@ COMMANDS = [
     ["export"],
     ["doctor"],
     ["doctor", "--json"],
+    ["audit", "--canary", "needle", "--redact", "secrets"],
+    ["audit", "--fix", "--yes", "--json", "--redact", "secrets"],
 ]
 
 
