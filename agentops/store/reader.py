@@ -185,6 +185,10 @@ class Reader:
         """How many traces there are."""
         return int(self._rows("SELECT count(*) FROM traces")[0][0])
 
+    def has(self, no: int) -> bool:
+        """Whether the trace with this number is there: it may have been taken out since."""
+        return bool(self._rows("SELECT 1 FROM traces WHERE no = ?", (no,)))
+
     def tally(self, since_ns: int) -> tuple[int, int, int]:
         """How many traces began since a time in ns since 1970, how many of them have errors, and were cut off."""
         counts = f"count(*), ifnull(sum(errors > 0), 0), ifnull(sum(status = {STATUS.index('interrupted')}), 0)"
@@ -440,8 +444,9 @@ class Reader:
             return since._replace(traces=())
         self._rows("BEGIN")
         try:
-            ((mark, last),) = self._rows(
-                "SELECT (SELECT value FROM meta WHERE name = 'content'), (SELECT ifnull(max(no), 0) FROM traces)"
+            ((mark, last, removals),) = self._rows(
+                "SELECT (SELECT value FROM meta WHERE name = 'content'), (SELECT ifnull(max(no), 0) FROM traces), "
+                "(SELECT value FROM meta WHERE name = 'removals')"
             )
             opened = frozenset(self._rows("SELECT DISTINCT trace, span_id FROM open_spans"))
             if since is None:
@@ -457,7 +462,7 @@ class Reader:
                 for row in self._rows(f"SELECT {_TRACE} FROM traces WHERE no = ?", (no,))
             ]
             spans = (self.spans(trace) if of is None or trace.no in of else [] for trace in traces)
-            return Changes(mark, last, version, opened, tuple(zip(traces, spans, strict=True)))
+            return Changes(mark, last, version, opened, removals, tuple(zip(traces, spans, strict=True)))
         finally:
             self._rows("COMMIT")
 

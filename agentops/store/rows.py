@@ -164,7 +164,7 @@ class Changes(NamedTuple):
     """What came into the store between two looks at it, all as it was at one moment.
 
     mark, last, version, open: how far the store was then; the next look begins there. `last` is the highest number
-    of a trace, `open` holds the spans that ran (number of the trace, id).
+    of a trace, `open` holds the spans that ran (number of the trace, id), `removals` counts what was taken out.
     traces: those that something came into, each with all of its spans in the order of starting.
     """
 
@@ -172,6 +172,7 @@ class Changes(NamedTuple):
     last: int = 0
     version: int = -1
     open: frozenset[tuple[int, int]] = frozenset()
+    removals: int = 0
     traces: tuple[tuple[TraceRow, list[SpanRow]], ...] = ()
 
 

@@ -11,6 +11,8 @@ from typing import Any
 
 import pytest
 
+from agentops.store.filters import parse
+from agentops.store.upkeep import Store
 from agentops_tui.app import Explorer
 from agentops_tui.widgets.span_tree import SpanTree
 from agentops_tui.widgets.trace_list import TraceList
@@ -173,5 +175,23 @@ def test_a_filtered_list_follows_too(agent: Agent, app: Explorer) -> None:
         assert "other" not in screen(app) and "1 matching run" in screen(app)
         await pilot.press("escape")
         await shows(app, "3 runs")
+
+    run(story, app)
+
+
+def test_a_run_that_is_taken_out_while_it_is_looked_at_is_closed_and_leaves_the_list(
+    agent: Agent, app: Explorer, tmp_path: Path
+) -> None:
+    agent.does("begin keep", "end", "begin go", "begin step", "end", "end")
+
+    async def story(pilot: Any) -> None:
+        await shows(app, "2 runs")
+        await pilot.press("enter")
+        await shows(app, "C step")
+        with Store(str(tmp_path / "traces.db")) as store:
+            store.prune(parse("name:step"))
+        await shows(app, "taken out of the store")
+        await shows(app, "1 run")
+        assert "keep" in lines(app)[2] and "go" not in lines(app)[2]
 
     run(story, app)

@@ -12,7 +12,7 @@ from textual.message import Message
 from agentops.errors import StoreError
 from agentops.store.rows import TraceRow
 from agentops_tui.keys import bindings
-from agentops_tui.live import Changed, Clerk, Follower, Trouble
+from agentops_tui.live import Changed, Clerk, Follower, Removed, Trouble
 from agentops_tui.screens.traces import TracesScreen
 from agentops_tui.theme import DARK, LIGHT, MONO, Palette, theme
 from agentops_tui.widgets.footer import Footer
@@ -96,6 +96,15 @@ class Explorer(App[None]):
         self._traces.follow(changed)
         if self._open is not None:
             self._open.follow(changed)
+
+    @on(Removed)
+    def _removed(self, removed: Removed) -> None:
+        self._traces.reload()
+        if self._open is not None and self._open.no == removed.gone:
+            while self.screen is not self._open:
+                self.pop_screen()
+            self.close_trace()
+            self.say("this run was taken out of the store", "error")
 
     @on(Found)
     def _found(self, found: Found) -> None:

@@ -18,7 +18,7 @@ from agentops.store.rows import Changes, TraceRow
 from agentops.store.schema import DatabaseError, translate
 from agentops_tui.outline import Outline
 
-__all__ = ["Changed", "Clerk", "Follower", "Trouble"]
+__all__ = ["Changed", "Clerk", "Follower", "Removed", "Trouble"]
 
 Post = Callable[[Message], object]
 #: What answers with a message, or None.
@@ -51,6 +51,18 @@ class Changed(Message):
         super().__init__()
         self.traces = traces
         self.outlines = outlines
+
+
+class Removed(Message):
+    """Runs were taken out of the store.
+
+    Attributes:
+        gone: the number of the run that is open, if it is one of them.
+    """
+
+    def __init__(self, gone: int | None) -> None:
+        super().__init__()
+        self.gone = gone
 
 
 class Clerk:
@@ -157,6 +169,8 @@ class Follower:
             traces = [trace for trace, _ in found.traces]
             outlines = {trace.no: Outline(trace, spans) for trace, spans in found.traces if trace.no == watched}
             self._post(Changed(traces, outlines))
+        if seen is not None and seen.removals != found.removals:
+            self._post(Removed(watched if watched is not None and not reader.has(watched) else None))
         return found
 
 
