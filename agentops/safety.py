@@ -32,6 +32,7 @@ __all__ = [
     "reset_after_fork",
     "said",
     "take_losses",
+    "withheld",
 ]
 
 LOGGER = logging.getLogger("agentops")
@@ -88,6 +89,11 @@ def failed(what: str, problem: BaseException, lost: int = 1, size: int = 0, then
         then,
         exc_info=None if says_all else problem,
     )
+
+
+def withheld(what: str, problem: BaseException) -> None:
+    """As `failed`, where a value could not be looked through: its record is kept."""
+    failed(what, problem, lost=0)
 
 
 def _log_cleaned(what: str, problem: BaseException, then: str, says_all: bool) -> None:

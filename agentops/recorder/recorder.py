@@ -155,7 +155,7 @@ class Recorder:
     def _screen(self, redactor: Screened) -> None:
         from agentops.recorder.screening import Screening
 
-        self.screening = Screening(redactor, _withheld, self.lost)
+        self.screening = Screening(redactor, safety.withheld, self.lost)
 
     def _screen_as(self, named: str) -> None:
         from agentops.redaction.redactor import redactor_named
@@ -194,7 +194,7 @@ class Recorder:
             if screening.by_session and not session:
                 session = os.urandom(8).hex()
             return screening.value(value, session)
-        return value if self.redact is None else Capture(self.redact, _withheld).scrub(value)
+        return value if self.redact is None else Capture(self.redact, safety.withheld).scrub(value)
 
     def begin_in(self, draft: Draft, process: tuple[int, int]) -> None:
         """Before the first record: the first journal is a file that is made already, whose lock others hold too.
@@ -577,6 +577,8 @@ class Recorder:
         """A child has a journal, ids and threads of its own, and does not keep its parent's lock."""
         if TELLS and epoch[0]:
             self.may_start_threads = True  # it has recorded in another's hook already, and noticed
+            if self.screening is not None:
+                self.screening.may_start_threads = True
             return
         for journal in (self.journal, self._resting, self._stuck):
             if journal is not None:
@@ -602,12 +604,9 @@ class Recorder:
                         notes.after_fork()
                     self.after_fork_in_child()
                     self.may_start_threads = False
+                    if self.screening is not None:
+                        self.screening.may_start_threads = False
         return epoch[0]
-
-
-def _withheld(what: str, problem: BaseException) -> None:
-    """A value could not be looked through; its record is kept."""
-    safety.failed(what, problem, lost=0)
 
 
 def _of_run(traceparent: str) -> tuple[bytes, int] | None:

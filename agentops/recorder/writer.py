@@ -25,7 +25,7 @@ from agentops.journal.draft import Draft, draft
 from agentops.journal.format import CLOSED, FRAME, HEAD, MAGIC, ROTATED, checksum, encode, frame, pack_frame
 from agentops.recorder.capture import Capture, Postponed
 from agentops.recorder.plain import Redactor
-from agentops.safety import failed
+from agentops.safety import withheld
 from agentops.store.location import NO_LOCKS, file_system, no_locks
 
 if TYPE_CHECKING:
@@ -101,7 +101,7 @@ class Journal:
 
     def __init__(self, place: Place, sequence: int, shared: Draft | None = None) -> None:
         self.descriptor = -1
-        self.capture = Capture(place.redact, failed, place.screening)
+        self.capture = Capture(place.redact, withheld, place.screening)
         self._full = place.full
         self._is_shared = shared is not None
         try:

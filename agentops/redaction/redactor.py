@@ -24,9 +24,6 @@ _REMEMBERED_BYTES = 4 << 20
 _REMEMBERED_TEXT = 64 << 10
 #: A value is read with its key in front of it, as in `ssn: 123-45-6789`, if both are short: the key may say what it is.
 _KEY_MAX, _VALUE_MAX = 48, 128
-#: What nobody would take for a secret but under a key that says so.
-_PROBE = "xk9-Qz7w"
-_KEYS_MAX = 10_000
 #: Whole numbers of this many digits may be a card's, an account's or a person's.
 _DIGITS_MIN = 9
 #: Before whole numbers in MessagePack, of eight and of four bytes.
@@ -93,7 +90,6 @@ class Redactor:
         self._seed = int.from_bytes(os.urandom(8), "little")
         self._known: dict[tuple[bytes, str], str | None] = {}
         self._known_bytes = 0
-        self._telling: dict[str, bool] = {}
 
     def warm(self) -> None:
         """Load what the detectors need, which may take seconds.
@@ -114,16 +110,6 @@ class Redactor:
             if one.may_hold(data):
                 return True
         return inside.may_be_base64(data) and any(self._opens(text) for _, _, text in inside.decoded(data))
-
-    def tells(self, key: str) -> bool:
-        """Whether a value is found for its key alone, so that both have to be looked at together."""
-        known = self._telling.get(key)
-        if known is None:
-            if len(self._telling) >= _KEYS_MAX:
-                self._telling.clear()
-            known = any(find_value is not None and find_value(key, _PROBE) for _, find_value in self._finders)
-            self._telling[key] = known
-        return known
 
     def find(self, text: str, key: str | None = None) -> list[Finding]:
         """What is sensitive in `text`; that which stands in base64 in it as a whole.

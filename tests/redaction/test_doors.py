@@ -95,20 +95,36 @@ def leaks(store: Path, examples: list[tuple[str, str, str]]) -> list[str]:
     ]
 
 
-@needs_presidio
-@settings(max_examples=3, deadline=None, phases=[Phase.generate], suppress_health_check=list(HealthCheck))
-@given(
-    given=st.lists(examples(), min_size=70, max_size=90, unique=True),
-    beside=st.booleans(),
-    dies=st.integers(30, 69),
-)
-def test_no_door_lets_a_finding_reach_the_disk_where_the_program_is_killed(
-    read: Any, given: list[tuple[str, str, str]], beside: bool, dies: int
-) -> None:
+def check(read: Any, given: list[tuple[str, str, str]], beside: bool, dies: int) -> None:
     with tempfile.TemporaryDirectory() as folder:
         store = recorded(Path(folder), given, beside, dies)
         assert leaks(store, given) == []
         assert {f"example-{n}" for n in range(dies + 1)} <= {one["name"] for one in read(store)}
+
+
+ONE_PROCESS = {
+    "given": st.lists(examples(), min_size=70, max_size=90, unique=True),
+    "beside": st.booleans(),
+    "dies": st.integers(30, 69),
+}
+HOW = {"deadline": None, "phases": [Phase.generate], "suppress_health_check": list(HealthCheck)}
+
+
+@needs_presidio
+@settings(max_examples=3, **HOW)  # type: ignore[arg-type]
+@given(**ONE_PROCESS)  # type: ignore[arg-type]
+def test_no_door_lets_a_finding_reach_the_disk_where_the_program_is_killed(
+    read: Any, given: list[tuple[str, str, str]], beside: bool, dies: int
+) -> None:
+    check(read, given, beside, dies)
+
+
+@needs_presidio
+@pytest.mark.proof
+@settings(max_examples=40, **HOW)  # type: ignore[arg-type]
+@given(**ONE_PROCESS)  # type: ignore[arg-type]
+def test_thousands_of_texts_find_no_door(read: Any, given: list[tuple[str, str, str]], beside: bool, dies: int) -> None:
+    check(read, given, beside, dies)
 
 
 @needs_presidio

@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 
 from agentops.journal.format import WITHHELD
+from agentops.recorder.forks import TELLS
 from agentops.recorder.screening import FULL
 from tests.redaction.scanning import brought_in, held
 
@@ -329,3 +330,30 @@ with span("step 10", input=f"{LONG} SECRET"): pass
     assert done.returncode == 0, done.stderr
     inputs = {one["name"]: one["input"].removeprefix("clean words " * 40) for one in read(tmp_path / "traces.db")}
     assert inputs == {f"step {n}": " <other>" if n == 10 else " <WORD>" for n in range(11)}
+
+
+@pytest.mark.skipif(not TELLS, reason="a child that is forked without Python's hooks is not told from its parent here")
+def test_a_child_forked_without_pythons_hooks_writes_its_own(program: Any, read: Any, tmp_path: Path) -> None:
+    done = program(
+        DETECTOR
+        + """
+import ctypes
+detector = Detector(takes_s=0.001)
+detector.may_look.set()
+agentops.init(redact=Redactor(detector))
+with span("first", input="SECRET"): pass
+agentops.flush()
+child = ctypes.PyDLL(None).fork()
+who = "child" if child == 0 else "parent"
+for n in range(20):
+    with span(f"{who} {n}", input=f"{LONG} SECRET {who} {n}"): pass
+if child == 0:
+    assert agentops.flush()
+    die()
+os.waitpid(child, 0)
+"""
+    )
+    assert done.returncode == 0, done.stderr
+    inputs = {one["name"]: one["input"] for one in read(tmp_path / "traces.db")}
+    names = [f"{who} {n}" for who in ("child", "parent") for n in range(20)]
+    assert inputs == {"first": "<WORD>", **{name: f"{'clean words ' * 40} <WORD> {name}" for name in names}}
