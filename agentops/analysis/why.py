@@ -140,6 +140,8 @@ class _Why:
         origins = list(dict.fromkeys(run.origin(span) for span in failed[:200]))
         origins.sort(key=lambda span: (span.end_ns or 0, span.start_ns))
         handled = [span for span in origins if span is not fatal]
+        ended_by = None if fatal is None or not handled else run.exception(fatal)
+        own_error = bool(ended_by and ended_by["type"])  # else what was handled may well be why
         on_the_way = set() if fatal is None else {span.span_id for span in run.path(fatal)}
         for span in handled:
             if span.span_id in on_the_way:
@@ -151,6 +153,8 @@ class _Why:
             later, again = run.worked_later(span, lambda other: other.status_number == OK)
             if again:
                 self.add("error", 46, span, f"{said}; it worked when it was tried again")
+            elif own_error:
+                self.add("before", 47, span, f"{said}; the run went on")
             elif later:
                 self.add("error", 74, span, f"{said}; a later {span.name} worked")
             else:

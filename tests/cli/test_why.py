@@ -154,3 +154,61 @@ def test_a_process_that_died_in_a_run_that_went_on_is_named_first(
         "main.py ended ok, but fmt.py (chain), a process it started, died: ValueError: no such format" in said.lines[0]
     )
     assert any(line.endswith("raised at fmt.py:2 in render") for line in said.lines[:5]), said.out
+
+
+_CHARGES = """
+import asyncio, sys
+from agentops import span
+
+def charge():
+    with span("charge", kind="tool", input={"amount": 12}):
+        raise RuntimeError("card declined")
+
+def later():
+    raise ValueError("no such format")
+
+"""
+
+
+@pytest.mark.parametrize(
+    "ends",
+    [
+        "try: charge()\nexcept RuntimeError: pass\nlater()",
+        "try: charge()\nexcept RuntimeError: later()",
+    ],
+    ids=["after it", "while it was handled"],
+)
+def test_an_error_that_was_handled_is_not_what_ended_the_program(
+    ends: str, executable: Callable[..., Any], agentops: Callable[..., Any], tmp_path: Path
+) -> None:
+    (tmp_path / "pay.py").write_text(_CHARGES + ends)
+    ran = executable("run", "--", sys.executable, "pay.py")
+    assert " failed in pay.py (ValueError) " in ran.err.splitlines()[-1]
+    said = agentops("why")
+    assert said.lines[0].endswith("pay.py failed: ValueError: no such format")
+    assert any(line.endswith("raised at pay.py:10 in later") for line in said.lines[:3]), said.out
+    told = next(line for line in said.lines if "charge (tool) raised RuntimeError: card declined" in line)
+    assert told.split()[0] == "before"
+
+
+@pytest.mark.parametrize(
+    "ends",
+    [
+        "charge()",
+        "try: charge()\nexcept RuntimeError as problem: raise ValueError('not paid') from problem",
+        "try: charge()\nexcept RuntimeError as problem: raise ValueError(f'not paid: {problem}')",
+        "try: charge()\nexcept RuntimeError: sys.exit(4)",
+        """
+async def all():
+    async with asyncio.TaskGroup() as group:
+        group.create_task(asyncio.to_thread(charge))
+asyncio.run(all())""",
+    ],
+    ids=["it went up", "raised from it", "quoted", "exit", "in a group"],
+)
+def test_an_error_that_ended_the_program_is_named_where_it_began(
+    ends: str, executable: Callable[..., Any], agentops: Callable[..., Any], tmp_path: Path
+) -> None:
+    (tmp_path / "pay.py").write_text(_CHARGES + ends)
+    executable("run", "--", sys.executable, "pay.py")
+    assert agentops("why").lines[0].endswith("pay.py failed: charge (tool) raised RuntimeError: card declined")
