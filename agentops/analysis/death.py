@@ -194,11 +194,12 @@ def sentence(run: Run, found: Death) -> str:
     ended = {
         "out of memory": "was killed by the kernel for memory" if by_kernel else "ran out of memory",
         "killed": f"was killed by {found.signal}" if found.signal else f"was killed (exit code {found.exit_code})",
+        "interrupted": "was interrupted by Ctrl-C (SIGINT)",
         "native crash": f"crashed in native code ({found.signal or f'exit code {found.exit_code}'})",
         "exit": f"ended with exit code {found.exit_code}",
         "exception": f"failed (exit code {found.exit_code})",
         "unknown": "was cut off",
-    }[found.cause]
+    }["interrupted" if found.signal == "SIGINT" else found.cause]
     if found.core_dumped:
         ended += ", which left a core dump"
     if span is None:

@@ -120,7 +120,8 @@ class _Why:
         if found.answered:
             text = _ending(f"{found.chunks} chunks had come:", found.answered)
             rows.append(Finding("answered", 49, found.span, path, text))
-        if found.output and found.cause not in ("exception", "exit"):
+        told = found.signal == "SIGINT" and self._interrupted()  # they are its traceback
+        if found.output and found.cause not in ("exception", "exit") and not told:
             rows += [Finding("printed", 48, None, (), line) for line in found.output[-5:] if line.strip()]
         return rows
 
@@ -164,6 +165,10 @@ class _Why:
             self._causes(fatal, words(fatal.error), 0)
             if self.root.error and fatal.error and self.root.error != fatal.error and fatal is not self.root:
                 self.add("ended with", 48, self.root, f"{called(self.root)} ended with {words(self.root.error)}")
+
+    def _interrupted(self) -> bool:
+        """Whether Ctrl-C ended it."""
+        return self.root is not None and error_type(self.root.error) == "KeyboardInterrupt"
 
     def _is_process(self, span: SpanRow) -> bool:
         """Whether it is a child of the program, which has a span if an exception ended it."""
@@ -295,6 +300,9 @@ class _Why:
         if died is not None and (died.cause in ("killed", "native crash") or (died.signal and died.exit_code is None)):
             return f"{name} {sentence(run, died)}", died.span or root
         if root.status_number == ERROR and self.first is not None:
+            if self._interrupted():
+                while_ran = "" if self.first is root else f" while {called(self.first)} ran"
+                return f"{name} was interrupted by Ctrl-C (SIGINT){while_ran}", cause or self.first
             if self.first is root:
                 return f"{name} failed: {words(root.error) or self._exit() or 'it says no error'}", cause or root
             return f"{name} failed: {_raised(self.first)}", cause or self.first

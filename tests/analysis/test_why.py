@@ -102,6 +102,16 @@ def test_the_type_of_an_error_is_told_without_its_modules(store: Path) -> None:
         assert headline(reader, reader.trace("latest")) == ("parse", "JSONDecodeError")
 
 
+def test_ctrl_c_is_told_as_such_and_no_earlier_step_is_its_cause(said: Callable[[], list[str]]) -> None:
+    with suppress(KeyboardInterrupt), span("assistant", kind="agent"):
+        chat("what next?", "fetch it")
+        with span("fetch", kind="tool", input={"n": 1}):
+            raise KeyboardInterrupt
+    first, *others = said()
+    assert first.endswith("assistant was interrupted by Ctrl-C (SIGINT) while fetch (tool) ran")
+    assert not [line for line in others if line.split()[0] == "cause"]
+
+
 _VALUES = st.recursive(
     st.none() | st.booleans() | st.integers() | st.floats() | st.text() | st.binary(max_size=20),
     lambda inner: (

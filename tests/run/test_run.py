@@ -234,6 +234,37 @@ def test_a_program_ended_by_sigterm_ends_us_so(write: Any, environment: Any, tmp
     assert process.returncode == -signal.SIGTERM
 
 
+@pytest.mark.parametrize(
+    "waits",
+    [
+        "with span('fetch', kind='tool'): interrupt(); time.sleep(20)",
+        """
+async def main():
+    with span('fetch', kind='tool'):
+        interrupt()
+        await asyncio.sleep(20)
+asyncio.run(main())""",
+    ],
+    ids=["plain", "asyncio"],
+)
+def test_a_program_that_ctrl_c_ends_ends_by_sigint_and_why_says_so(
+    waits: str, write: Any, run: Run, environment: Any, tmp_path: Path
+) -> None:
+    script = write(
+        "import asyncio, os, signal, time\nfrom agentops import span\n"
+        "def interrupt(): os.kill(os.getpid(), signal.SIGINT)\n"
+        "with span('chat', kind='llm', input='what next?') as s: s.output = 'fetch it'\n" + waits
+    )
+    done = run("python", script)
+    assert done.returncode == -signal.SIGINT
+    assert done.stderr.splitlines()[-2] == "KeyboardInterrupt"
+    assert "was ended by SIGINT in fetch (tool)" in last(done)
+    said = subprocess.check_output(["agentops", "why"], cwd=tmp_path, env=environment, text=True)
+    assert "agent.py was interrupted by Ctrl-C (SIGINT) while fetch (tool) ran" in said.splitlines()[0]
+    assert "\n  cause " not in said
+    assert "\n  printed " not in said
+
+
 def test_children_of_every_kind_are_covered(write: Any, run: Run, spans: Any) -> None:
     script = write(
         """

@@ -52,6 +52,12 @@ def _at_exit() -> None:
             uncaught(exception)
         except Exception as problem:  # noqa: BLE001 - what it says may hold what the exception says
             _report("missing " + sys.executable + ": " + type(problem).__name__)
+        if type(exception) is KeyboardInterrupt and not hasattr(sys, "ps1"):
+            # Python ends by the signal unless code was compiled since, as imports do; this makes it remember.
+            try:
+                exec("raise KeyboardInterrupt")  # noqa: S102
+            except KeyboardInterrupt:
+                pass
 
 
 def _leave_nothing() -> None:
