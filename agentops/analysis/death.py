@@ -12,7 +12,7 @@ from agentops.conventions import CHUNK
 from agentops.journal.format import ERROR, INTERRUPTED, OK
 from agentops.store.rows import Event, SpanRow
 
-__all__ = ["Cause", "Death", "Phase", "death", "sentence"]
+__all__ = ["Cause", "Death", "Phase", "death", "printed_error", "sentence"]
 
 Cause = Literal["out of memory", "killed", "native crash", "exit", "exception", "unknown"]
 Phase = Literal["tool", "model call", "stream", "lock", "deadlock", "loop", "ingest", "code"]
@@ -20,6 +20,9 @@ Phase = Literal["tool", "model call", "stream", "lock", "deadlock", "loop", "ing
 _CRASHES = ("SIGSEGV", "SIGBUS", "SIGFPE", "SIGILL", "SIGABRT", "SIGTRAP", "SIGSYS")
 _FRAME = re.compile(r'^\s*File "([^"\n]+)", line (\d+),? in ([^\n]*)$', re.MULTILINE)
 _AGENTOPS = os.path.dirname(os.path.dirname(os.path.abspath(__file__))) + os.sep
+_ERROR_LINE = re.compile(
+    r"(?:[A-Za-z_]\w*\.)*[A-Z]\w*(?:Error|Exception|Exit|Interrupt|Timeout|Warning|Failure)(?:: .*)?$"
+)
 _STACK_MAX, _LINES_MAX = 12, 20
 
 
@@ -61,7 +64,9 @@ def death(run: Run) -> Death | None:
         return None
     found = run.events_named("stacks", "memory", "crash", "last lines", CHUNK)
     origin = _exited(run, root, code) or run.origin(root)
-    cause = _cause(run, origin, facts, signal, code)
+    lines = next((event for _, event in found if event.name == "last lines"), None)
+    output = str(lines.attributes.get("text", "")).split("\n")[-_LINES_MAX:] if lines else []
+    cause = _cause(run, origin, facts, signal, code, output)
     leaves = run.open()
     if leaves:
         span = leaves[0] if len(leaves) == 1 else None
@@ -80,7 +85,6 @@ def death(run: Run) -> Death | None:
     chunks = [event for at, event in found if event.name == CHUNK and span is not None and at == span.span_id]
     text = str(crash.attributes.get("text", "")) if crash and cause == "native crash" else str(thread.get("stack", ""))
     stack = _stack(text, folder, reverse=cause == "native crash")
-    lines = next((event for _, event in found if event.name == "last lines"), None)
     seen = [int(event.attributes.get("memory_bytes") or 0) for _, event in stacks]
     peak = facts.get("process.memory.peak_bytes")
     memory = max([*seen, peak if type(peak) is int else 0], default=0)
@@ -94,7 +98,7 @@ def death(run: Run) -> Death | None:
         facts.get("process.exit.core_dumped") is True,
         memory or None,
         stack,
-        str(lines.attributes.get("text", "")).split("\n")[-_LINES_MAX:] if lines else [],
+        output,
         "".join(str(event.attributes.get("text", "")) for event in chunks),
         len(chunks),
         max([root.start_ns, *ends, *(event.time_ns for at, event in found if at != root.span_id)]),
@@ -109,11 +113,22 @@ def _exited(run: Run, root: SpanRow, code: int | None) -> SpanRow | None:
     return run.origin(max(ended, key=lambda span: span.end_ns or 0)) if ended and code else None
 
 
-def _cause(run: Run, origin: SpanRow, facts: dict[str, Any], signal: str | None, code: int | None) -> Cause:
+def printed_error(output: list[str]) -> str:
+    """The error that a program printed last, as Python prints one; nothing if its last words were others."""
+    said = [line for line in output if line.strip() and not line.startswith("agentops: ")]
+    return said[-1].strip() if said and _ERROR_LINE.match(said[-1]) else ""
+
+
+def _cause(
+    run: Run, origin: SpanRow, facts: dict[str, Any], signal: str | None, code: int | None, output: list[str]
+) -> Cause:
     killed = facts.get("process.oom_kills")
     if type(killed) is int and killed > 0 and (signal == "SIGKILL" or code == 137):
         return "out of memory"
     kind = (origin.error or "").partition(":")[0]
+    of_root = (run.root.error or "") if run.root is not None else ""
+    if of_root.startswith("exit code") and origin is run.root:  # it could say no more
+        kind = printed_error(output).partition(":")[0]
     if kind == "MemoryError":  # what is left of a program then may abort at its exit
         return "out of memory"
     if signal in _CRASHES or (code is not None and code - 128 in (4, 5, 6, 7, 8, 11, 31)):
@@ -122,7 +137,6 @@ def _cause(run: Run, origin: SpanRow, facts: dict[str, Any], signal: str | None,
         return "killed"
     if code is None:
         return "unknown"
-    of_root = (run.root.error or "") if run.root is not None else ""
     return "exit" if kind == "SystemExit" or of_root.startswith("exit code") else "exception"
 
 

@@ -7,7 +7,7 @@ from typing import Any
 
 from agentops.analysis.asked import Call, asked
 from agentops.analysis.causes import caller, causes, is_overflow, largest
-from agentops.analysis.death import Death, death, sentence
+from agentops.analysis.death import Death, death, printed_error, sentence
 from agentops.analysis.findings import Finding, Findings, Kind
 from agentops.analysis.loops import LOOP_CALLS, asked_again, repeated
 from agentops.analysis.raised import place, without_modules, words
@@ -105,7 +105,10 @@ class _Why:
         self.background.sort(key=_score, reverse=True)
         first = (*suspects[:1], *raised_at, *suspects[1:_CAUSES], *around)
         keep = {id(f): f for f in (*first, *suspects[_CAUSES:8], *self.background)}
-        rows = _without_repeats([*self._left_behind(), *keep.values()])
+        printed = self._printed()
+        # Of a program that another error led to its end, they are told last.
+        last = printed if self.first not in (None, self.root) and self.death and not self.death.signal else []
+        rows = _without_repeats([*self._left_behind(), *(() if last else printed), *keep.values(), *last])
         return Findings(trace, failed, headline, cause, rows, self.death)
 
     def _left_behind(self) -> list[Finding]:
@@ -120,10 +123,14 @@ class _Why:
         if found.answered:
             text = _ending(f"{found.chunks} chunks had come:", found.answered)
             rows.append(Finding("answered", 49, found.span, path, text))
-        told = found.signal == "SIGINT" and self._interrupted()  # they are its traceback
-        if found.output and found.cause not in ("exception", "exit") and not told:
-            rows += [Finding("printed", 48, None, (), line) for line in found.output[-5:] if line.strip()]
         return rows
+
+    def _printed(self) -> list[Finding]:
+        """The last lines of a program that died, where no exception of its own tells more."""
+        found, root = self.death, self.root
+        if found is None or root is None or ((said := self.run.exception(root)) and said["type"]):
+            return []
+        return [Finding("printed", 48, None, (), line) for line in found.output[-5:] if line.strip()]
 
     def add(self, kind: Kind, score: int, span: SpanRow | None, text: str) -> None:
         finding = Finding(kind, score, span, () if span is None else self._path(span), text)
@@ -304,7 +311,10 @@ class _Why:
                 while_ran = "" if self.first is root else f" while {called(self.first)} ran"
                 return f"{name} was interrupted by Ctrl-C (SIGINT){while_ran}", cause or self.first
             if self.first is root:
-                return f"{name} failed: {words(root.error) or self._exit() or 'it says no error'}", cause or root
+                failed = words(root.error) or self._exit() or "it says no error"
+                if died is not None and failed == self._exit() and (said := printed_error(died.output)):
+                    failed += f", and the last that it printed is {words(said)}"
+                return f"{name} failed: {failed}", cause or root
             return f"{name} failed: {_raised(self.first)}", cause or self.first
         if root.status_number == INTERRUPTED:
             open_span = next((f for f in suspects if f.kind == "open"), None)

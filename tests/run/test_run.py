@@ -265,6 +265,51 @@ def test_a_program_that_ctrl_c_ends_ends_by_sigint_and_why_says_so(
     assert "\n  printed " not in said
 
 
+def test_a_program_that_ate_its_memory_is_not_told_to_install_anything(
+    write: Any, run: Run, environment: Any, tmp_path: Path
+) -> None:
+    script = write(
+        """
+        kept, size = [], 1 << 20
+        while True:
+            try:
+                while True:
+                    kept.append(bytearray(size))
+            except MemoryError:
+                if size <= 1_000:
+                    raise
+                size //= 2
+        """
+    )
+    done = run("sh", "-c", f"ulimit -v 400000; exec python {script}")
+    assert done.returncode == 1
+    assert [line for line in done.stderr.splitlines() if not line.startswith(" ")][1:-1] == ["MemoryError"]
+    assert "failed in sh (MemoryError)" in last(done)
+    assert "cannot import" not in last(done)
+    said = subprocess.check_output(["agentops", "why"], cwd=tmp_path, env=environment, text=True)
+    assert said.splitlines()[0].endswith("sh failed: MemoryError")
+
+
+@pytest.mark.parametrize("ends", ["sys.exit(7)", "os._exit(7)"])
+def test_the_last_lines_of_a_program_that_only_had_an_exit_code_are_told(
+    ends: str, write: Any, run: Run, environment: Any, tmp_path: Path
+) -> None:
+    run("python", write(f"import os, sys\nprint('no such account', flush=True)\n{ends}"))
+    said = subprocess.check_output(["agentops", "why"], cwd=tmp_path, env=environment, text=True).splitlines()
+    assert said[0].endswith("agent.py failed: exit code 7")
+    assert said[1].split(maxsplit=1) == ["printed", "no such account"]
+
+
+def test_the_error_that_a_python_out_of_reach_printed_is_taken_from_its_lines(
+    run: Run, environment: Any, tmp_path: Path
+) -> None:
+    with open(tmp_path / "log", "w") as log:
+        command = ["agentops", "run", "--", "python", "-E", "-c", "int('seven')"]
+        subprocess.run(command, cwd=tmp_path, env=environment, stderr=log)
+    said = subprocess.check_output(["agentops", "why"], cwd=tmp_path, env=environment, text=True)
+    assert "exit code 1, and the last that it printed is ValueError: invalid literal" in said.splitlines()[0]
+
+
 def test_children_of_every_kind_are_covered(write: Any, run: Run, spans: Any) -> None:
     script = write(
         """
