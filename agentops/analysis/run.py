@@ -21,6 +21,7 @@ AGENT, LLM, TOOL, RETRIEVAL, LOOP, PLAN = (
 )
 #: What a program makes of another's error is not raised from it.
 _TELLS_NOTHING = re.compile(r"(?:\w+\.)*(?:SystemExit|KeyboardInterrupt|CalledProcessError|BrokenProcessPool)$")
+_KILLED = re.compile(r"(?:SIG(?!ABRT|SEGV|BUS|ILL|FPE|TRAP|SYS)[A-Z0-9]+|signal \d+)$")
 _NOTHING = Exchange(None, None, b"")
 #: Whole values that one question may cost; what stands in contents themselves is cheaper and not counted.
 _VALUES_MAX = 50
@@ -181,6 +182,8 @@ class Run:
             if not failed:
                 return span
             came = [child for child in failed if child.error == span.error] or self._what_it_came_from(span, failed)
+            if came is None and _KILLED.match(span.error or ""):  # by somebody else, whatever had failed before
+                return span
             last = max(came or failed, key=lambda child: child.end_ns or 0)
             if came == []:
                 return span

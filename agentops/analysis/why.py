@@ -173,6 +173,11 @@ class _Why:
             if self.root.error and fatal.error and self.root.error != fatal.error and fatal is not self.root:
                 self.add("ended with", 48, self.root, f"{called(self.root)} ended with {words(self.root.error)}")
 
+    def _killed(self) -> bool:
+        """Whether the program ended in the middle of what it did."""
+        died = self.death
+        return died is not None and (died.cause in ("killed", "native crash") or bool(died.signal))
+
     def _interrupted(self) -> bool:
         """Whether Ctrl-C ended it."""
         return self.root is not None and error_type(self.root.error) == "KeyboardInterrupt"
@@ -304,7 +309,7 @@ class _Why:
         cause = suspects[0].span if suspects else None
         name = trace.name if len(trace.name) <= 40 else trace.name[:39] + "…"
         died = self.death
-        if died is not None and (died.cause in ("killed", "native crash") or (died.signal and died.exit_code is None)):
+        if died is not None and self._killed():
             return f"{name} {sentence(run, died)}", died.span or root
         if root.status_number == ERROR and self.first is not None:
             if self._interrupted():
@@ -336,6 +341,8 @@ class _Why:
         run = self.run
         assert self.root is not None
         at = self.first if self.root.status_number == ERROR or not suspects else suspects[0].span
+        if self._killed() and self.death is not None and self.death.open:
+            at = self.death.span
         if at is None:
             return []
         path = self._path(at)

@@ -180,6 +180,28 @@ def test_the_signal_that_ended_it_is_on_record_and_ours_too(write: Any, run: Run
     assert "was ended by SIGKILL" in last(done)
 
 
+@pytest.mark.parametrize("inside", [True, False], ids=["in a step", "between two"])
+def test_of_a_program_that_was_killed_why_leads_to_the_step_it_was_in(
+    inside: bool, write: Any, run: Run, environment: Any, tmp_path: Path
+) -> None:
+    step = "with span('fetch', kind='tool', input='big.zip'): " if inside else ""
+    script = write(
+        "import os, signal\nfrom contextlib import suppress\nfrom agentops import span\n"
+        "with suppress(OSError), span('charge', kind='tool'): raise OSError('declined')\n"
+        f"{step}os.kill(os.getpid(), signal.SIGKILL)"
+    )
+    run("python", script)
+    ask = {"cwd": tmp_path, "env": environment, "text": True}
+    said = subprocess.check_output(["agentops", "why"], **ask).splitlines()
+    assert "agent.py was killed by SIGKILL " + ("while fetch (tool) ran" if inside else "with no step open") in said[0]
+    [path] = [line for line in said if line.split()[0] == "path"]
+    assert path.endswith("agent.py > fetch" if inside else "agent.py")
+    listed = subprocess.check_output(["agentops", "ls", "status:error"], **ask)
+    assert "agent.py" in listed
+    cut_off = subprocess.check_output(["agentops", "ls", "--spans", "status:interrupted"], **ask)
+    assert ("fetch" in cut_off) is inside
+
+
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT, signal.SIGUSR1])
 def test_signals_reach_the_program_once(number: signal.Signals, write: Any, environment: Any, tmp_path: Path) -> None:
     script = write(
