@@ -12,7 +12,7 @@ from agentops.conventions import CHUNK
 from agentops.journal.format import ERROR, INTERRUPTED, OK
 from agentops.store.rows import Event, SpanRow
 
-__all__ = ["Cause", "Death", "Phase", "death", "printed_error", "sentence"]
+__all__ = ["Cause", "Death", "Phase", "Waiting", "deadlock", "death", "frames", "printed_error", "sentence"]
 
 Cause = Literal["out of memory", "killed", "native crash", "exit", "exception", "unknown"]
 Phase = Literal["tool", "model call", "stream", "lock", "deadlock", "loop", "ingest", "code"]
@@ -49,6 +49,52 @@ class Death(NamedTuple):
     chunks: int
     last_ns: int
     open: list[SpanRow]
+    own: list[str]  # of the stack, the frames of the user's own code
+
+
+class Waiting(NamedTuple):
+    """A thread of a deadlock, at the lock that it waits for: the span it is in, if that is known, and its stack."""
+
+    span: SpanRow | None
+    thread: str
+    stack: list[str]
+    own: list[str]
+
+    @property
+    def text(self) -> str:
+        who = f"{self.span.name} ({self.span.kind})" if self.span is not None else f"thread {self.thread}"
+        return f"{who} waits for a lock at {frames(self.stack, self.own)}"
+
+
+def deadlock(run: Run) -> list[Waiting]:
+    """The threads that wait for each other's locks, in a run that goes on or was cut off; none if they do not."""
+    open_spans = {span.span_id: span for span in run.trouble if span.end_ns is None}
+    if not open_spans:
+        return []
+    latest = {at: event for at, event in run.events_named("stacks") if at in open_spans}
+    noted = [event for event in latest.values() if event.attributes.get("deadlock") is True]
+    if not noted:
+        return []
+    facts = run.attributes(run.root) if run.root is not None else {}
+    folder = facts.get("process.working_directory")
+    spans = {event.attributes.get("thread"): open_spans[at] for at, event in latest.items()}
+    found = []
+    for thread in _threads(max(noted, key=lambda event: event.time_ns)):
+        if thread.get("state") != "lock":
+            continue
+        stack, own = _stack(str(thread.get("stack", "")), folder if isinstance(folder, str) else "", reverse=False)
+        if own:
+            found.append(Waiting(spans.get(thread.get("id")), str(thread.get("name", "?")), stack, own))
+    # The others wait in code of Python's, as for a thread to end: for what the deadlock keeps from happening.
+    return [waiting for waiting in found if waiting.stack[-1] == waiting.own[-1]] or found
+
+
+def frames(stack: list[str], own: list[str]) -> str:
+    """A stack in a line, the innermost first: the user's own frames, and where in a library they are."""
+    if not own:
+        return " < ".join(stack[:-6:-1])
+    inside = f" (in {stack[-1]})" if stack[-1] != own[-1] else ""
+    return " < ".join([own[-1] + inside, *own[-2:-5:-1]])
 
 
 def death(run: Run) -> Death | None:
@@ -84,14 +130,18 @@ def death(run: Run) -> Death | None:
     thread = _thread(own[-1]) if own else {}
     chunks = [event for at, event in found if event.name == CHUNK and span is not None and at == span.span_id]
     text = str(crash.attributes.get("text", "")) if crash and cause == "native crash" else str(thread.get("stack", ""))
-    stack = _stack(text, folder, reverse=cause == "native crash")
+    stack, own_frames = _stack(text, folder, reverse=cause == "native crash")
+    phase = _phase(cause, span, root, facts, own, thread, bool(chunks))
+    if phase == "deadlock" and (waiting := deadlock(run)):
+        one = next((one for one in waiting if one.span is span), waiting[0])
+        stack, own_frames = one.stack, one.own
     seen = [int(event.attributes.get("memory_bytes") or 0) for _, event in stacks]
     peak = facts.get("process.memory.peak_bytes")
     memory = max([*seen, peak if type(peak) is int else 0], default=0)
     ends = [span.end_ns or span.start_ns for span in run.spans if span is not root]
     return Death(
         cause,
-        _phase(cause, span, root, facts, own, thread, bool(chunks)),
+        phase,
         span,
         signal,
         code,
@@ -103,6 +153,7 @@ def death(run: Run) -> Death | None:
         len(chunks),
         max([root.start_ns, *ends, *(event.time_ns for at, event in found if at != root.span_id)]),
         leaves,
+        own_frames,
     )
 
 
@@ -166,27 +217,30 @@ def _phase(
 
 def _thread(event: Event) -> dict[str, Any]:
     """The thread that a span is on; the only one that runs code of the user's, where that is not known."""
-    threads = event.attributes.get("threads")
-    if not isinstance(threads, list):
-        return {}
-    listed = [thread for thread in threads if isinstance(thread, dict)]
+    listed = _threads(event)
     on = event.attributes.get("thread")
     known = [thread for thread in listed if (thread.get("id") == on if on is not None else thread.get("own"))]
     return known[0] if len(known) == 1 else {}
 
 
-def _stack(text: str, folder: str, reverse: bool) -> list[str]:
-    """Frames as `agent.py:12 in parse`, the innermost last; of a crash, the thread that crashed."""
+def _threads(event: Event) -> list[dict[str, Any]]:
+    threads = event.attributes.get("threads")
+    return [thread for thread in threads if isinstance(thread, dict)] if isinstance(threads, list) else []
+
+
+def _stack(text: str, folder: str, reverse: bool) -> tuple[list[str], list[str]]:
+    """Frames as `agent.py:12 in parse`, the innermost last, and the user's own; of a crash, the thread that crashed."""
     if reverse and "Current thread" in text:
         text = text.partition("Current thread")[2].partition("\n\n")[0]
-    frames = [
+    found = [
         (path, f"{_short(path, folder)}:{number} in {function.strip()}")
         for path, number, function in _FRAME.findall(text)
         if not path.startswith(_AGENTOPS)
     ]
     if reverse:
-        frames.reverse()
-    return [told for _, told in frames[-_STACK_MAX:]]
+        found.reverse()
+    found = found[-_STACK_MAX:]
+    return [told for _, told in found], [told for path, told in found if not _NOT_OWN.search(path)]
 
 
 def _short(path: str, folder: str) -> str:
@@ -218,6 +272,8 @@ def sentence(run: Run, found: Death) -> str:
         ended += ", which left a core dump"
     if span is None:
         names = ", ".join(f"{leaf.name} ({leaf.kind})" for leaf in found.open[:3])
+        if found.phase == "deadlock":
+            ended += " in a deadlock: every thread waited for another,"
         text = f"{ended} while {len(found.open)} spans were open: {names}"
     elif span is run.root:
         text = f"{ended} with no step open"
@@ -229,7 +285,7 @@ def sentence(run: Run, found: Death) -> str:
     if span is not None and span is not run.root and span.kind_number != LLM and models:
         text += f"; the model call before it had {'answered' if models[-1].status_number == OK else 'failed'}"
     if found.stack:
-        text += f"; last stack: {found.stack[-1]}"
+        text += f"; last stack: {(found.own or found.stack)[-1]}"
     return text
 
 

@@ -7,7 +7,7 @@ from typing import Any
 
 from agentops.analysis.asked import Call, asked
 from agentops.analysis.causes import caller, causes, is_overflow, largest
-from agentops.analysis.death import Death, death, printed_error, sentence
+from agentops.analysis.death import Death, Waiting, deadlock, death, frames, printed_error, sentence
 from agentops.analysis.findings import Finding, Findings, Kind
 from agentops.analysis.loops import LOOP_CALLS, asked_again, repeated
 from agentops.analysis.raised import place, without_modules, words
@@ -76,6 +76,7 @@ class _Why:
         self.suspects: list[Finding] = []
         self.background: list[Finding] = []
         self.death: Death | None = None
+        self.waiting: list[Waiting] = []  # in a deadlock
         self.first: SpanRow | None = None  # the error that the run failed with, or the first that it got over
 
     def findings(self) -> Findings:
@@ -83,6 +84,8 @@ class _Why:
         if self.root is None:
             return Findings(trace, False, f"{trace.name} has no spans", None, [])
         self.death = death(run)
+        if self.root.status_number == RUNNING or (self.death is not None and self.death.phase == "deadlock"):
+            self.waiting = deadlock(run)
         self._errors()
         calls = [] if run.has_tools else asked(run)
         self.suspects += signs(run, calls)
@@ -114,12 +117,12 @@ class _Why:
     def _left_behind(self) -> list[Finding]:
         """The last stack, the last lines, and what had come of an answer, of a program that died."""
         found = self.death
+        rows = [Finding("stack", 49, w.span, self._path(w.span) if w.span else (), w.text) for w in self.waiting[:4]]
         if found is None:
-            return []
+            return rows
         path = () if found.span is None else self._path(found.span)
-        rows: list[Finding] = []
-        if found.stack:
-            rows.append(Finding("stack", 49, found.span, path, " < ".join(found.stack[:-6:-1])))
+        if found.stack and not rows:
+            rows.append(Finding("stack", 49, found.span, path, frames(found.stack, found.own)))
         if found.answered:
             text = _ending(f"{found.chunks} chunks had come:", found.answered)
             rows.append(Finding("answered", 49, found.span, path, text))
@@ -321,10 +324,14 @@ class _Why:
                     failed += f", and the last that it printed is {words(said)}"
                 return f"{name} failed: {failed}", cause or root
             return f"{name} failed: {_raised(self.first)}", cause or self.first
+        if root.status_number == INTERRUPTED and died is not None and died.phase == "deadlock":
+            return f"{name} {sentence(run, died)}", died.span or cause or root
         if root.status_number == INTERRUPTED:
             open_span = next((f for f in suspects if f.kind == "open"), None)
             return f"{name} was cut off: {open_span.text if open_span else 'its program died'}", cause or root
         running = root.status_number == RUNNING
+        if running and self.waiting:
+            return f"{name} still runs, and is in a deadlock: {self.waiting[0].text}", self.waiting[0].span or root
         state = "still runs" if running else "ended ok"
         if suspects:
             but = ", but" if suspects[0].score >= _BUT else ";"
