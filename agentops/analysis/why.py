@@ -110,7 +110,9 @@ class _Why:
         keep = {id(f): f for f in (*first, *suspects[_CAUSES:8], *self.background)}
         printed = self._printed()
         # Of a program that another error led to its end, they are told last.
-        last = printed if self.first not in (None, self.root) and self.death and not self.death.signal else []
+        died = self.death
+        late = died is None or not died.output or (self.first not in (None, self.root) and not died.signal)
+        last = printed if late else []
         rows = _without_repeats([*self._left_behind(), *(() if last else printed), *keep.values(), *last])
         return Findings(trace, failed, headline, cause, rows, self.death)
 
@@ -133,6 +135,8 @@ class _Why:
         found, root = self.death, self.root
         if found is None or root is None or ((said := self.run.exception(root)) and said["type"]):
             return []
+        if not found.output and self.run.attributes(root).get("process.lines_withheld") is True:
+            return [Finding("printed", 48, None, (), "not kept: a program that redacts has none of its lines noted")]
         return [Finding("printed", 48, None, (), line) for line in found.output[-5:] if line.strip()]
 
     def add(self, kind: Kind, score: int, span: SpanRow | None, text: str) -> None:

@@ -322,6 +322,29 @@ def test_the_last_lines_of_a_program_that_only_had_an_exit_code_are_told(
     assert said[1].split(maxsplit=1) == ["printed", "no such account"]
 
 
+def test_that_a_program_which_redacts_has_no_last_lines_is_said(
+    write: Any, run: Run, environment: Any, tmp_path: Path
+) -> None:
+    script = write("import sys, agentops\nwith agentops.span('x'): pass\nprint('ann@example.com')\nsys.exit(7)")
+    run("python", script, AGENTOPS_REDACT="secrets")
+    said = subprocess.check_output(["agentops", "why"], cwd=tmp_path, env=environment, text=True).splitlines()
+    printed = [line.split(maxsplit=1)[1] for line in said if line.split()[0] == "printed"]
+    assert len(printed) == 1
+    assert printed[0].startswith("not kept: a program that redacts")
+
+
+def test_lines_that_others_write_into_the_same_file_are_not_taken_for_the_programs(
+    write: Any, environment: Any, tmp_path: Path
+) -> None:
+    script = write("import os, subprocess\nsubprocess.run('echo of another >&2', shell=True)\nos.kill(os.getpid(), 9)")
+    with open(tmp_path / "log", "a") as log:
+        command = ["agentops", "run", "--", "python", script]
+        subprocess.run(command, cwd=tmp_path, env=environment, stderr=log)
+    said = subprocess.check_output(["agentops", "why"], cwd=tmp_path, env=environment, text=True)
+    assert "was killed by SIGKILL" in said
+    assert "of another" not in said
+
+
 def test_the_error_that_a_python_out_of_reach_printed_is_taken_from_its_lines(
     run: Run, environment: Any, tmp_path: Path
 ) -> None:
