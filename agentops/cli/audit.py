@@ -141,7 +141,7 @@ def _print(out: Output, audit: Audit, redact: str, fixed: dict[str, Any] | None,
 
     if fixed is not None:
         counts = ", ".join(f"{count} {name}" for name, count in fixed.items())
-        out.line(f"agentops: written anew: {counts} changed")
+        out.text(f"agentops: written anew: {counts} changed")
     places: dict[tuple[str, str], list[str]] = {}
     for finding in audit.findings:
         times = f" x{finding.times}" if finding.times > 1 else ""
@@ -151,19 +151,19 @@ def _print(out: Output, audit: Audit, redact: str, fixed: dict[str, Any] | None,
     for (file, place), kinds in list(places.items())[:_SHOWN_MAX]:
         if file != before:
             before = file
-            out.line(out.paint(line(file), "bold"))
-        out.line(f"  {line(place, 160)}: {', '.join(kinds)}")
+            out.text(line(file), "bold")
+        out.text(f"  {line(place, 160)}: {', '.join(kinds)}")
     if audit.more or len(places) > _SHOWN_MAX:
-        out.line(out.paint("  ... and in more places: --json tells of a thousand", "dim"))
+        out.text("  ... and in more places: --json tells of a thousand", "dim")
     for name in held:
-        out.line(f"agentops: a program holds the journal {line(name)}: end it, and run this again")
+        out.text(f"agentops: a program holds the journal {line(name)}: end it, and run this again")
     looked = f"{audit.files} file{'s' * (audit.files != 1)}, {audit.bytes / 1e6:.1f} MB"
     if not audit.kinds:
-        out.line(f"agentops: nothing found ({redact}) in {looked}")
+        out.text(f"agentops: nothing found ({redact}) in {looked}")
         return
     total = ", ".join(f"{kind} {count}" for kind, count in sorted(audit.kinds.items()))
-    out.line(f"agentops: found in {looked}: {total}")
+    out.text(f"agentops: found in {looked}: {total}")
     if CLOSED in audit.kinds:
-        out.line(f"agentops: what is {CLOSED} cannot be opened, so nobody can tell what is in it")
+        out.text(f"agentops: what is {CLOSED} cannot be opened, so nobody can tell what is in it")
     if fixed is None:
-        out.line("agentops: `agentops audit --fix` takes it out of the store")
+        out.text("agentops: `agentops audit --fix` takes it out of the store")

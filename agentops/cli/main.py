@@ -33,14 +33,16 @@ COMMANDS: dict[str, tuple[str, str]] = {
 }
 
 _FOOT = """
-A filter is words: status:error kind:tool name:refund -model:haiku 'took>5s' since:1h "free text"
-Keys: status kind name model session user tag trace score since until, and cost took tokens spans errors with
-> or <. A minus in front negates.
+A filter is words:
+  status:error kind:tool name:refund -model:haiku 'took>5s' since:1h "free text"
+Keys: status kind name model session user tag trace score since until, and cost
+took tokens spans errors with > or <. A minus in front negates.
 
-Exit codes: 0 well, 1 problems found, 2 called wrongly, 3 the store cannot be read or written, 4 no such trace
-or store, 130 interrupted."""
+Exit codes: 0 well, 1 problems found, 2 called wrongly, 3 the store cannot be
+read or written, 4 no such trace or store, 130 interrupted."""
 
-
+#: Lines of a help text are no longer, however wide the terminal is.
+_PROSE_CELLS = 110
 #: In front of a word that argparse must not take for an option.
 _WORD = "\0"
 
@@ -128,7 +130,7 @@ def parser_of(name: str) -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog=f"agentops {name}",
         description=module.HELP,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
+        formatter_class=_formatter(),
         allow_abbrev=False,
     )
 
@@ -141,6 +143,22 @@ def parser_of(name: str) -> argparse.ArgumentParser:
         parser.add_argument("--json", action="store_true", help="print one JSON object, see `agentops schema`")
     parser.set_defaults(run=module.run)
     return parser
+
+
+def _formatter() -> type[argparse.HelpFormatter]:
+    import argparse
+    import textwrap
+
+    class Formatter(argparse.RawDescriptionHelpFormatter):
+        """Sentences break at words where the terminal ends; examples, which are indented, stay as they are."""
+
+        def _fill_text(self, text: str, width: int, indent: str) -> str:
+            width = min(width, _PROSE_CELLS)
+            parts = text.strip("\n").split("\n\n")
+            filled = [p if p.startswith(" ") else textwrap.fill(p, width, break_on_hyphens=False) for p in parts]
+            return "\n\n".join(filled)
+
+    return Formatter
 
 
 def _run(words: list[str]) -> int:

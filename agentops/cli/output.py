@@ -45,6 +45,17 @@ class Output:
         """Print one line."""
         self._stream.write(text + "\n")
 
+    def text(self, text: str, role: str = "") -> None:
+        """Print a sentence: on a terminal it breaks at words, and goes on where it was indented to."""
+        if self.width is None or formats.cells(text) <= self.width:
+            self.line(self.paint(text, role))
+            return
+        import textwrap
+
+        indent = text[: len(text) - len(text.lstrip(" "))][: self.width // 2]
+        for part in textwrap.wrap(text.strip(), self.width - len(indent), break_on_hyphens=False):
+            self.line(self.paint(indent + part, role))
+
     def row(self, text: str, role: str = "") -> None:
         """Print one line of a table: on a terminal it is cut where that ends, not wrapped."""
         if self.width is not None:

@@ -53,7 +53,10 @@ def run(given: argparse.Namespace, out: Output) -> int:
         else:
             lines = _tree(trace, rows, scores, details, out)
         for text in lines:
-            out.line(text)
+            if given.plain:
+                out.text(text)
+            else:
+                out.line(text)
     return 0
 
 

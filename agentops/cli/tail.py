@@ -26,8 +26,9 @@ if TYPE_CHECKING:
     from agentops.store.rows import SpanRow, TraceRow
 
 HELP = """Follow spans as they begin and end, one line each; what runs now and the last few that ended come first.
-A span has a line when it begins, one when it ends, or one when its program was killed (`cut off`). The filter
-selects spans, as it does in `agentops ls --spans`; with status, took or errors in it, it shows ends alone.
+A span has a line when it begins, one when it ends, or one when its program was killed (`cut off`). An error that
+has no room in it stands below. The filter selects spans, as it does in `agentops ls --spans`; with status, took or
+errors in it, it shows ends alone.
 
 Ctrl-C ends it, with exit code 130 as it does `tail -f`; so does the end of what reads its output, with 0. Where
 there is no store yet, it waits for one. With --json each line is an object of its own.
@@ -40,6 +41,8 @@ POLL_S = 0.25
 _REST = 4
 _DEPTH_MAX = 20
 _NAME_CELLS = 44
+#: Below the name.
+_ERROR_INDENT = 20
 #: How far a span is, and how far it was told; 0 for not at all.
 _RUNS, _CUT_OFF, _ENDED = 1, 2, 3
 #: Keys that speak of how a span ended: what they select has not begun as such.
@@ -239,7 +242,12 @@ def _print(edge: Edge, out: Output) -> None:
         text = (
             f"{formats.moment(edge.time_ns):>8} {out.mark(status)} {edge.trace.trace_id[:8]} "
             f"{formats.fit(name, wide, out.ascii)} {took:>7} {tokens:>7} "
-            f"{cost:>8}  {line(span.error or '', 100)}"
+            f"{cost:>8}"
         )
-        out.row(text, status)
+        error = line(span.error or "", 100)
+        if not error or out.width is None or formats.cells(text) + 2 + formats.cells(error) <= out.width:
+            out.row(f"{text}  {error}", status)
+        else:  # below, whole
+            out.row(text, status)
+            out.text(" " * _ERROR_INDENT + error, status)
     sys.stdout.flush()
