@@ -78,6 +78,7 @@ def terminal(tmp_path: Path) -> Callable[..., list[str]]:
     def terminal(*words: str, until: str | None = None) -> list[str]:
         import pty
         import termios
+        import threading
 
         ours, theirs = pty.openpty()
         termios.tcsetwinsize(theirs, (50, 80))
@@ -92,6 +93,8 @@ def terminal(tmp_path: Path) -> Callable[..., list[str]]:
         )
         os.close(theirs)
         seen = b""
+        late = threading.Timer(30, process.kill)
+        late.start()
         with process:
             try:
                 while piece := os.read(ours, 65536):
@@ -101,6 +104,7 @@ def terminal(tmp_path: Path) -> Callable[..., list[str]]:
             except OSError:  # how Linux says that the other end is closed
                 pass
             finally:
+                late.cancel()
                 os.close(ours)
         return seen.decode("utf-8", "replace").splitlines()
 
