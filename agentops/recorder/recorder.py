@@ -43,6 +43,8 @@ BACKLOG_BYTES = 4 << 20
 #: Compressing and indexing cost more than ingest and wait for a pause, up to this many bytes.
 UNPACKED_BYTES = 64 << 20
 EXIT_WAIT_S = 0.5
+#: Loading detectors takes a second or more: a program that lives longer than this should not have to wait for it.
+WARM_S = 1.0
 MOVE_WAIT_S = 10.0
 #: A fork waits so long, at most, until nothing of ours is in the middle of something; mostly nothing is.
 FORK_WAIT_S = 0.1
@@ -127,6 +129,7 @@ class Recorder:
             resolve({**self.given, **given})  # wrong values are said here and now
             self.given.update({name: value for name, value in given.items() if value is not None})
             if redactor is not None or given.get("redact") is not None:
+                redacted = self.redacts
                 from agentops.redaction.redactor import Redactor as Screened
 
                 self.screening, self.redact, self._redactor_name = None, None, "own"
@@ -137,6 +140,7 @@ class Recorder:
                 if given.get("redact") not in (None, "off"):
                     self._screen_as(str(given["redact"]))
                 self._tell_redaction()
+                self._redaction_is_set(redacted)
             moved = self.store is not None and find_store(self._given_store()) != self.store
             if moved:
                 self.flush(MOVE_WAIT_S)  # what comes later goes into the other store
@@ -169,6 +173,16 @@ class Recorder:
         notes = sys.modules.get("_agentops_notes")
         if self.redacts and notes is not None:  # under `agentops run`: what is printed is not looked through
             notes.forget_lines(self._redactor_name)
+
+    def _redaction_is_set(self, redacted: bool) -> None:
+        if self.screening is not None and self.given.get("enabled") is not False:
+            self.screening.warm_up()
+        if self.redacts and self._journals_opened and not redacted:
+            safety.said(
+                "redaction",
+                "redaction begins only now: what was recorded before stands as it was. Call init(redact=...) before "
+                "the first span; `agentops audit` finds what it would have taken out.",
+            )
 
     def _begin_redaction(self, named: str) -> None:
         """Before anything is recorded or said: what settings say."""
@@ -394,11 +408,14 @@ class Recorder:
         seen = done = packed = -1
         delay = POLL_S if self._journals_opened <= 1 else 0.0  # begun anew after a fork: journals may wait already
         pulse = functools.partial(self._pulse, stop)
+        warm_at = time.monotonic() + WARM_S
         with suppressed():
             while True:
                 self._make_room()
                 if self._rest(stop, delay):
                     return
+                if self.screening is not None and time.monotonic() > warm_at:
+                    self.screening.warm_up()
                 store = self.store
                 if store is not None and rotation_asked(store) != self._rotation_asked:
                     with self._lock:
