@@ -8,7 +8,7 @@ import json
 import re
 from collections.abc import Callable, Iterator
 
-__all__ = ["as_json", "decoded", "may_be_base64", "opened_json"]
+__all__ = ["as_json", "decoded", "may_be_base64", "opened_json", "was_json", "written_json"]
 
 _ALPHABET = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/-_"
 _RUNS = bytes(0x78 if n in _ALPHABET else 0x20 for n in range(256))
@@ -57,8 +57,8 @@ def _reads_as_text(data: bytes) -> bool:
 
 
 def opened_json(text: str) -> object:
-    """The value of a text that is JSON with escapes that may hide something; None for any other text."""
-    if "\\" not in text or len(text) > _JSON_BYTES_MAX or text.lstrip()[:1] not in ("{", "[", '"'):
+    """The value of a text that is JSON; None for any other text."""
+    if len(text) > _JSON_BYTES_MAX or text.lstrip()[:1] not in ("{", "[", '"'):
         return None
     try:
         return json.loads(text)
@@ -66,15 +66,23 @@ def opened_json(text: str) -> object:
         return None
 
 
+def written_json(value: object) -> str | None:
+    """A value as JSON; None if it cannot be."""
+    try:
+        return json.dumps(value, ensure_ascii=False)
+    except (ValueError, TypeError, RecursionError):
+        return None
+
+
+def was_json(before: str, after: str) -> bool:
+    """Whether a text was a mapping or a list in JSON, and is none any more."""
+    return before.lstrip()[:1] in ("{", "[") and opened_json(before) is not None and opened_json(after) is None
+
+
 def as_json(text: str, redact: Callable[[object], object]) -> str | None:
     """`text`, which is JSON with escapes that may hide something, redacted; None if nothing has to change."""
-    value = opened_json(text)
+    value = opened_json(text) if "\\" in text else None
     if value is None:
         return None
     redacted = redact(value)
-    if redacted == value:
-        return None
-    try:
-        return json.dumps(redacted, ensure_ascii=False)
-    except (ValueError, TypeError, RecursionError):
-        return None
+    return None if redacted == value else written_json(redacted)

@@ -148,7 +148,7 @@ class Look:
     def _in_text(self, text: str, key: str | None, depth: int) -> Iterator[Found]:
         if not text:
             return
-        if depth < _DEPTH_MAX and (opened := inside.opened_json(text)) is not None:
+        if depth < _DEPTH_MAX and "\\" in text and (opened := inside.opened_json(text)) is not None:
             within = list(self._found(opened, key, depth + 1))
             if within:
                 yield from within

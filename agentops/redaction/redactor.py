@@ -68,6 +68,12 @@ class Redactor:
     ) -> None:
         self.detectors = tuple(_detector(one) for one in detectors or ("pii", "secrets"))
         by_kind = operator if isinstance(operator, Mapping) else {"*": operator}
+        kinds: list[frozenset[str]] = [getattr(one, "kinds", frozenset()) for one in self.detectors]
+        unknown = by_kind.keys() - {"*"}.union(*kinds) if all(kinds) else frozenset[str]()
+        if unknown:
+            raise UsageError(
+                f"an operator is given for {', '.join(sorted(unknown))}, which no detector finds: see their `kinds`"
+            )
         self._operators = {kind: operator_for(one) for kind, one in by_kind.items()}
         self._operators.setdefault("*", operator_for("replace"))
         pseudonyms = {kind for kind, one in by_kind.items() if one == "pseudonym"}
@@ -203,6 +209,9 @@ class Redactor:
         if redacted is None:
             found = self._find(text, key, depth)
             redacted = self._put(text, found, session) if found else text
+            if found and inside.was_json(text, redacted):  # a number became a text
+                value = self._value(inside.opened_json(text), session, depth + 1)
+                redacted = inside.written_json(value) or redacted
         if digest:
             self._remember((digest, session), None if redacted == text else redacted, len(redacted))
         return text if redacted == text else redacted
