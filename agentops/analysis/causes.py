@@ -21,6 +21,9 @@ _ARGUMENT = re.compile(
     r"(?i)ValueError|TypeError|KeyError|LookupError|invalid|must (be|not)|not found|no such|unknown|missing|required"
     r"|does not exist|validation|argument|parameter|unexpected|bad request|not a valid|4(00|04|22)"
 )
+#: What ends a step from outside, whatever it was given; and what no argument is to blame for.
+_FROM_OUTSIDE = re.compile(r"(?:\w+\.)*(?:KeyboardInterrupt|CancelledError|SystemExit)\b")
+_OF_MEMORY = re.compile(r"(?:\w+\.)*(?:MemoryError|_ArrayMemoryError)\b")
 #: Spans of a huge trace that may be causes: the first and the last before the failure.
 _FIRST, _LAST = 150, 350
 
@@ -41,6 +44,8 @@ def causes(run: Run, failed: SpanRow, error: str) -> list[Cause]:
         failed: the span in which the error was raised, or that gave it as a value.
         error: its words.
     """
+    if _FROM_OUTSIDE.match(error):
+        return []
     before = run.before(failed, _LAST if run.huge else None)
     if run.huge:  # a cause is near, or it is what everything began with
         known = {span.span_id for span in before}
@@ -61,7 +66,8 @@ def causes(run: Run, failed: SpanRow, error: str) -> list[Cause]:
     if failed.kind_number != LLM and not is_timeout(error):  # a conversation is made of earlier outputs anyway
         found += given(run, failed, before)
         found += pairs(run, failed, before, error)
-        found += _asked(run, failed, error)
+        if not _OF_MEMORY.match(error):
+            found += _asked(run, failed, error)
     found.sort(key=lambda cause: -cause.score)
     best: dict[int, Cause] = {}
     for cause in found:

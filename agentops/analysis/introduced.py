@@ -12,7 +12,7 @@ from collections.abc import Iterator
 from typing import Any, NamedTuple
 
 from agentops.analysis.run import LLM, Run, called
-from agentops.analysis.texts import text_of
+from agentops.analysis.texts import text_of, without_redactions
 from agentops.journal.format import encode
 from agentops.store.flow import Key
 from agentops.store.plain_text import strings
@@ -51,7 +51,7 @@ def quoted(run: Run, failed: SpanRow, before: list[SpanRow], error: str) -> Iter
         before: spans that had ended before it.
         error: its words.
     """
-    body = _TYPE.sub("", error, count=1)
+    body = without_redactions(_TYPE.sub("", error, count=1))
     arguments = [] if failed.kind_number == LLM else [leaf for leaf in leaves(run.input(failed)) if _telling(leaf)]
     words: list[Any] = [next(filter(None, match)) for match in _QUOTED.findall(body)]
     words += [w for w in _ID.findall(body) if re.search(r"\d|\w[_@/-]\w", w) and len(w) >= 3]
@@ -91,7 +91,7 @@ def _moments(run: Run, failed: SpanRow, before: list[SpanRow]) -> list[_Moment]:
 
 def _telling(leaf: Any) -> bool:
     if isinstance(leaf, str):
-        return len(leaf) >= 3 and leaf not in _COMMON
+        return len(without_redactions(leaf).strip()) >= 3 and leaf not in _COMMON
     return type(leaf) in (int, float) and abs(leaf) >= 1_000
 
 
@@ -169,16 +169,23 @@ def given(run: Run, failed: SpanRow, before: list[SpanRow]) -> Iterator[Cause]:
     if key is None or (isinstance(key, bytes) and len(key) < 4):
         return
     for span in before:
-        if run.exchange(span).output == key:
+        if run.exchange(span).output == key and not _is_redacted(run.output(span)):
             yield Cause(span, 80, f"{called(span)} gave what {failed.name} was called with: {short(run.output(span))}")
             return
-    texts = [leaf for leaf in leaves(run.input(failed)) if isinstance(leaf, str) and len(leaf) >= 12]
+    texts = [leaf for leaf in leaves(run.input(failed)) if isinstance(leaf, str)]
+    texts = [leaf for leaf in texts if len(without_redactions(leaf).strip()) >= 12]
     for leaf in texts[:3]:
         for span in before:
             output = run.exchange(span).output
             if output is not None and any(needle in run.raw(output) for needle in _needles(leaf)):
                 yield Cause(span, 68, f"{called(span)} gave what {failed.name} was called with: {short(leaf)}")
                 return
+
+
+def _is_redacted(value: Any) -> bool:
+    """Whether nothing of a value is left that would tell it from others."""
+    texts = [leaf for leaf in leaves(value) if isinstance(leaf, str)]
+    return any(without_redactions(text) != text for text in texts) and not any(map(_telling, leaves(value)))
 
 
 def pairs(run: Run, failed: SpanRow, before: list[SpanRow], error: str) -> Iterator[Cause]:
@@ -189,6 +196,8 @@ def pairs(run: Run, failed: SpanRow, before: list[SpanRow], error: str) -> Itera
     from_outside = [run.raw(run.exchange(span).input) for span in run.path(failed)[:-1]]
     for key, value in list(arguments.items())[:12]:
         if isinstance(value, (dict, list)) or value is None or (isinstance(value, str) and len(value) > 80):
+            continue
+        if _is_redacted(value):
             continue
         pair = json.dumps({key: value})[1:-1]
         needles = [*_encoded(key, value), pair.encode()]

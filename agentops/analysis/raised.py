@@ -5,7 +5,7 @@ from __future__ import annotations
 import os.path
 import re
 
-__all__ = ["place", "without_modules", "words"]
+__all__ = ["comes_from", "place", "without_modules", "words"]
 
 #: Modules in front of an error's type.
 _MODULES = re.compile(r"^(?:\w+\.)+(?=\w+(?::|$))")
@@ -18,6 +18,9 @@ _NOT_OWN = re.compile(
     r"(?i)(?:site|dist)-packages[/\\]|[/\\]lib[/\\]python\d[\d.]*t?[/\\]|[/\\]python[\d.]+[/\\]lib[/\\]|^<frozen"
 )
 _AGENTOPS = os.path.dirname(os.path.dirname(os.path.abspath(__file__))) + os.sep
+_HANDLING = re.compile(
+    r"^[ \t|+]*During handling of the above exception, another exception occurred:[ \t]*$", re.MULTILINE
+)
 #: Characters of a traceback that are looked at, the last.
 _TRACEBACK_MAX = 200_000
 
@@ -42,6 +45,26 @@ def words(error: str | None) -> str:
         return f"{kind}: {_ESCAPED.sub(lambda found: ' ' if found[1] in 'nrt' else found[1], said[2])}"
     kind, _, message = text.partition(":")
     return text if message else kind
+
+
+def comes_from(stack: str, message: str, error: str) -> bool:
+    """Whether an exception is another one, was raised from it, holds it in its group, or quotes it.
+
+    What was raised while the other was handled, and does not say so, is an error of its own.
+
+    Args:
+        stack: its traceback as Python prints it, causes included.
+        message: its own, which may hold anything.
+        error: type and message of the other one.
+    """
+    kind, _, said = without_modules(error).partition(":")
+    said = said.strip()
+    if said and said in message:
+        return True
+    stack = _HANDLING.split(stack[-_TRACEBACK_MAX:])[-1]
+    first = said.split("\n", 1)[0].rstrip()
+    line = rf"^[ \t|+]*(?:[\w<>]+\.)*{re.escape(kind)}" + (rf": {re.escape(first)}" if first else r":?[ \t]*$")
+    return re.search(line, stack, re.MULTILINE) is not None
 
 
 def place(stack: str, message: str, folder: str | None) -> str | None:

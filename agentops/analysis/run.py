@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import re
 from bisect import bisect_right
 from collections.abc import Iterable
 from typing import Any
 
+from agentops.analysis.raised import comes_from
 from agentops.conventions import KIND_NUMBER
 from agentops.journal.format import ERROR, INTERRUPTED, OK, RUNNING
 from agentops.store.flow import Exchange, Key, own
@@ -17,6 +19,9 @@ __all__ = ["AGENT", "LLM", "LOOP", "PLAN", "RETRIEVAL", "TOOL", "Run", "called"]
 AGENT, LLM, TOOL, RETRIEVAL, LOOP, PLAN = (
     KIND_NUMBER[kind] for kind in ("agent", "llm", "tool", "retrieval", "loop", "plan")
 )
+#: What a program makes of another's error is not raised from it.
+_TELLS_NOTHING = re.compile(r"(?:\w+\.)*(?:SystemExit|KeyboardInterrupt|CalledProcessError|BrokenProcessPool)$")
+_KILLED = re.compile(r"(?:SIG(?!ABRT|SEGV|BUS|ILL|FPE|TRAP|SYS)[A-Z0-9]+|signal \d+)$")
 _NOTHING = Exchange(None, None, b"")
 #: Whole values that one question may cost; what stands in contents themselves is cheaper and not counted.
 _VALUES_MAX = 50
@@ -176,13 +181,25 @@ class Run:
             failed = self._failed_below.get(span.span_id)
             if not failed:
                 return span
-            same = [child for child in failed if child.error == span.error]
-            last = max(same or failed, key=lambda child: child.end_ns or 0)
+            came = [child for child in failed if child.error == span.error] or self._what_it_came_from(span, failed)
+            if came is None and _KILLED.match(span.error or ""):  # by somebody else, whatever had failed before
+                return span
+            last = max(came or failed, key=lambda child: child.end_ns or 0)
+            if came == []:
+                return span
             # Another error may be what was made of it, if nothing was begun in between.
-            if not same and any(child.start_ns > (last.end_ns or 0) for child in self.children[span.span_id]):
+            if came is None and any(child.start_ns > (last.end_ns or 0) for child in self.children[span.span_id]):
                 return span
             span = last
         return span
+
+    def _what_it_came_from(self, span: SpanRow, failed: list[SpanRow]) -> list[SpanRow] | None:
+        """Those of `failed` that the traceback of `span` speaks of; None if it has none that would tell."""
+        exception = self.exception(span) if span.error else None
+        if exception is None or not exception["stacktrace"] or _TELLS_NOTHING.match(exception["type"]):
+            return None
+        stack, message = exception["stacktrace"], exception["message"]
+        return [child for child in failed if child.error and comes_from(stack, message, child.error)]
 
     def before(self, span: SpanRow, most: int | None = None) -> list[SpanRow]:
         """Spans that had ended when `span` began (of one with spans in it: when it ended), the latest to end last.

@@ -3,9 +3,15 @@
 from __future__ import annotations
 
 import json
+import re
 from typing import Any
 
-__all__ = ["tail", "text_of", "unwrapped"]
+from agentops.redaction.operators import PUT_IN
+
+__all__ = ["tail", "text_of", "unwrapped", "without_redactions"]
+
+#: What a mask leaves, with the last characters that it shows, and what could not be redacted.
+_MASKED = re.compile(r"\*{2,}(?:[\s().\-]*\*+)*[\s().\-]*\w{0,4}(?!\w)|<withheld: [^>]*>")
 
 _JSON_MAX = 200_000
 _LEVELS = 5
@@ -85,3 +91,8 @@ def tail(value: Any, most: int) -> str:
         return tail(value["messages"], most)
     text = " ".join(text_of(value).split())
     return text if len(text) <= most else "…" + text[1 - most :]
+
+
+def without_redactions(text: str) -> str:
+    """A text without what redaction put into it: many values look alike there, so none is known by it."""
+    return _MASKED.sub(" ", PUT_IN.sub(" ", text)) if "<" in text or "**" in text else text

@@ -7,7 +7,7 @@ from typing import Any
 
 from agentops.analysis.asked import Call, asked
 from agentops.analysis.causes import caller, causes, is_overflow, largest
-from agentops.analysis.death import Death, death, sentence
+from agentops.analysis.death import Death, Waiting, deadlock, death, frames, printed_error, sentence
 from agentops.analysis.findings import Finding, Findings, Kind
 from agentops.analysis.loops import LOOP_CALLS, asked_again, repeated
 from agentops.analysis.raised import place, without_modules, words
@@ -76,6 +76,7 @@ class _Why:
         self.suspects: list[Finding] = []
         self.background: list[Finding] = []
         self.death: Death | None = None
+        self.waiting: list[Waiting] = []  # in a deadlock
         self.first: SpanRow | None = None  # the error that the run failed with, or the first that it got over
 
     def findings(self) -> Findings:
@@ -83,6 +84,8 @@ class _Why:
         if self.root is None:
             return Findings(trace, False, f"{trace.name} has no spans", None, [])
         self.death = death(run)
+        if self.root.status_number == RUNNING or (self.death is not None and self.death.phase == "deadlock"):
+            self.waiting = deadlock(run)
         self._errors()
         calls = [] if run.has_tools else asked(run)
         self.suspects += signs(run, calls)
@@ -105,24 +108,36 @@ class _Why:
         self.background.sort(key=_score, reverse=True)
         first = (*suspects[:1], *raised_at, *suspects[1:_CAUSES], *around)
         keep = {id(f): f for f in (*first, *suspects[_CAUSES:8], *self.background)}
-        rows = _without_repeats([*self._left_behind(), *keep.values()])
+        printed = self._printed()
+        # Of a program that another error led to its end, they are told last.
+        died = self.death
+        late = died is None or not died.output or (self.first not in (None, self.root) and not died.signal)
+        last = printed if late else []
+        rows = _without_repeats([*self._left_behind(), *(() if last else printed), *keep.values(), *last])
         return Findings(trace, failed, headline, cause, rows, self.death)
 
     def _left_behind(self) -> list[Finding]:
         """The last stack, the last lines, and what had come of an answer, of a program that died."""
         found = self.death
+        rows = [Finding("stack", 49, w.span, self._path(w.span) if w.span else (), w.text) for w in self.waiting[:4]]
         if found is None:
-            return []
+            return rows
         path = () if found.span is None else self._path(found.span)
-        rows: list[Finding] = []
-        if found.stack:
-            rows.append(Finding("stack", 49, found.span, path, " < ".join(found.stack[:-6:-1])))
+        if found.stack and not rows:
+            rows.append(Finding("stack", 49, found.span, path, frames(found.stack, found.own)))
         if found.answered:
             text = _ending(f"{found.chunks} chunks had come:", found.answered)
             rows.append(Finding("answered", 49, found.span, path, text))
-        if found.output and found.cause not in ("exception", "exit"):
-            rows += [Finding("printed", 48, None, (), line) for line in found.output[-5:] if line.strip()]
         return rows
+
+    def _printed(self) -> list[Finding]:
+        """The last lines of a program that died, where no exception of its own tells more."""
+        found, root = self.death, self.root
+        if found is None or root is None or ((said := self.run.exception(root)) and said["type"]):
+            return []
+        if not found.output and self.run.attributes(root).get("process.lines_withheld") is True:
+            return [Finding("printed", 48, None, (), "not kept: a program that redacts has none of its lines noted")]
+        return [Finding("printed", 48, None, (), line) for line in found.output[-5:] if line.strip()]
 
     def add(self, kind: Kind, score: int, span: SpanRow | None, text: str) -> None:
         finding = Finding(kind, score, span, () if span is None else self._path(span), text)
@@ -140,6 +155,8 @@ class _Why:
         origins = list(dict.fromkeys(run.origin(span) for span in failed[:200]))
         origins.sort(key=lambda span: (span.end_ns or 0, span.start_ns))
         handled = [span for span in origins if span is not fatal]
+        ended_by = None if fatal is None or not handled else run.exception(fatal)
+        own_error = bool(ended_by and ended_by["type"])  # else what was handled may well be why
         on_the_way = set() if fatal is None else {span.span_id for span in run.path(fatal)}
         for span in handled:
             if span.span_id in on_the_way:
@@ -151,6 +168,8 @@ class _Why:
             later, again = run.worked_later(span, lambda other: other.status_number == OK)
             if again:
                 self.add("error", 46, span, f"{said}; it worked when it was tried again")
+            elif own_error:
+                self.add("before", 47, span, f"{said}; the run went on")
             elif later:
                 self.add("error", 74, span, f"{said}; a later {span.name} worked")
             else:
@@ -160,6 +179,15 @@ class _Why:
             self._causes(fatal, words(fatal.error), 0)
             if self.root.error and fatal.error and self.root.error != fatal.error and fatal is not self.root:
                 self.add("ended with", 48, self.root, f"{called(self.root)} ended with {words(self.root.error)}")
+
+    def _killed(self) -> bool:
+        """Whether the program ended in the middle of what it did."""
+        died = self.death
+        return died is not None and (died.cause in ("killed", "native crash") or bool(died.signal))
+
+    def _interrupted(self) -> bool:
+        """Whether Ctrl-C ended it."""
+        return self.root is not None and error_type(self.root.error) == "KeyboardInterrupt"
 
     def _is_process(self, span: SpanRow) -> bool:
         """Whether it is a child of the program, which has a span if an exception ended it."""
@@ -288,16 +316,26 @@ class _Why:
         cause = suspects[0].span if suspects else None
         name = trace.name if len(trace.name) <= 40 else trace.name[:39] + "…"
         died = self.death
-        if died is not None and (died.cause in ("killed", "native crash") or (died.signal and died.exit_code is None)):
+        if died is not None and self._killed():
             return f"{name} {sentence(run, died)}", died.span or root
         if root.status_number == ERROR and self.first is not None:
+            if self._interrupted():
+                while_ran = "" if self.first is root else f" while {called(self.first)} ran"
+                return f"{name} was interrupted by Ctrl-C (SIGINT){while_ran}", cause or self.first
             if self.first is root:
-                return f"{name} failed: {words(root.error) or self._exit() or 'it says no error'}", cause or root
+                failed = words(root.error) or self._exit() or "it says no error"
+                if died is not None and failed == self._exit() and (said := printed_error(died.output)):
+                    failed += f", and the last that it printed is {words(said)}"
+                return f"{name} failed: {failed}", cause or root
             return f"{name} failed: {_raised(self.first)}", cause or self.first
+        if root.status_number == INTERRUPTED and died is not None and died.phase == "deadlock":
+            return f"{name} {sentence(run, died)}", died.span or cause or root
         if root.status_number == INTERRUPTED:
             open_span = next((f for f in suspects if f.kind == "open"), None)
             return f"{name} was cut off: {open_span.text if open_span else 'its program died'}", cause or root
         running = root.status_number == RUNNING
+        if running and self.waiting:
+            return f"{name} still runs, and is in a deadlock: {self.waiting[0].text}", self.waiting[0].span or root
         state = "still runs" if running else "ended ok"
         if suspects:
             but = ", but" if suspects[0].score >= _BUT else ";"
@@ -314,6 +352,8 @@ class _Why:
         run = self.run
         assert self.root is not None
         at = self.first if self.root.status_number == ERROR or not suspects else suspects[0].span
+        if self._killed() and self.death is not None and self.death.open:
+            at = self.death.span
         if at is None:
             return []
         path = self._path(at)

@@ -57,13 +57,19 @@ def run(given: argparse.Namespace, out: Output) -> int:
         return 0
     width = out.width or _CELLS
     role = "error" if found.failed else "bold"
-    head = textwrap.wrap(f"{trace.trace_id[:8]} {line(found.headline, 400)}", width, break_on_hyphens=False)
-    for text in head[:_HEADLINES]:
+    for text in _wrapped(f"{trace.trace_id[:8]} {line(found.headline, 400)}", width, out):
         out.line(out.paint(text, role))
-    for finding in found.rows[: _LINES - _HEADLINES - 1]:
+    lines: list[str] = []
+    for finding in found.rows:
         span = finding.span.hex_id[:8] if finding.span else ""
-        text = f"  {finding.kind:<10} {span:<8} {line(finding.text, 400)}"
-        out.line(out.paint(_fitted(text, width, out), "" if finding.severity == "suspect" else "dim"))
+        head, text = f"  {finding.kind:<10} {span:<8} ", line(finding.text, 400)
+        # Where in the user's code to look is told whole.
+        texts = _wrapped(text, max(24, width - len(head)), out) if finding.kind in ("stack", "place") else [text]
+        for n, text in enumerate(texts):
+            fitted = _fitted((" " * len(head) if n else head) + text, width, out)
+            lines.append(out.paint(fitted, "" if finding.severity == "suspect" else "dim"))
+    for text in lines[: _LINES - _HEADLINES - 1]:
+        out.line(text)
     if others:
         more = f"{others} other run{'s' * (others != 1)} of the last hour had errors"
         out.line(out.paint(f"{more}: agentops ls 'errors>0' since:1h", "dim"))
@@ -77,8 +83,13 @@ def _death(found: Death | None) -> dict[str, Any] | None:
     fields["span_id"] = found.span.hex_id if found.span else None
     fields["open"] = [span.hex_id for span in found.open]
     fields["last_time_unix_nano"] = fields.pop("last_ns")
-    del fields["span"]
+    del fields["span"], fields["own"]
     return fields
+
+
+def _wrapped(text: str, width: int, out: Output) -> list[str]:
+    more = " .." if out.ascii else " …"
+    return textwrap.wrap(text, width, break_on_hyphens=False, max_lines=_HEADLINES, placeholder=more) or [""]
 
 
 def _fitted(text: str, width: int, out: Output) -> str:

@@ -92,6 +92,8 @@ def _unreached(reports: list[str]) -> str:
             f"; only its start and end were recorded, since {line(python, 200)} cannot import agentops{why}: "
             f"install agentops-recorder there ({line(shlex.quote(python), 200)} -m pip install ...)"
         )
+    if "no memory" in reports:
+        return "; memory ran out before agentops could record what ended it"
     if "ok" not in reports:
         return "; only its start and end were recorded: no Python was reached (-I, -E, -S, or another PYTHONPATH?)"
     return ""

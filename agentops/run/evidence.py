@@ -76,7 +76,7 @@ class Evidence:
             attributes["process.suspended_s"] = round(steady - awake, 3)
         for text in self._crashes():
             events.append(("crash", {"text": text}))
-        lines, doing = self._lines(pid)
+        lines, doing = self._lines(pid, "ok" in reports and os.path.isdir(notes.FOLDER))
         if bad and doing:
             attributes["process.recorder"] = "ingests" if doing == notes.INGESTS else "ingests beside"
         if bad and lines and with_lines:
@@ -105,8 +105,13 @@ class Evidence:
                     found.append(data.decode("utf-8", "replace"))
         return found[:_CRASHES]
 
-    def _lines(self, pid: int) -> tuple[str, int]:
-        """The last lines that were printed, and what the recorder did: of the program, or of who printed last."""
+    def _lines(self, pid: int, reached: bool) -> tuple[str, int]:
+        """The last lines that were printed, and what the recorder did: of the program, or of who printed last.
+
+        Args:
+            pid: of the program.
+            reached: a Python in it noted what it printed; a file that its output went to may hold others' lines too.
+        """
         best: tuple[bool, int, bytes, int] | None = None
         seen = False
         for path in _files(notes.FOLDER, notes.PREFIX + self._run, ""):
@@ -119,7 +124,7 @@ class Evidence:
             with contextlib.suppress(OSError):
                 os.unlink(path)
         data = b"" if best is None else best[2]
-        if not data and not seen:
+        if not data and not seen and not reached:
             data = b"".join(map(self._tail_of_file, (1, 2)))
         text = data.decode("utf-8", "replace").replace("\r\n", "\n").rstrip()
         return "\n".join(text.split("\n")[-_LINES:]), 0 if best is None else best[3]

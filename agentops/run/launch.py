@@ -104,8 +104,11 @@ def launch(command: list[str], name: str | None = None) -> Program:
                 root.learn(redactors)
             own = bool(redactors - {"pii", "secrets"})
             found = evidence.found(bool(end.code), reports, pid, end.core, end.peak_bytes, with_lines=not own)
+            if end.code and redactors and not any(name == "last lines" for name, _ in found.events):
+                found.attributes["process.lines_withheld"] = True
             if root is not None:
-                root.end(str(store), end.code, end.signal, end.sentence, found)
+                kind = next((report[6:] for report in reports if report.startswith("ended ")), "")
+                root.end(str(store), end.code, end.signal, end.sentence, found, kind)
         except Exception as problem:  # noqa: BLE001 - its exit code must come through
             _failed("recording the program's end", problem)
         return Program(command, str(store), trace, span_id, end, reports)

@@ -77,7 +77,7 @@ class Root:
         if redactors - known:
             self._command = [*self._command[:1], *[_WITHHELD] * (len(self._command) > 1)]
 
-    def end(self, store: str, code: int, signal: int, sentence: str, found: Found) -> None:
+    def end(self, store: str, code: int, signal: int, sentence: str, found: Found, kind: str = "") -> None:
         """The program has ended: say how, and what the program itself could still say.
 
         Args:
@@ -86,6 +86,7 @@ class Root:
             signal: number of the signal that ended it, or 0.
             sentence: how it ended, in words.
             found: what else there is to tell.
+            kind: of the exception that ended the program, if it could record no more of it.
         """
         self._say_command()
         self.span.set_attributes(found.attributes)
@@ -96,7 +97,7 @@ class Root:
         if code:
             self.span.set_status(StatusCode.ERROR, sentence)
             try:
-                self._take_exception(store, sentence if signal else "")
+                self._take_exception(store, sentence if signal else "", kind)
             except AgentopsError as problem:
                 failed("reading what ended the program", problem)
         for name, facts in found.events:
@@ -104,7 +105,7 @@ class Root:
         self.span.end()
         recorder.shutdown()
 
-    def _take_exception(self, store: str, signal: str) -> None:
+    def _take_exception(self, store: str, signal: str, kind: str) -> None:
         """The uncaught exception, if there was one: it is in the journal of the process that had it."""
         recorder.flush()
         with Reader(store) as reader:
@@ -115,3 +116,5 @@ class Root:
                 str(said[-1].get(f"exception.{key}", "")) for key in ("type", "message", "stacktrace")
             )
             self.span._error = (kind, message, stack)
+        elif kind and not signal:
+            self.span._error = (kind, "", "")

@@ -102,6 +102,40 @@ def test_the_type_of_an_error_is_told_without_its_modules(store: Path) -> None:
         assert headline(reader, reader.trace("latest")) == ("parse", "JSONDecodeError")
 
 
+def test_ctrl_c_is_told_as_such_and_no_earlier_step_is_its_cause(said: Callable[[], list[str]]) -> None:
+    with suppress(KeyboardInterrupt), span("assistant", kind="agent"):
+        chat("what next?", "fetch it")
+        with span("fetch", kind="tool", input={"n": 1}):
+            raise KeyboardInterrupt
+    first, *others = said()
+    assert first.endswith("assistant was interrupted by Ctrl-C (SIGINT) while fetch (tool) ran")
+    assert not [line for line in others if line.split()[0] == "cause"]
+
+
+@pytest.mark.parametrize(
+    "card", ["<CREDIT_CARD>", "<CREDIT_CARD:d76661683797>", "**** **** **** 4444", "************4444"]
+)
+def test_what_redaction_put_in_is_no_trace_of_a_value(card: str, said: Callable[[], list[str]]) -> None:
+    with suppress(OSError), span("shop", kind="agent", input="I want to pay"):
+        step("profile", "tool", {"of": "Ann"}, {"card": card})
+        step("charge", "tool", {"card": card}, {"paid": False})
+        with span("pay", kind="tool", input={"card": card}):
+            raise OSError(f"card {card} was declined")
+    lines = said()
+    assert "pay (tool) raised OSError" in lines[0]
+    assert not [line for line in lines if line.split()[0] == "cause"], "\n".join(lines)
+
+
+def test_no_call_asked_for_the_memory_that_ran_out(said: Callable[[], list[str]]) -> None:
+    with suppress(MemoryError), span("assistant", kind="agent"):
+        chat("what next?", "load it")
+        with span("load", kind="tool", input={"n": 1}):
+            raise MemoryError
+    lines = said()
+    assert "load (tool) raised MemoryError" in lines[0]
+    assert not [line for line in lines if line.split()[0] == "cause"], "\n".join(lines)
+
+
 _VALUES = st.recursive(
     st.none() | st.booleans() | st.integers() | st.floats() | st.text() | st.binary(max_size=20),
     lambda inner: (

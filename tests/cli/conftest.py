@@ -71,6 +71,42 @@ def executable(tmp_path: Path) -> Callable[..., Done]:
     return executable
 
 
+@pytest.fixture
+def terminal(tmp_path: Path) -> Callable[..., list[str]]:
+    """Starts `agentops` on a terminal of 80 columns; gives the lines that come until it ends or is to be ended."""
+
+    def terminal(*words: str, until: str | None = None) -> list[str]:
+        import pty
+        import termios
+
+        ours, theirs = pty.openpty()
+        termios.tcsetwinsize(theirs, (50, 80))
+        kept = {name: value for name, value in os.environ.items() if not name.startswith("AGENTOPS_")}
+        process = subprocess.Popen(
+            [str(Path(sys.executable).parent / "agentops"), *words],
+            cwd=tmp_path,
+            env={**kept, "AGENTOPS_STORE": str(tmp_path / "traces.db"), "NO_COLOR": "1", "TERM": "xterm"},
+            stdin=theirs,
+            stdout=theirs,
+            stderr=subprocess.DEVNULL,
+        )
+        os.close(theirs)
+        seen = b""
+        with process:
+            try:
+                while piece := os.read(ours, 65536):
+                    seen += piece
+                    if until is not None and until in seen.decode("utf-8", "replace"):
+                        process.kill()
+            except OSError:  # how Linux says that the other end is closed
+                pass
+            finally:
+                os.close(ours)
+        return seen.decode("utf-8", "replace").splitlines()
+
+    return terminal
+
+
 _SHOP = """
 with span("refund ticket", kind="agent", session="s-1", user="ada", tags=["prod"], metadata={"build": 7}) as run:
     with span("ask model", kind="llm", input=[{"role": "user", "content": "Please refund order 4711"}]) as call:

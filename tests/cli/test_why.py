@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import os
+import subprocess
 import sys
 import textwrap
+import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -154,3 +157,140 @@ def test_a_process_that_died_in_a_run_that_went_on_is_named_first(
         "main.py ended ok, but fmt.py (chain), a process it started, died: ValueError: no such format" in said.lines[0]
     )
     assert any(line.endswith("raised at fmt.py:2 in render") for line in said.lines[:5]), said.out
+
+
+_CHARGES = """
+import asyncio, sys
+from agentops import span
+
+def charge():
+    with span("charge", kind="tool", input={"amount": 12}):
+        raise RuntimeError("card declined")
+
+def later():
+    raise ValueError("no such format")
+
+"""
+
+
+@pytest.mark.parametrize(
+    "ends",
+    [
+        "try: charge()\nexcept RuntimeError: pass\nlater()",
+        "try: charge()\nexcept RuntimeError: later()",
+    ],
+    ids=["after it", "while it was handled"],
+)
+def test_an_error_that_was_handled_is_not_what_ended_the_program(
+    ends: str, executable: Callable[..., Any], agentops: Callable[..., Any], tmp_path: Path
+) -> None:
+    (tmp_path / "pay.py").write_text(_CHARGES + ends)
+    ran = executable("run", "--", sys.executable, "pay.py")
+    assert " failed in pay.py (ValueError) " in ran.err.splitlines()[-1]
+    said = agentops("why")
+    assert said.lines[0].endswith("pay.py failed: ValueError: no such format")
+    assert any(line.endswith("raised at pay.py:10 in later") for line in said.lines[:3]), said.out
+    told = next(line for line in said.lines if "charge (tool) raised RuntimeError: card declined" in line)
+    assert told.split()[0] == "before"
+
+
+@pytest.mark.parametrize(
+    "ends",
+    [
+        "charge()",
+        "try: charge()\nexcept RuntimeError as problem: raise ValueError('not paid') from problem",
+        "try: charge()\nexcept RuntimeError as problem: raise ValueError(f'not paid: {problem}')",
+        "try: charge()\nexcept RuntimeError: sys.exit(4)",
+        """
+async def all():
+    async with asyncio.TaskGroup() as group:
+        group.create_task(asyncio.to_thread(charge))
+asyncio.run(all())""",
+    ],
+    ids=["it went up", "raised from it", "quoted", "exit", "in a group"],
+)
+def test_an_error_that_ended_the_program_is_named_where_it_began(
+    ends: str, executable: Callable[..., Any], agentops: Callable[..., Any], tmp_path: Path
+) -> None:
+    (tmp_path / "pay.py").write_text(_CHARGES + ends)
+    executable("run", "--", sys.executable, "pay.py")
+    assert agentops("why").lines[0].endswith("pay.py failed: charge (tool) raised RuntimeError: card declined")
+
+
+_DEADLOCK = """
+import contextvars, threading
+from agentops import span
+
+savings, checking = threading.Lock(), threading.Lock()
+both = threading.Barrier(2)
+
+def transfer_between_two_accounts_of_one_customer(name, first, second):
+    with span(name, kind="tool"), first:
+        both.wait()
+        with second:
+            pass
+
+with span("bank", kind="agent"):
+    threads = [
+        threading.Thread(
+            target=contextvars.copy_context().run,
+            args=(transfer_between_two_accounts_of_one_customer, *arguments),
+        )
+        for arguments in (("there", savings, checking), ("back", checking, savings))
+    ]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+"""
+
+
+def test_a_deadlock_is_told_while_it_lasts_and_of_the_threads_at_their_locks(
+    agentops: Callable[..., Any], terminal: Callable[..., list[str]], tmp_path: Path
+) -> None:
+    (tmp_path / "bank.py").write_text(_DEADLOCK)
+    environment = {**os.environ, "AGENTOPS_STORE": str(tmp_path / "traces.db"), "AGENTOPS_WATCH_AFTER": "0.2"}
+    place = "/bank.py:11 in transfer_between_two_accounts_of_one_customer"
+    with subprocess.Popen([sys.executable, "bank.py"], cwd=tmp_path, env=environment) as process:
+        try:
+            end = time.monotonic() + 30
+            said = agentops("why")
+            while "deadlock" not in said.out:
+                assert time.monotonic() < end, said.out
+                time.sleep(0.05)
+                said = agentops("why")
+            narrow = terminal("why")
+        finally:
+            process.kill()
+    assert " bank still runs, and is in a deadlock: " in said.lines[0]
+    stacks = [line for line in said.lines if line.split()[0] == "stack"]
+    assert sorted(line.split()[2] for line in stacks) == ["back", "there"]
+    assert all(line.endswith(place) for line in stacks), said.out
+    assert "threading.py" not in said.out
+    assert max(map(len, narrow)) <= 80
+    assert "".join(line.strip() for line in narrow).replace(" ", "").count(place.replace(" ", "")) == 3, narrow
+    later = " ".join(agentops("why").lines[:2])
+    assert " bank was cut off in a deadlock: " in later and place in later
+
+
+def test_the_users_own_frame_comes_before_those_of_libraries(agentops: Callable[..., Any], tmp_path: Path) -> None:
+    source = """
+        import queue
+        from agentops import span
+        def fetch():
+            queue.Queue().get(timeout=600)
+        with span("fetch", kind="tool"):
+            fetch()
+        """
+    (tmp_path / "agent.py").write_text(textwrap.dedent(source))
+    environment = {**os.environ, "AGENTOPS_STORE": str(tmp_path / "traces.db"), "AGENTOPS_WATCH_AFTER": "0.2"}
+    with subprocess.Popen([sys.executable, "agent.py"], cwd=tmp_path, env=environment) as process:
+        try:
+            end = time.monotonic() + 30
+            while not (tmp_path / "traces.db").exists() or "stacks" not in agentops("show", "--content").out:
+                assert time.monotonic() < end
+                time.sleep(0.05)
+        finally:
+            process.kill()
+    [stack] = [line for line in agentops("why").lines if line.split()[0] == "stack"]
+    assert "agent.py:5 in fetch (in " in stack and stack.index("agent.py:5") < stack.index("threading.py")

@@ -180,6 +180,28 @@ def test_the_signal_that_ended_it_is_on_record_and_ours_too(write: Any, run: Run
     assert "was ended by SIGKILL" in last(done)
 
 
+@pytest.mark.parametrize("inside", [True, False], ids=["in a step", "between two"])
+def test_of_a_program_that_was_killed_why_leads_to_the_step_it_was_in(
+    inside: bool, write: Any, run: Run, environment: Any, tmp_path: Path
+) -> None:
+    step = "with span('fetch', kind='tool', input='big.zip'): " if inside else ""
+    script = write(
+        "import os, signal\nfrom contextlib import suppress\nfrom agentops import span\n"
+        "with suppress(OSError), span('charge', kind='tool'): raise OSError('declined')\n"
+        f"{step}os.kill(os.getpid(), signal.SIGKILL)"
+    )
+    run("python", script)
+    ask = {"cwd": tmp_path, "env": environment, "text": True}
+    said = subprocess.check_output(["agentops", "why"], **ask).splitlines()
+    assert "agent.py was killed by SIGKILL " + ("while fetch (tool) ran" if inside else "with no step open") in said[0]
+    [path] = [line for line in said if line.split()[0] == "path"]
+    assert path.endswith("agent.py > fetch" if inside else "agent.py")
+    listed = subprocess.check_output(["agentops", "ls", "status:error"], **ask)
+    assert "agent.py" in listed
+    cut_off = subprocess.check_output(["agentops", "ls", "--spans", "status:interrupted"], **ask)
+    assert ("fetch" in cut_off) is inside
+
+
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT, signal.SIGUSR1])
 def test_signals_reach_the_program_once(number: signal.Signals, write: Any, environment: Any, tmp_path: Path) -> None:
     script = write(
@@ -232,6 +254,105 @@ def test_a_program_ended_by_sigterm_ends_us_so(write: Any, environment: Any, tmp
     process.terminate()
     process.communicate(timeout=20)
     assert process.returncode == -signal.SIGTERM
+
+
+@pytest.mark.parametrize(
+    "waits",
+    [
+        "with span('fetch', kind='tool'): interrupt(); time.sleep(20)",
+        """
+async def main():
+    with span('fetch', kind='tool'):
+        interrupt()
+        await asyncio.sleep(20)
+asyncio.run(main())""",
+    ],
+    ids=["plain", "asyncio"],
+)
+def test_a_program_that_ctrl_c_ends_ends_by_sigint_and_why_says_so(
+    waits: str, write: Any, run: Run, environment: Any, tmp_path: Path
+) -> None:
+    script = write(
+        "import asyncio, os, signal, time\nfrom agentops import span\n"
+        "def interrupt(): os.kill(os.getpid(), signal.SIGINT)\n"
+        "with span('chat', kind='llm', input='what next?') as s: s.output = 'fetch it'\n" + waits
+    )
+    done = run("python", script)
+    assert done.returncode == -signal.SIGINT
+    assert done.stderr.splitlines()[-2] == "KeyboardInterrupt"
+    assert "was ended by SIGINT in fetch (tool)" in last(done)
+    said = subprocess.check_output(["agentops", "why"], cwd=tmp_path, env=environment, text=True)
+    assert "agent.py was interrupted by Ctrl-C (SIGINT) while fetch (tool) ran" in said.splitlines()[0]
+    assert "\n  cause " not in said
+    assert "\n  printed " not in said
+
+
+def test_a_program_that_ate_its_memory_is_not_told_to_install_anything(
+    write: Any, run: Run, environment: Any, tmp_path: Path
+) -> None:
+    script = write(
+        """
+        kept, size = [], 1 << 20
+        while True:
+            try:
+                while True:
+                    kept.append(bytearray(size))
+            except MemoryError:
+                if size <= 1_000:
+                    raise
+                size //= 2
+        """
+    )
+    done = run("sh", "-c", f"ulimit -v 400000; exec python {script}")
+    assert done.returncode == 1
+    assert [line for line in done.stderr.splitlines() if not line.startswith(" ")][1:-1] == ["MemoryError"]
+    assert "failed in sh (MemoryError)" in last(done)
+    assert "cannot import" not in last(done)
+    said = subprocess.check_output(["agentops", "why"], cwd=tmp_path, env=environment, text=True)
+    assert said.splitlines()[0].endswith("sh failed: MemoryError")
+
+
+@pytest.mark.parametrize("ends", ["sys.exit(7)", "os._exit(7)"])
+def test_the_last_lines_of_a_program_that_only_had_an_exit_code_are_told(
+    ends: str, write: Any, run: Run, environment: Any, tmp_path: Path
+) -> None:
+    run("python", write(f"import os, sys\nprint('no such account', flush=True)\n{ends}"))
+    said = subprocess.check_output(["agentops", "why"], cwd=tmp_path, env=environment, text=True).splitlines()
+    assert said[0].endswith("agent.py failed: exit code 7")
+    assert said[1].split(maxsplit=1) == ["printed", "no such account"]
+
+
+def test_that_a_program_which_redacts_has_no_last_lines_is_said(
+    write: Any, run: Run, environment: Any, tmp_path: Path
+) -> None:
+    script = write("import sys, agentops\nwith agentops.span('x'): pass\nprint('ann@example.com')\nsys.exit(7)")
+    run("python", script, AGENTOPS_REDACT="secrets")
+    said = subprocess.check_output(["agentops", "why"], cwd=tmp_path, env=environment, text=True).splitlines()
+    printed = [line.split(maxsplit=1)[1] for line in said if line.split()[0] == "printed"]
+    assert len(printed) == 1
+    assert printed[0].startswith("not kept: a program that redacts")
+
+
+def test_lines_that_others_write_into_the_same_file_are_not_taken_for_the_programs(
+    write: Any, environment: Any, tmp_path: Path
+) -> None:
+    script = write("import os, subprocess\nsubprocess.run('echo of another >&2', shell=True)\nos.kill(os.getpid(), 9)")
+    with open(tmp_path / "log", "a") as log:
+        command = ["agentops", "run", "--", "python", script]
+        subprocess.run(command, cwd=tmp_path, env=environment, stderr=log)
+    said = subprocess.check_output(["agentops", "why"], cwd=tmp_path, env=environment, text=True)
+    assert "was killed by SIGKILL" in said
+    assert "of another" not in said
+
+
+def test_the_error_that_a_python_out_of_reach_printed_is_taken_from_its_lines(
+    run: Run, environment: Any, tmp_path: Path
+) -> None:
+    with open(tmp_path / "log", "w") as log:
+        command = ["agentops", "run", "--", "python", "-E", "-c", "int('seven')"]
+        subprocess.run(command, cwd=tmp_path, env=environment, stderr=log)
+    said = subprocess.check_output(["agentops", "why"], cwd=tmp_path, env=environment, text=True)
+    assert "exit code 1, and the last that it printed is ValueError: invalid literal" in said.splitlines()[0]
 
 
 def test_children_of_every_kind_are_covered(write: Any, run: Run, spans: Any) -> None:

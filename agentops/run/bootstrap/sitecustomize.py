@@ -19,7 +19,7 @@ def _report(line: str) -> None:
     try:
         with open(os.environ["AGENTOPS_RUN_REPORT"], "a") as report:
             report.write(line + "\n")
-    except (KeyError, OSError):  # the run that this belonged to is over
+    except (KeyError, OSError, MemoryError):  # the run that this belonged to is over, or nothing can be said any more
         pass
 
 
@@ -35,7 +35,11 @@ class _Watch:
 
             instrument()
         except Exception as problem:  # noqa: BLE001
-            _report("missing " + sys.executable + ": " + repr(problem)[:200])
+            _report(
+                "no memory"
+                if isinstance(problem, MemoryError)
+                else "missing " + sys.executable + ": " + repr(problem)[:200]
+            )
             return None
         return waiting.find_spec(name, path, target)
 
@@ -51,7 +55,23 @@ def _at_exit() -> None:
 
             uncaught(exception)
         except Exception as problem:  # noqa: BLE001 - what it says may hold what the exception says
-            _report("missing " + sys.executable + ": " + type(problem).__name__)
+            _not_recorded(exception, problem)
+        if type(exception) is KeyboardInterrupt and not hasattr(sys, "ps1"):
+            # Python ends by the signal unless code was compiled since, as imports do; this makes it remember.
+            try:
+                exec("raise KeyboardInterrupt")  # noqa: S102
+            except KeyboardInterrupt:
+                pass
+
+
+def _not_recorded(exception: BaseException, problem: Exception) -> None:
+    try:
+        short = isinstance(exception, MemoryError) or isinstance(problem, MemoryError)
+        _report("no memory" if short else "missing " + sys.executable + ": " + type(problem).__name__)
+        if os.environ.get("AGENTOPS_RUN_BY") == str(os.getppid()):
+            _report("ended " + type(exception).__qualname__)
+    except MemoryError:
+        pass
 
 
 def _leave_nothing() -> None:
