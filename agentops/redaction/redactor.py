@@ -102,17 +102,10 @@ class Redactor:
 
     def may_hold(self, data: bytes) -> bool:
         """False promises that nothing is found in any text inside `data`: UTF-8, or MessagePack that holds some."""
-        if self._usual and calm(data):
-            return False
-        if self._holds_number(data):
-            return True
-        for one in self.detectors:
-            if one.may_hold(data):
-                return True
-        return inside.may_be_base64(data) and any(self._opens(text) for _, _, text in inside.decoded(data))
+        return self._may_hold(data, 0)
 
     def find(self, text: str, key: str | None = None) -> list[Finding]:
-        """What is sensitive in `text`; that which stands in base64 in it as a whole.
+        """What is sensitive in `text`, escaped or not; that which stands in base64 in it as a whole.
 
         Args:
             text: any text.
@@ -231,6 +224,9 @@ class Redactor:
             for start, end, opened in inside.decoded(characters):
                 if kinds := {f.kind for f in self._find(opened.decode(errors="replace"), None, depth + 1)}:
                     found.append(Finding(start, end, "_".join(sorted(kinds)), 1.0))
+        if depth < _DEPTH_MAX and (view := inside.view(text)) is not None:
+            for f in self._find(view.text, key, depth + 1):
+                found.append(Finding(view.place(f.start), view.end(f.end), f.kind, f.score))
         return unite(found)
 
     def _holds_number(self, data: bytes) -> bool:
@@ -239,13 +235,26 @@ class Redactor:
             at = data.find(mark)
             while at >= 0:
                 number = int.from_bytes(data[at + 1 : at + 1 + size], "big")
-                if number >= 10 ** (_DIGITS_MIN - 1) and self._opens(str(number).encode()):
+                if number >= 10 ** (_DIGITS_MIN - 1) and any(
+                    one.may_hold(str(number).encode()) for one in self.detectors
+                ):
                     return True
                 at = data.find(mark, at + 1)
         return False
 
-    def _opens(self, data: bytes) -> bool:
-        return any(one.may_hold(data) for one in self.detectors) or inside.may_be_base64(data)
+    def _may_hold(self, data: bytes, depth: int) -> bool:
+        if self._usual and calm(data):
+            return False
+        if self._holds_number(data):
+            return True
+        for one in self.detectors:
+            if one.may_hold(data):
+                return True
+        if depth == _DEPTH_MAX:
+            return False
+        if inside.may_be_base64(data) and any(self._may_hold(text, depth + 1) for _, _, text in inside.decoded(data)):
+            return True
+        return any(self._may_hold(plain, depth + 1) for plain in inside.unescaped(data))
 
     def _put(
         self, text: str, found: list[Finding], session: str, operators: Mapping[str, Operator] | None = None

@@ -20,6 +20,8 @@ _SENSITIVE = (
     "aa-bb-cc-dd-ee-ff", "password: hunter2x", "the password is Tr0ub4dor", "token=abcdefghijkl", "pwd='swordfish'",
     "secret -> kumquat", "\u0664\u0660\u0661\u0662 " + "\u0668\u0668\u0668\u0668 " * 2 + "\u0661\u0668\u0668\u0661",
     base64.b64encode(b"write to nora.quist@canary-mail.example").decode(), "postgres://me:hidden@db/x",
+    "nora%40x.example", "4012%208888%208888%201881", "greta&#64;kunden.de", "greta&#x40;x.de", '{"m": "a\\u0040x.de"}',
+    "a%2540x.de", "%22password%22%3A%20%22hunter2x%22", base64.b64encode(b"mail=nora%40x.example").decode(),
 )  # fmt: skip
 _REDACTOR = Redactor()
 _LETTERS = st.sampled_from("abcPWD .,:;=@-_/'\"0123456789\n\u00e9\u0660\u2014")
