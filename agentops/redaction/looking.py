@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from agentops.redaction import inside
 from agentops.redaction.canaries import Canary
 from agentops.redaction.operators import OPERATORS, PUT_IN
+from agentops.redaction.redactor import key_inside
 
 if TYPE_CHECKING:
     from agentops.redaction.findings import Finding
@@ -137,7 +138,7 @@ class Look:
             elif isinstance(item, dict):
                 for name, inner in item.items():
                     todo.append((name, None))
-                    todo.append((inner, name if isinstance(name, str) else key))
+                    todo.append((inner, key_inside(name, key)))
             elif isinstance(item, (list, tuple)):
                 todo.extend((inner, key) for inner in item)
             elif isinstance(item, (bytes, bytearray)):

@@ -16,7 +16,7 @@ from agentops.redaction.findings import Finding, unite
 from agentops.redaction.keys import key_from, key_of_folder
 from agentops.redaction.operators import Operator, operator_for
 
-__all__ = ["Detector", "Redactor", "recorded_as", "redactor_named"]
+__all__ = ["Detector", "Redactor", "key_inside", "recorded_as", "redactor_named"]
 
 #: How deep texts are looked for in texts.
 _DEPTH_MAX = 3
@@ -31,6 +31,24 @@ _LARGE_NUMBER, _NUMBER = b"\xcf", b"\xce"
 #: Blanks as they stand in JSON and in what Python shows of a text: as long as two, so that all places stay.
 _ESCAPED = re.compile(r"\\[nrt\"']")
 _WAYS = ("wait", "withhold")
+#: Keys that say nothing: what stands under them is what the key of the whole mapping says.
+_SAY_NOTHING = frozenset(
+    (
+        "value",
+        "values",
+        "val",
+        "data",
+        "text",
+        "content",
+        "raw",
+        "plain",
+        "plaintext",
+        "default",
+        "current",
+        "new",
+        "old",
+    )
+)
 
 
 class Detector(Protocol):
@@ -151,7 +169,7 @@ class Redactor:
                         new = f"{new}'"
                     made[new] = inner
                     if not isinstance(inner, (bool, float, type(None))):
-                        todo.append((made, new, name if isinstance(name, str) else key))
+                        todo.append((made, new, key_inside(name, key)))
             elif isinstance(item, (list, tuple)):
                 place[at] = items = list(item)
                 todo.extend((items, n, key) for n, inner in enumerate(items))
@@ -274,6 +292,13 @@ class Redactor:
             self._known.clear()
             self._known_bytes = 64 + size
         self._known[which] = redacted
+
+
+def key_inside(name: object, outer: str | None) -> str | None:
+    """The key that says what the value is that stands under `name` in a mapping, which itself stands under `outer`."""
+    if isinstance(name, str) and (outer is None or name.lower() not in _SAY_NOTHING):
+        return name
+    return outer
 
 
 def redactor_named(given: str) -> Redactor:

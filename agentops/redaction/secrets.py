@@ -92,8 +92,11 @@ def _may_hold_run(data: bytes, lower: bytes, runs: bytes) -> bool:
     if places.may_be_placed(data, lower):
         return True
     plain = marks.unescaped(data)
+    within: bool | None = None
     for start, end in _each(runs):
         made = _looks_made(data[start:end])
+        if made and within is None and (within := not data.isascii() and names.may_hold_assigned(lower)):
+            return True
         if made and names.may_be_assigned(lower, start, end):
             return True
         if (made or marks.BARE.search(data, start, end)) and marks.may_be_marked(data, plain, start, end):

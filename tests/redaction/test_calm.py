@@ -44,8 +44,15 @@ def test_a_calm_text_holds_nothing_that_is_found(text: str) -> None:
 @settings(max_examples=300, deadline=None)
 @given(
     st.dictionaries(
-        st.sampled_from(["password", "secret", "card", "ssn", "note"]),
-        st.one_of(_TEXTS, st.integers(-(2**63), 2**64 - 1)),
+        st.sampled_from(["password", "passwords", "api_keys", "secret", "card", "ssn", "note"]),
+        st.recursive(
+            st.one_of(_TEXTS, st.sampled_from(["hunter2-Xq9z", "k3jH8sLq92mVxT0b"]), st.integers(-(2**63), 2**64 - 1)),
+            lambda inner: st.one_of(
+                st.lists(inner, max_size=3),
+                st.dictionaries(st.sampled_from(["value", "text", "note"]), inner, max_size=2),
+            ),
+            max_leaves=3,
+        ),
         min_size=1,
     )
 )

@@ -9,6 +9,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
@@ -81,6 +82,27 @@ def test_the_key_says_what_a_value_is_however_large_it_is(store: Path, by_name: 
         "password": "<PASSWORD>",
         "messages": [LONG],
     }
+
+
+@pytest.mark.parametrize(
+    ("value", "redacted"),
+    [
+        ({"passwords": ["hunter2-Xq9z"]}, {"passwords": ["<PASSWORD>"]}),
+        ({"password": {"value": "hunter2-Xq9z", "hint": "dog"}}, {"password": {"value": "<PASSWORD>", "hint": "dog"}}),
+        ({"passwd": {"old": "hunt2", "new": ["hunt3"]}}, {"passwd": {"old": "<PASSWORD>", "new": ["<PASSWORD>"]}}),
+        ({"api_keys": ["", "none", "k3jH8sLq92mVxT0b"]}, {"api_keys": ["", "none", "<GENERIC_API_KEY>"]}),
+        ({"api_key": {"value": "k3jH8sLq92mVxT0b"}}, {"api_key": {"value": "<GENERIC_API_KEY>"}}),
+        ({"value": "hunter2-Xq9z", "token": {"type": "a1b2"}}, {"value": "hunter2-Xq9z", "token": {"type": "a1b2"}}),
+    ],
+)  # fmt: skip
+def test_a_key_says_what_stands_in_the_lists_and_mappings_under_it(value: Any, redacted: Any) -> None:
+    redactor = Redactor("secrets")
+    assert redactor.value(value) == redacted
+    if value != redacted:
+        assert redactor.may_hold(msgspec.msgpack.encode(value))
+        first = json.dumps(value).replace('"", "none", ', "")
+        assert redactor.text(first) != first
+        assert redactor.may_hold(first.encode())
 
 
 class Words:
