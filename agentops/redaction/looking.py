@@ -26,7 +26,6 @@ _DEPTH_MAX = 3
 _PUT_IN_MAX = 200
 _TOLD_APART = frozenset(("CREDIT_CARD", "EMAIL_ADDRESS", "IBAN_CODE", "IP_ADDRESS", "PHONE_NUMBER"))
 _SHOWN, _STARS = 40, 12
-_DIGITS_MIN = 10**8
 #: Texts among bytes: as long as the shortest value of any kind, in UTF-8.
 _TEXTS = re.compile(
     rb"(?:[\t\r\n\x20-\x7e]|[\xc2-\xdf][\x80-\xbf]|[\xe0-\xef][\x80-\xbf]{2}|[\xf0-\xf4][\x80-\xbf]{3}){8,}"
@@ -143,8 +142,9 @@ class Look:
                 todo.extend((inner, key) for inner in item)
             elif isinstance(item, (bytes, bytearray)):
                 yield from self._in_bytes(bytes(item), key)
-            elif isinstance(item, int) and not isinstance(item, bool) and _DIGITS_MIN <= item < 10**40:
-                yield from self._in_text(str(int(item)), key, 0)
+            elif isinstance(item, int) and not isinstance(item, bool):
+                for one in self._redactor.find_number(item, key):
+                    yield Found(one.kind, _shown(one.kind, str(int(item))[one.start : one.end]))
 
     def _in_text(self, text: str, key: str | None, depth: int) -> Iterator[Found]:
         if not text:

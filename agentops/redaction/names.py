@@ -9,7 +9,7 @@ from agentops.redaction.findings import Finding
 from agentops.redaction.forms import DIGIT, UUID, entropy, is_key, is_password, is_template
 from agentops.redaction.rules import PROVIDERS
 
-__all__ = ["assigned", "kind_under", "may_be_assigned", "may_be_named", "may_hold_assigned", "named"]
+__all__ = ["assigned", "kind_under", "may_be_assigned", "may_be_named", "may_hold_assigned", "may_name_number", "named"]
 
 _FORMS = {
     "a": rb"[A-Za-z0-9]{%d}",
@@ -267,6 +267,12 @@ def may_be_assigned(lower: bytes, start: int, end: int) -> bool:
     if len(key) <= 4 or key in _SAY_NOTHING:  # the first: what MessagePack has between a key and its value, perhaps
         key = before.rstrip(b"\n \t").rpartition(b"\n")[2] + b" " + key
     return _GATE.search(key) is not None
+
+
+def may_name_number(data: bytes) -> bool:
+    """Whether there is a word in it for what may be a whole number and secret."""
+    lower = data.lower()
+    return any(word in lower for word in _WORDS)
 
 
 def may_hold_assigned(lower: bytes) -> bool:

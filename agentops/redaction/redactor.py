@@ -25,11 +25,13 @@ _REMEMBERED_TEXT = 64 << 10
 #: A value is read with its key in front of it, as in `ssn: 123-45-6789`, if both are short: the key may say what it is.
 _KEY_MAX, _VALUE_MAX = 48, 128
 #: Whole numbers of this many digits may be a card's, an account's or a person's.
-_DIGITS_MIN = 9
+_DIGITS_MIN, _DIGITS_MAX = 9, 40
 #: Before whole numbers in MessagePack, of eight and of four bytes.
 _LARGE_NUMBER, _NUMBER = b"\xcf", b"\xce"
 #: Blanks as they stand in JSON and in what Python shows of a text: as long as two, so that all places stay.
 _ESCAPED = re.compile(r"\\[nrt\"']")
+#: Under such a key four numbers with dots between them are no address.
+_VERSION = re.compile(r"version|release|build", re.IGNORECASE)
 _WAYS = ("wait", "withhold")
 #: Keys that say nothing: what stands under them is what the key of the whole mapping says.
 _SAY_NOTHING = frozenset(
@@ -131,6 +133,27 @@ class Redactor:
         """
         return self._find(text, key, 0)
 
+    def find_number(self, number: int, key: str | None = None) -> list[Finding]:
+        """What is sensitive in the digits of a whole number.
+
+        Args:
+            number: any.
+            key: under which it stands in a mapping.
+        """
+        if not 10 ** (_DIGITS_MIN - 1) <= number < 10**_DIGITS_MAX:
+            return []
+        digits = str(int(number))
+        found: list[Finding] = []
+        for one, find_value in self._finders:
+            find_number = getattr(one, "find_number", None)
+            if find_number is not None:
+                found += find_number(digits, key)
+            elif find_value is not None and key is not None:
+                found += find_value(key, digits)
+            elif one.may_hold(digits.encode()):
+                found += one.find(digits)
+        return unite(found)
+
     def text(self, text: str, session: str = "", key: str | None = None) -> str:
         """`text` without what is sensitive; `text` itself if that is nothing."""
         return self._text(text, session, key, 0)
@@ -181,9 +204,8 @@ class Redactor:
         if isinstance(item, (bytes, bytearray)):
             return self._bytes(bytes(item), session, key)
         if isinstance(item, int) and not isinstance(item, bool) and item >= 10 ** (_DIGITS_MIN - 1):
-            text = str(item) if item < 10**40 else ""
-            redacted = self._text(text, session, key, 0)
-            return item if redacted == text else redacted
+            found = self.find_number(item, key)
+            return self._put(str(int(item)), found, session) if found else item
         return item
 
     def _bytes(self, data: bytes, session: str, key: str | None) -> bytes:
@@ -236,6 +258,8 @@ class Redactor:
                         for f in one.find(f"{key}: {text}")
                         if f.start >= shift
                     ]
+                if named and _VERSION.search(key or ""):
+                    here = [f for f in here if f.kind != "IP_ADDRESS"]
                 found += here
         if depth < _DEPTH_MAX and inside.may_be_base64(data):
             characters = text.encode("latin-1", "replace")  # places in it are places in the text
@@ -249,14 +273,15 @@ class Redactor:
 
     def _holds_number(self, data: bytes) -> bool:
         """Whether one of the whole numbers that may stand in MessagePack may be sensitive."""
+        gates: list[Callable[[str], bool]] = []
         for mark, size in ((_LARGE_NUMBER, 8), (_NUMBER, 4)):
             at = data.find(mark)
             while at >= 0:
                 number = int.from_bytes(data[at + 1 : at + 1 + size], "big")
-                if number >= 10 ** (_DIGITS_MIN - 1) and any(
-                    one.may_hold(str(number).encode()) for one in self.detectors
-                ):
-                    return True
+                if number >= 10 ** (_DIGITS_MIN - 1):
+                    gates = gates or [_number_gate(one, data) for one in self.detectors]
+                    if any(gate(str(number)) for gate in gates):
+                        return True
                 at = data.find(mark, at + 1)
         return False
 
@@ -299,6 +324,11 @@ def key_inside(name: object, outer: str | None) -> str | None:
     if isinstance(name, str) and (outer is None or name.lower() not in _SAY_NOTHING):
         return name
     return outer
+
+
+def _number_gate(detector: Detector, data: bytes) -> Callable[[str], bool]:
+    make: Callable[[bytes], Callable[[str], bool]] | None = getattr(detector, "number_gate", None)
+    return make(data) if make is not None else lambda number: detector.may_hold(number.encode())
 
 
 def redactor_named(given: str) -> Redactor:

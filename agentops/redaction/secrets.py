@@ -9,7 +9,7 @@ Everything is searched in bytes, one for each character of the text, what is not
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
 from agentops.redaction import marks, names, places
 from agentops.redaction.findings import Finding, resolve
@@ -68,6 +68,17 @@ class Secrets:
         if kind is not None:
             found.append(Finding(0, len(data), kind, 0.9))
         return resolve(found)
+
+    def number_gate(self, data: bytes) -> Callable[[str], bool]:
+        """What tells of a whole number in `data`: False promises that `find_number` finds nothing in it."""
+        named = names.may_name_number(data)
+        return lambda number: named
+
+    def find_number(self, number: str, key: str | None) -> list[Finding]:
+        """As `find_value`: a whole number is secret if its key names a password or the like."""
+        if key is None or not names.may_name_number(key.encode("ascii", "replace")):
+            return []
+        return self.find_value(key, number)
 
 
 def _find(data: bytes) -> list[Finding]:
