@@ -3,10 +3,13 @@
 `calm` stands in front of the detectors' own questions, which are closer and cost more. It promises for the personal
 data and the secrets that are looked for without being asked for more, and for texts in base64: each of these has
 seven digits with little between them, or an `@`, or five colons, or two side by side, or thirteen characters without a
-blank, or one of four words in front of it, or is a whole number that takes four bytes or eight in MessagePack.
+blank, or one of four words in front of it, or is a whole number that takes four bytes or eight in MessagePack. What is
+escaped as in URLs, pages and JSON may be any of these.
 """
 
 from __future__ import annotations
+
+from agentops.redaction.inside import is_escaped
 
 __all__ = ["calm"]
 
@@ -30,6 +33,8 @@ def calm(data: bytes) -> bool:
     if "@" in text or "\xcf" in text or "\xce" in text or (":" in text and ("::" in text or text.count(":") > 4)):
         return False
     if _LONG in data.translate(_RUNS).decode() or _SEVEN in data.translate(_NUMBERS, _BETWEEN).decode():
+        return False
+    if ("%" in text or "&" in text or "\\" in text) and is_escaped(data):
         return False
     if not data[_HEAD:].isascii() and len(data.translate(None, _NO_OTHER_DIGITS)) > 3:
         return False
