@@ -35,11 +35,12 @@ demo: $(STAMP)
 	else $(BIN)/agentops show latest && $(BIN)/agentops why latest; fi
 	@echo 'next: . $(BIN)/activate; agentops; agentops why; agentops show --content; agentops search refund'
 
-# Tests run even if lint fails: one run then tells everything.
+# Tests run even if lint fails: one run then tells everything. Most of their time they wait for processes of theirs:
+# two workers take half of it, each file in one of them.
 test: $(STAMP)
 	@status=0; \
 	$(MAKE) --no-print-directory lint || status=1; \
-	$(BIN)/python -m pytest $(ARGS) || status=1; \
+	$(BIN)/python -m pytest -n 2 --dist loadfile $(ARGS) || status=1; \
 	exit $$status
 
 lint: $(STAMP)

@@ -26,7 +26,7 @@ _BYTES = {"": 1, "b": 1} | {
 _SOME_SIZE = "a size of more than nothing, such as 500MB"
 _LEAST_BYTES = 20 * 10**6
 _SIZES = "a size of at least 20MB, such as 500MB or 5GB, or 0 for no bound"
-_NS = {"": 86_400 * 10**9, "h": 3_600 * 10**9, "d": 86_400 * 10**9, "w": 604_800 * 10**9}
+_NS = {"": 86_400 * 10**9, "s": 10**9, "m": 60 * 10**9, "h": 3_600 * 10**9, "d": 86_400 * 10**9, "w": 604_800 * 10**9}
 
 
 class Setting(NamedTuple):
@@ -91,7 +91,7 @@ def _waiting(value: object) -> int:
 def _age(value: object) -> int:
     """In ns; a bare number is of days."""
     days = value * _NS["d"] if isinstance(value, int) and not isinstance(value, bool) else value
-    return _amount(days, _NS, "an age such as 12h, 30d or 8w, or 0 for no bound")
+    return _amount(days, _NS, "an age such as 90m, 12h, 30d or 8w, or 0 for no bound")
 
 
 def _seconds(value: object) -> float:

@@ -12,7 +12,7 @@ import os
 import re
 import stat
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import msgspec
@@ -21,7 +21,7 @@ import zstandard
 from agentops.errors import NotFound, StoreError
 from agentops.journal.format import MAGIC, Record, Start
 from agentops.journal.names import journals
-from agentops.journal.reading import read
+from agentops.journal.reading import read, writer_is_alive
 from agentops.store.damage import APPLICATION_ID
 from agentops.store.location import FOLDER, journal_folder
 from agentops.store.pieces import Piece, Pieces, encoded, facts, own, scope
@@ -30,13 +30,15 @@ from agentops.store.remains import APPLICATION_ID_AT, is_database, remains
 if TYPE_CHECKING:
     from agentops.redaction.looking import Found, Look
 
-__all__ = ["CANARY", "CLOSED", "Audit", "Finding", "files_of", "is_store", "walk"]
+__all__ = ["CANARY", "CLOSED", "Audit", "Finding", "files_of", "is_held", "is_store", "walk"]
 
 CANARY = "CANARY"
 #: The kind of what cannot be opened: nobody can tell what is in it.
 CLOSED = "UNREADABLE"
 #: As many are told apart; all are counted.
-_TOLD_MAX = 1_000
+_TOLD_MAX = 100_000
+#: Where something is in a store of what was deleted: SQLite frees it, and writes over it some day.
+_DELETED = "deleted, and still in the file"
 _CHUNK_BYTES = 1 << 20
 _LINE_MAX = 64 << 20
 _OVERLAP = 1 << 10
@@ -62,10 +64,12 @@ class Audit:
 
     Args:
         look: finds, and says how it may be shown.
+        progress: is told every now and then how many bytes were looked through.
     """
 
-    def __init__(self, look: Look) -> None:
+    def __init__(self, look: Look, progress: Callable[[int], None] | None = None) -> None:
         self._look = look
+        self._progress = progress or (lambda read: None)
         self._found: dict[tuple[str, str, str, str], list[Any]] = {}
         self.kinds: Counter[str] = Counter()
         #: Whether there are more places than are told.
@@ -95,6 +99,7 @@ class Audit:
             if not stat.S_ISREG(os.fstat(descriptor).st_mode):
                 return
             self.files += 1
+            self._progress(self.bytes)
             head = os.pread(descriptor, 100, 0)
             if is_database(head):
                 os.close(descriptor)
@@ -128,12 +133,13 @@ class Audit:
         with open(path, "rb") as file:  # after SQLite has let go of it: it may have written its log into it
             self._in_bytes(path, file.fileno())
             left = remains(file.fileno()) if whole else _chunks(file.fileno())
-            self._in_raw(path, "what was deleted" if whole else "bytes", left)
+            self._in_raw(path, _DELETED if whole else "bytes", left)
 
     def _rows(self, path: str) -> None:
         pieces = Pieces(path, self._look.clean)
         try:
             for piece in pieces:
+                self._progress(self.bytes)
                 self._piece(path, piece)
             if pieces.closed:
                 self._note(path, f"{pieces.closed} blocks of contents", CLOSED, "")
@@ -163,14 +169,21 @@ class Audit:
         at = len(MAGIC)
         skipped: list[tuple[int, int]] = []
         for end, record in read(descriptor, 0):
+            self._progress(self.bytes)
             if record is None:
                 skipped.append((at, end))
             elif self._look.may_hold(encoded(record)):
-                self._record(path, _place(at, record), record)
+                self._record(path, self._recorded(record), record)
             at = end
         skipped.append((at, os.fstat(descriptor).st_size))
         for begin, end in skipped:
-            self._in_raw(path, "bytes that are no record", _chunks(descriptor, begin, end))
+            self._in_raw(path, "a part that cannot be read", _chunks(descriptor, begin, end))
+
+    def _recorded(self, record: Record) -> str:
+        trace = getattr(record, "trace_id", b"")
+        name = self._look.clean(record.name) if isinstance(record, Start) and type(record.name) is str else ""
+        place = f'span "{name}"' if name else "a record"
+        return f"{place} of trace {trace.hex()[:8]}" if trace else place
 
     def _record(self, path: str, place: str, record: Record) -> None:
         fields = msgspec.structs.asdict(record)
@@ -196,6 +209,7 @@ class Audit:
             file.seek(0)
             while line := file.readline(_LINE_MAX):
                 number += not rest
+                self._progress(self.bytes)
                 data, rest = rest + line, b""
                 if not line.endswith(b"\n") and len(line) == _LINE_MAX:
                     rest = line[-max(_OVERLAP, self._look.overlap) :]
@@ -241,6 +255,7 @@ class Audit:
         """Texts among bytes, and what was compressed among them."""
         before = b""
         for chunk in chunks:
+            self._progress(self.bytes)
             data = before + chunk
             before = chunk[-_OVERLAP:] if len(chunk) == _CHUNK_BYTES else b""
             self._all(path, place, self._look.raw(data))
@@ -311,9 +326,13 @@ def _walk(folder: str) -> Iterator[str]:
             yield entry.path
 
 
-def _place(at: int, record: Record) -> str:
-    trace = getattr(record, "trace_id", b"")
-    return f"record at byte {at}" + (f" of trace {trace.hex()[:8]}" if trace else "")
+def is_held(path: str) -> bool:
+    """Whether a running program still writes this journal."""
+    try:
+        with open(path, "rb") as file:
+            return file.read(len(MAGIC)) == MAGIC and writer_is_alive(file.fileno())
+    except OSError:
+        return False
 
 
 def _entries(folder: str) -> list[os.DirEntry[str]]:

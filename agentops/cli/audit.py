@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import os
+import sys
+import time
 from typing import TYPE_CHECKING, Any
 
 from agentops.cli.asking import sure
 from agentops.errors import UsageError
 from agentops.inert import line
+from agentops.journal.names import is_journal_name
 from agentops.settings import resolve
 from agentops.store.location import find_store
 
@@ -30,7 +33,9 @@ stores that were set aside) are yours to delete.
   agentops audit --fix
   agentops audit traces.jsonl --redact secrets --canary "4012 8888 8888 1881\""""
 
-_SHOWN_MAX = 100
+#: Places that are shown; --json has all.
+_SHOWN_MAX = 20
+_PATIENCE_S = 2
 
 
 def arguments(parser: argparse.ArgumentParser) -> None:
@@ -60,9 +65,11 @@ def run(given: argparse.Namespace, out: Output) -> int:
         fixed = {"contents": 0, "spans": 0, "others": 0}
         for path in stores:
             held += _fix(path, look, fixed)
-    audit = Audit(look)
+    waiting = _Waiting()
+    audit = Audit(look, waiting.tell)
     for path in [path for file in given.file for path in walk(_existing(file))] or files_of(str(store)):
         audit.file(path)
+    waiting.end()
     if out.json:
         out.object(
             {
@@ -142,28 +149,90 @@ def _print(out: Output, audit: Audit, redact: str, fixed: dict[str, Any] | None,
     if fixed is not None:
         counts = ", ".join(f"{count} {name}" for name, count in fixed.items())
         out.text(f"agentops: written anew: {counts} changed")
+    looked = f"{audit.files} file{'s' * (audit.files != 1)}, {audit.bytes / 1e6:.1f} MB"
+    if not audit.kinds:
+        _say_held(out, held)
+        out.text(f"agentops: nothing found ({redact}) in {looked}")
+        return
+    total = ", ".join(f"{kind} {count}" for kind, count in sorted(audit.kinds.items()))
     places: dict[tuple[str, str], list[str]] = {}
     for finding in audit.findings:
-        times = f" x{finding.times}" if finding.times > 1 else ""
-        shown = f" ({line(finding.shown, 60)})" if finding.shown else ""
-        places.setdefault((finding.file, finding.place), []).append(f"{finding.kind}{times}{shown}")
+        times = f", {finding.times} times" if finding.times > 1 else ""
+        shown = f" ({line(finding.shown, 60)}{times})" if finding.shown else f" ({times[2:]})" if times else ""
+        places.setdefault((finding.file, finding.place), []).append(f"{finding.kind}{shown}")
+    out.text(f"agentops: found in {looked}: {total}")
     before = None
     for (file, place), kinds in list(places.items())[:_SHOWN_MAX]:
         if file != before:
             before = file
             out.text(line(file), "bold")
         out.text(f"  {line(place, 160)}: {', '.join(kinds)}")
-    if audit.more or len(places) > _SHOWN_MAX:
-        out.text("  ... and in more places: --json tells of a thousand", "dim")
-    for name in held:
-        out.text(f"agentops: a program holds the journal {line(name)}: end it, and run this again")
-    looked = f"{audit.files} file{'s' * (audit.files != 1)}, {audit.bytes / 1e6:.1f} MB"
-    if not audit.kinds:
-        out.text(f"agentops: nothing found ({redact}) in {looked}")
-        return
-    total = ", ".join(f"{kind} {count}" for kind, count in sorted(audit.kinds.items()))
-    out.text(f"agentops: found in {looked}: {total}")
+    if len(places) > _SHOWN_MAX:
+        more = f"{len(places) - _SHOWN_MAX}{' or more' * audit.more}"
+        out.text(f"  ... and in {more} other places: --json has all", "dim")
     if CLOSED in audit.kinds:
         out.text(f"agentops: what is {CLOSED} cannot be opened, so nobody can tell what is in it")
-    if fixed is None:
+    _say_held(out, held)
+    _advise(out, {file for file, _ in places}, held, fixed is not None)
+
+
+def _say_held(out: Output, held: list[str]) -> None:
+    for name in held:
+        out.text(f"agentops: a program holds the journal {line(name)}: end it, and run this again")
+
+
+def _advise(out: Output, files: set[str], held: list[str], is_fixed: bool) -> None:
+    """What to do about what is left: in journals, in stores, and in files that were made of one."""
+    from agentops.analysis.audit import is_held
+
+    written = [file for file in sorted(files) if is_held(file) and os.path.basename(file) not in held]
+    for file in written:
+        out.text(
+            f"agentops: a program records into {line(file)} without redaction: turn that on in it, or end it; then run "
+            "`agentops audit --fix`"
+        )
+    copies = [file for file in sorted(files) if not _belongs_to_store(file)]
+    for file in copies[:_SHOWN_MAX]:
+        out.text(f"agentops: {line(file)} is no store: make it anew once its store is clean, or delete it")
+    if len(written) + len(copies) == len(files):
+        return
+    if is_fixed:
+        out.text(
+            "agentops: that was recorded meanwhile, by a program without redaction: turn it on, and run this again"
+        )
+    else:
         out.text("agentops: `agentops audit --fix` takes it out of the store")
+
+
+def _belongs_to_store(file: str) -> bool:
+    """Whether --fix reaches it: a store, its log, a journal."""
+    from agentops.analysis.audit import is_store
+
+    if is_journal_name(os.path.basename(file)):
+        return True
+    for suffix in ("-wal", "-shm", "-journal"):
+        file = file.removesuffix(suffix)
+    try:
+        with open(file, "rb") as opened:
+            return is_store(opened.read(100))
+    except OSError:
+        return False
+
+
+class _Waiting:
+    """Says on a terminal how far it is, where it takes longer than one likes to wait."""
+
+    def __init__(self) -> None:
+        self._next = time.monotonic() + _PATIENCE_S
+        self._shown = False
+        self._may = sys.stderr is not None and sys.stderr.isatty()
+
+    def tell(self, read: int) -> None:
+        if self._may and time.monotonic() > self._next:
+            self._next = time.monotonic() + 0.5
+            self._shown = True
+            print(f"\ragentops: looked through {read / 1e6:.0f} MB ...", end="", file=sys.stderr, flush=True)
+
+    def end(self) -> None:
+        if self._shown:
+            print("\r\x1b[K", end="", file=sys.stderr, flush=True)

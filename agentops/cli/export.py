@@ -6,10 +6,10 @@ import os
 import sys
 from typing import TYPE_CHECKING
 
+from agentops.cli.reading import opened
 from agentops.errors import UsageError
 from agentops.exporters.jsonl import lines
 from agentops.store.filters import parse
-from agentops.store.reader import Reader
 
 if TYPE_CHECKING:
     import argparse
@@ -30,7 +30,7 @@ def arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(given: argparse.Namespace, out: Output) -> int:
     filter = parse(given.filter)
-    with Reader() as reader:
+    with opened() as reader:
         if given.output is None:
             for text in lines(reader, reader.iter_traces(filter)):
                 sys.stdout.write(text + "\n")

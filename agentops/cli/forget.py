@@ -45,8 +45,15 @@ def run(given: argparse.Namespace, out: Output) -> int:
             raise UsageError("an empty filter selects everything: say what is to be forgotten")
     what = next(f"{name} {value}" for name, value in vars(given).items() if name in _KINDS and value is not None)
     with Store(find_store()) as store:
-        if not given.yes and not sure(f"forget all of {line(what, 200)}"):
-            return 1
+        traces, spans, others = store.selected(user=given.user, session=given.session, filter=filter)
+        shared = ""
+        if others:
+            many = f"{others} other {'user' if given.session is None else 'session'}{'s' * (others != 1)}"
+            shared = f"; whole traces go, and {many} have spans in them"
+        if not given.yes:
+            counted = f"{traces:,} trace{'s' * (traces != 1)} with {spans:,} span{'s' * (spans != 1)}"
+            if not sure(f"forget {counted} of {line(what, 200)}{shared}"):
+                return 1
         found = store.forget(user=given.user, session=given.session, filter=filter)
     removed = found.removed
     if out.json:
@@ -55,8 +62,13 @@ def run(given: argparse.Namespace, out: Output) -> int:
     else:
         out.line(
             f"agentops: {removed.traces} trace{'s' * (removed.traces != 1)} and {removed.spans} "
-            f"span{'s' * (removed.spans != 1)} of {line(what, 200)} forgotten"
+            f"span{'s' * (removed.spans != 1)} of {line(what, 200)} forgotten{shared}"
         )
+        if not traces and (given.user or given.session):
+            out.line(
+                "agentops: nobody is called so here; a name that was redacted is only known with the key that it was "
+                "hashed with: redaction.key in the store's folder, or AGENTOPS_REDACT_KEY"
+            )
         if found.running:
             out.line(f"agentops: {found.running} of them are still being recorded and stay: run this again later")
         for name in found.held:

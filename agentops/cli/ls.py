@@ -5,15 +5,16 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from agentops import formats
+from agentops.cli.reading import opened
 from agentops.errors import UsageError
 from agentops.inert import line
 from agentops.store.filters import parse
-from agentops.store.reader import Reader
 
 if TYPE_CHECKING:
     import argparse
 
     from agentops.cli.output import Output
+    from agentops.store.reader import Reader
     from agentops.store.rows import SpanRow, TraceRow
 
 HELP = """List traces, newest first. In front: a cross for a run that failed, ! for one that ended well with errors in
@@ -46,7 +47,7 @@ def run(given: argparse.Namespace, out: Output) -> int:
     filter = parse(given.filter)
     limit = given.limit if given.limit > 0 else None
     ask = None if limit is None else limit + 1
-    with Reader() as reader:
+    with opened() as reader:
         if given.spans:
             found = reader.find_spans(filter, ask)
             shown = found[:limit]

@@ -7,9 +7,9 @@ from typing import TYPE_CHECKING
 
 from agentops import formats
 from agentops.cli.ls import span_fields
+from agentops.cli.reading import opened
 from agentops.errors import UsageError
 from agentops.inert import line
-from agentops.store.reader import Reader
 
 if TYPE_CHECKING:
     import argparse
@@ -33,7 +33,7 @@ def run(given: argparse.Namespace, out: Output) -> int:
     if given.limit < 0:
         raise UsageError("--limit takes a number of places, or 0 for all")
     limit = given.limit or sys.maxsize - 1
-    with Reader() as reader:
+    with opened() as reader:
         hits = reader.search(" ".join(given.text), limit + 1)
     more = len(hits) > limit
     hits = hits[:limit]

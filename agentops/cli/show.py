@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Any
 
 from agentops import formats
 from agentops.cli.ls import SHORT, span_fields, trace_fields
+from agentops.cli.reading import opened
 from agentops.inert import block, line
-from agentops.store.reader import Reader
 from agentops.store.tree import TreeRow, tree
 
 if TYPE_CHECKING:
@@ -38,7 +38,7 @@ def arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(given: argparse.Namespace, out: Output) -> int:
-    with Reader() as reader:
+    with opened() as reader:
         trace = reader.trace(given.trace)
         rows = tree(reader.spans(trace))
         scores = reader.scores(trace)

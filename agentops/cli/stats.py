@@ -5,10 +5,10 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from agentops import formats
+from agentops.cli.reading import opened
 from agentops.errors import UsageError
 from agentops.inert import line
 from agentops.store.filters import parse
-from agentops.store.reader import Reader
 
 if TYPE_CHECKING:
     import argparse
@@ -39,7 +39,7 @@ def run(given: argparse.Namespace, out: Output) -> int:
     if given.by not in _BY:
         raise UsageError(f"--by takes model, name or day, not {given.by!r}")
     filter = parse(given.filter)
-    with Reader() as reader:
+    with opened() as reader:
         rows, total = reader.stats(filter, given.by)
     if out.json:
         out.object({"by": given.by, "rows": list(map(_fields, rows)), "total": _fields(total)})

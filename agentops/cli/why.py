@@ -11,8 +11,8 @@ from agentops.analysis.death import Death
 from agentops.analysis.findings import Finding
 from agentops.analysis.why import why
 from agentops.cli.ls import trace_fields
+from agentops.cli.reading import opened
 from agentops.inert import line
-from agentops.store.reader import Reader
 
 if TYPE_CHECKING:
     import argparse
@@ -35,7 +35,7 @@ def arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(given: argparse.Namespace, out: Output) -> int:
-    with Reader() as reader:
+    with opened() as reader:
         trace = reader.trace(given.trace)
         found = why(reader, trace)
         last_ns = reader.last_ns(trace)

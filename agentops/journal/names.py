@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import re
 
-__all__ = ["SUFFIX", "UNNAMED", "journal_name", "journals"]
+__all__ = ["SUFFIX", "UNNAMED", "is_journal_name", "journal_name", "journals"]
 
 SUFFIX = ".journal"
 #: While a journal is being made: nobody may take it for one.
@@ -17,6 +17,11 @@ _is_name = re.compile(r"[0-9a-f]{16}-[0-9a-f]{16}-[0-9]{6,18}(\.journal(?:\.new)
 def journal_name(started_ns: int, process: int, sequence: int) -> str:
     """File name of a process's journal number `sequence`; names sort in the order of writing."""
     return f"{started_ns:016x}-{process:016x}-{sequence:06d}{SUFFIX}"
+
+
+def is_journal_name(name: str) -> bool:
+    """Whether a journal may be called so."""
+    return _is_name(name) is not None
 
 
 def journals(folder: str, process: int | None = None, suffix: str = SUFFIX) -> list[str]:

@@ -15,11 +15,11 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 from agentops import safety
-from agentops.errors import AgentopsError
+from agentops.errors import AgentopsError, SettingError
 from agentops.journal.draft import Draft
 from agentops.journal.format import EVENT, LOST, MAGIC, encode
 from agentops.journal.room import check_room
-from agentops.recorder.capture import Capture, watch_memory
+from agentops.recorder.capture import FAILED, Capture, watch_memory
 from agentops.recorder.forks import TELLS, epoch
 from agentops.recorder.intake import Intake, Stopped
 from agentops.recorder.nowhere import Nowhere
@@ -43,6 +43,8 @@ BACKLOG_BYTES = 4 << 20
 #: Compressing and indexing cost more than ingest and wait for a pause, up to this many bytes.
 UNPACKED_BYTES = 64 << 20
 EXIT_WAIT_S = 0.5
+#: Loading detectors takes a second or more: a program that lives longer than this should not have to wait for it.
+WARM_S = 1.0
 MOVE_WAIT_S = 10.0
 #: A fork waits so long, at most, until nothing of ours is in the middle of something; mostly nothing is.
 FORK_WAIT_S = 0.1
@@ -79,7 +81,7 @@ class Recorder:
         self.root = _of_run(os.environ.get("AGENTOPS_RUN", ""))
         #: The span that each thread began last, for the watchdog; of threads that are over too, until it looks.
         self.latest: dict[int, int] = {}
-        self._at_exit = False
+        self._at_exit = self._is_unsettled = False
         self._epoch = epoch[0]
         self._becoming: dict[int, threading.RLock] = {}  # by process, since a child may inherit a lock that is held
         self._begin()
@@ -127,6 +129,7 @@ class Recorder:
             resolve({**self.given, **given})  # wrong values are said here and now
             self.given.update({name: value for name, value in given.items() if value is not None})
             if redactor is not None or given.get("redact") is not None:
+                redacted = self.redacts
                 from agentops.redaction.redactor import Redactor as Screened
 
                 self.screening, self.redact, self._redactor_name = None, None, "own"
@@ -137,6 +140,7 @@ class Recorder:
                 if given.get("redact") not in (None, "off"):
                     self._screen_as(str(given["redact"]))
                 self._tell_redaction()
+                self._redaction_is_set(redacted)
             moved = self.store is not None and find_store(self._given_store()) != self.store
             if moved:
                 self.flush(MOVE_WAIT_S)  # what comes later goes into the other store
@@ -149,8 +153,8 @@ class Recorder:
 
     @property
     def redacts(self) -> bool:
-        """Whether anything is looked through before it is recorded."""
-        return self.redact is not None or self.screening is not None
+        """Whether anything is looked through before it is recorded, or settings cannot be read and nobody can tell."""
+        return self.redact is not None or self.screening is not None or self._is_unsettled
 
     def _screen(self, redactor: Screened) -> None:
         from agentops.recorder.screening import Screening
@@ -169,6 +173,16 @@ class Recorder:
         notes = sys.modules.get("_agentops_notes")
         if self.redacts and notes is not None:  # under `agentops run`: what is printed is not looked through
             notes.forget_lines(self._redactor_name)
+
+    def _redaction_is_set(self, redacted: bool) -> None:
+        if self.screening is not None and self.given.get("enabled") is not False:
+            self.screening.warm_up()
+        if self.redacts and self._journals_opened and not redacted:
+            safety.said(
+                "redaction",
+                "redaction begins only now: what was recorded before stands as it was. Call init(redact=...) before "
+                "the first span; `agentops audit` finds what it would have taken out.",
+            )
 
     def _begin_redaction(self, named: str) -> None:
         """Before anything is recorded or said: what settings say."""
@@ -190,6 +204,8 @@ class Recorder:
             session: that pseudonyms in it hold for; without one they hold for nothing.
         """
         screening = self.screening
+        if self._is_unsettled and not screening and self.redact is None:
+            return FAILED
         if screening is not None:
             if screening.by_session and not session:
                 session = os.urandom(8).hex()
@@ -220,8 +236,10 @@ class Recorder:
             try:
                 journal = self._make()
             except Exception as problem:  # noqa: BLE001 - no room, no right, no memory
+                self._is_unsettled = isinstance(problem, SettingError)
                 self._go_without(problem)
             else:
+                self._is_unsettled = False
                 self.journal = journal
                 if isinstance(journal, Journal):
                     self._begun(journal)
@@ -394,11 +412,14 @@ class Recorder:
         seen = done = packed = -1
         delay = POLL_S if self._journals_opened <= 1 else 0.0  # begun anew after a fork: journals may wait already
         pulse = functools.partial(self._pulse, stop)
+        warm_at = time.monotonic() + WARM_S
         with suppressed():
             while True:
                 self._make_room()
                 if self._rest(stop, delay):
                     return
+                if self.screening is not None and time.monotonic() > warm_at:
+                    self.screening.warm_up()
                 store = self.store
                 if store is not None and rotation_asked(store) != self._rotation_asked:
                     with self._lock:

@@ -77,7 +77,8 @@ class Screening:
         self._loading = threading.RLock()
         self._thread: threading.Thread | None = None
         self._looking: set[int] = set()
-        self._end_is_awaited = False
+        self._end_is_awaited = self._is_over = False
+        self._is_warm = self._is_loaded
 
     # -- sessions, of which pseudonyms depend --------------------------------------------------------
 
@@ -137,6 +138,8 @@ class Screening:
         me = threading.get_ident()
         if me in self._looking:  # a detector that records what it does would be asked about that, and so on
             return OWN
+        if not self._may_be_in(given):
+            return given  # and no detector has to be loaded
         self._looking.add(me)
         try:
             self._load()
@@ -147,6 +150,20 @@ class Screening:
             return FAILED
         finally:
             self._looking.discard(me)
+
+    def _may_be_in(self, given: Any) -> bool:
+        if isinstance(given, str):
+            return self.may(given.encode("utf-8", "surrogatepass"))
+        try:
+            return self.may(encode(given))
+        except Exception:  # noqa: BLE001 - what cannot be encoded can be walked through
+            return True
+
+    def warm_up(self) -> None:
+        """Have the detectors loaded beside the program, which then does not wait for it."""
+        if not self._is_warm and self._thread is None and self.may_start_threads and not self._is_over:
+            self._is_warm = True
+            self._start()
 
     def _load(self) -> None:
         """Have the detectors loaded by one thread alone, so that a fork can wait for it."""
@@ -163,6 +180,8 @@ class Screening:
         size = len(data)
         if threading.get_ident() in self._looking:
             self._write(journal, number, BLOB, encode(OWN))
+        elif self._is_over:
+            self._look_through((journal, number, form, data, session, key))
         elif self._take((journal, number, form, data, session, key)):
             self._wake()
         elif self.redactor.when_full == "withhold":
@@ -203,8 +222,11 @@ class Screening:
                 util.Finalize(None, self.at_end, exitpriority=0)
 
     def at_end(self) -> None:
-        """Look through all that waits, before this process ends."""
+        """Look through all that waits, before this process ends; what comes later is looked through as it comes."""
+        self._is_over = True
         self.drain(time.monotonic() + _END_WAIT_S)
+        if self._loading.acquire(timeout=_LOADING_S):  # a thread that is stopped while it loads could take all down
+            self._loading.release()
 
     def drain(self, deadline: float | None = None) -> bool:
         """Look through all that waits, on this thread too; True if nothing is left."""
@@ -236,6 +258,10 @@ class Screening:
 
     def _run(self) -> None:
         me = threading.current_thread()
+        try:
+            self._load()
+        except Exception as problem:  # noqa: BLE001 - said once, early; what may hold something is withheld then
+            self._failed("redactor", problem)
         while self._thread is me:
             if not self._work():
                 with self._changed:
@@ -298,9 +324,9 @@ class Screening:
         with self._changed:
             thread, self._thread = self._thread, None
             self._changed.notify_all()
+        self._held = self._loading.acquire(timeout=_LOADING_S)
         if thread is not None and thread is not threading.current_thread():
             thread.join(wait_s)
-        self._held = self._loading.acquire(timeout=_LOADING_S)
 
     def after_fork_in_parent(self) -> None:
         if self._held:

@@ -23,8 +23,9 @@ from typing import TYPE_CHECKING
 from agentops.errors import StoreError
 from agentops.journal.draft import Draft, draft
 from agentops.journal.format import CLOSED, FRAME, HEAD, MAGIC, ROTATED, checksum, encode, frame, pack_frame
-from agentops.recorder.capture import Capture, Postponed
+from agentops.recorder.capture import Capture
 from agentops.recorder.plain import Redactor
+from agentops.recorder.screened import Postponed, ScreenedCapture
 from agentops.safety import withheld
 from agentops.store.location import NO_LOCKS, file_system, no_locks
 
@@ -101,7 +102,10 @@ class Journal:
 
     def __init__(self, place: Place, sequence: int, shared: Draft | None = None) -> None:
         self.descriptor = -1
-        self.capture = Capture(place.redact, withheld, place.screening)
+        if place.screening is None:
+            self.capture = Capture(place.redact, withheld)
+        else:
+            self.capture = ScreenedCapture(place.screening, withheld)
         self._full = place.full
         self._is_shared = shared is not None
         try:

@@ -43,19 +43,27 @@ _RESERVED = frozenset(
 )
 
 
+#: Nobody's: how git names a place, `git@github.com:acme/agents.git`.
+_REMOTE = re.compile(r"(?:git|hg|svn|gitea|forgejo|org-\d+)@[\w.\-]+[:/][\w~/.]", re.IGNORECASE)
+
+
 def emails(text: str, presidio: Presidio) -> Iterator[Finding]:
     last, at = 0, text.find("@")
     while at >= 0:
         domain = _DOMAIN.match(text, at + 1)
         local = domain and text[at - 1 : at] != "." and _LOCAL.match(text[max(last, at - _LONGEST) : at][::-1])
         start = local and _BORDER.search(text, at - local.end(), at)
-        if domain and start and domain.end() - at <= _LONGEST:
+        if domain and start and domain.end() - at <= _LONGEST and not _is_remote(text, start.start(), at):
             begin, last = start.start(), domain.end()
             if presidio.is_public(text[begin:last]):
                 yield Finding(begin, last, "EMAIL_ADDRESS", 1.0)
             elif domain[0].rpartition(".")[2].lower() in _RESERVED:
                 yield presidio.finding(text, begin, last, "EMAIL_ADDRESS", 0.5)
         at = text.find("@", at + 1)
+
+
+def _is_remote(text: str, start: int, at: int) -> bool:
+    return _REMOTE.match(text, max(start, text.rfind("/", start, at) + 1)) is not None
 
 
 _IPV4 = re.compile(r"[0-9]{1,3}(?:\.[0-9]{1,3}){3,}")
@@ -68,7 +76,10 @@ _MAC = re.compile(
 #: An address, and the port behind it as some tools write it.
 _DOTS_MOST = 4
 #: What stands before a version.
-_VERSION = re.compile(r"(?:\b(?:version|release|build)\W{1,4}|\w(?:==|~=|>=|<=)|§|\bv)\Z", re.IGNORECASE)
+_VERSION = re.compile(
+    r"(?:(?:version|release|build|\bver)(?:[ _]?(?:is|no|number|id))?\W{1,4}|\w(?:==|~=|>=|<=)|§|\bv[. ]{0,2})\Z",
+    re.IGNORECASE,
+)
 #: What Python and C++ write with two colons: `[1::2]`, `be::`.
 _SLICE = re.compile(r"[0-9A-Fa-f]{0,2}::[0-9A-Fa-f]{0,2}|[A-Fa-f]{1,4}::")
 _DIGIT = re.compile("[0-9]")
@@ -77,7 +88,7 @@ _TOKEN = re.compile(r"[A-Za-z0-9]{26,}")
 
 def ips(text: str, presidio: Presidio) -> Iterator[Finding]:
     for match in _IPV4.finditer(text):
-        if match[0].count(".") > _DOTS_MOST or _VERSION.search(text, max(0, match.start() - 16), match.start()):
+        if match[0].count(".") > _DOTS_MOST or _VERSION.search(text, max(0, match.start() - 24), match.start()):
             continue  # a number of an object, a version
         exact = _IPV4_EXACT.search(text, match.start(), match.end() + 3)
         if exact and _is_ip(exact[0]):

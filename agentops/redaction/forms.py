@@ -5,13 +5,15 @@ from __future__ import annotations
 import math
 import re
 
-__all__ = ["DIGIT", "UUID", "entropy", "is_dummy", "is_key", "is_password", "is_template"]
+__all__ = ["DIGIT", "UUID", "entropy", "is_dummy", "is_key", "is_password", "is_random", "is_template"]
 
 DIGIT = re.compile(rb"[0-9]")
 UUID = rb"[0-9a-fA-F]{8}(?:-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}"
 
 _LETTER = re.compile(rb"[A-Za-z]")
 _CHANGE = re.compile(rb"(?<=[A-Za-z])(?=[0-9])|(?<=[0-9])(?=[A-Za-z])")
+_CASES = re.compile(rb"(?<=[a-z])(?=[A-Z])|(?<=[A-Z][A-Z])(?=[a-z])")
+_NO_WORDS = re.compile(rb"[A-Z](?![a-z])")
 _SYMBOL = re.compile(rb"[!@#$^*+?~]")
 #: Of these a plain key says nothing: they number or name things far more often than they open them.
 _NUMBER_OR_HASH = re.compile(UUID + rb"|[0-9a-f]{32}|[0-9a-f]{40}|[0-9a-f]{64}|[0-9]+")
@@ -73,6 +75,17 @@ def is_key(value: bytes, trusted: bool) -> bool:
     if trusted:
         return entropy(value) >= (2.8 if changes >= 2 else 4.0)
     return changes >= 3 and len(value) >= 13 and not _NUMBER_OR_HASH.fullmatch(value) and entropy(value) >= 3.5
+
+
+def is_random(value: bytes) -> bool:
+    """Whether what stands behind the prefix of a provider is no words: digits, letters and cases take turns in it."""
+    head = value[:80]
+    if not DIGIT.search(head) and not _NO_WORDS.search(head):
+        return False
+    turns = len(_CHANGE.findall(head)) + len(_CASES.findall(head))
+    if 7 * turns < len(head) or entropy(value) < 3 or is_template(value) or _SAME.search(head):
+        return False
+    return not any(part in head.lower() for part in _DUMMY_PARTS if len(part) > 6)
 
 
 def is_password(value: bytes, quoted: bool) -> bool:

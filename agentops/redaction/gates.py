@@ -10,7 +10,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable
 
-__all__ = ["KINDS", "NUMBERS", "Gate", "without_dates"]
+__all__ = ["KINDS", "NUMBERS", "Gate", "is_card", "luhn", "names_number", "without_dates"]
 
 #: Kinds that are numbers of seven digits or more.
 NUMBERS = frozenset({"CREDIT_CARD", "IBAN_CODE", "PHONE_NUMBER", "US_ITIN", "US_PASSPORT", "US_SSN"})
@@ -35,6 +35,21 @@ _DATES = r"""(?<![0-9])(?:
 _DATES_TEXT = re.compile(_DATES, re.VERBOSE)
 _DATES_BYTES = re.compile(_DATES.encode(), re.VERBOSE)
 
+#: Cards that are believed without a word and without a space between their digits.
+_CARD = re.compile(
+    r"(?:4\d|5[1-5]|62|65)\d{14}|(?:6011|64[4-9]\d|35(?:2[89]|[3-8]\d))\d{12}"
+    r"|(?:222[1-9]|22[3-9]\d|2[3-6]\d\d|27[01]\d|2720|220[0-4])\d{12}|3[47]\d{13}|3(?:0[0-5]|[689]\d)\d{11}",
+    re.ASCII,
+)
+#: Keys of whole numbers that are a person's; any other number counts or measures something.
+_PERSONAL = re.compile(
+    r"phone|mobile|handy|cell(?!s)|(?<![a-z])(?:tel|fax|sms|tin|cc|ssn|pan|dob)(?![a-z])|telefon|pager|msisdn|whats_?app"
+    r"|caller|contact|card|visa|maestro|amex|ssn|social|account|(?<![a-z])acct|konto|iban|passport|itin(?!er)|taxpayer"
+    r"|tax_?id",
+    re.IGNORECASE,
+)
+_PERSONAL_BYTES = re.compile(_PERSONAL.pattern.encode(), re.IGNORECASE)
+
 _DIGITS = b"0123456789"
 _ASCII = bytes(range(128))
 #: Digits become 0, and dots, so that an IPv4 address is a row of seven too; what else can stand between digits goes.
@@ -53,6 +68,22 @@ _DIGIT = re.compile(r"\d")
 def without_dates(run: str) -> str:
     """`run` with dates, times and decimal fractions overwritten by `|`, as long as before."""
     return _DATES_TEXT.sub(lambda match: "|" * len(match[0]), run)
+
+
+def luhn(number: str) -> bool:
+    """Whether the last digit of a card is the one that the others demand."""
+    total = sum(int(c) for c in number[-1::-2])
+    return (total + sum(sum(divmod(2 * int(c), 10)) for c in number[-2::-2])) % 10 == 0
+
+
+def is_card(number: str) -> bool:
+    """Whether a whole number is a card's, by prefix, length and check digit."""
+    return _CARD.fullmatch(number) is not None and luhn(number)
+
+
+def names_number(name: str | bytes) -> bool:
+    """Whether a key says that a whole number under it may be a person's; of bytes, whether there is such a key."""
+    return (_PERSONAL.search(name) if isinstance(name, str) else _PERSONAL_BYTES.search(name)) is not None
 
 
 class Gate:

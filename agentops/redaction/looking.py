@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from agentops.redaction import inside
 from agentops.redaction.canaries import Canary
 from agentops.redaction.operators import OPERATORS, PUT_IN
+from agentops.redaction.redactor import key_inside
 
 if TYPE_CHECKING:
     from agentops.redaction.findings import Finding
@@ -25,7 +26,11 @@ _DEPTH_MAX = 3
 _PUT_IN_MAX = 200
 _TOLD_APART = frozenset(("CREDIT_CARD", "EMAIL_ADDRESS", "IBAN_CODE", "IP_ADDRESS", "PHONE_NUMBER"))
 _SHOWN, _STARS = 40, 12
-_DIGITS_MIN = 10**8
+#: How sure presidio is at most of what nothing but the form of its digits speaks for.
+_BY_FORM = 0.6
+_UNMISTAKABLE = frozenset(("CRYPTO", "EMAIL_ADDRESS", "IBAN_CODE"))
+_ONE_CARD = re.compile(r"\d{14,16}|\d{4}([ .-])\d{4}\1\d{4}\1\d{4}|\d{4}([ .-])\d{6}\2\d{4,5}")
+_MORE_DIGITS = re.compile(r"[ .-]?\d")
 #: Texts among bytes: as long as the shortest value of any kind, in UTF-8.
 _TEXTS = re.compile(
     rb"(?:[\t\r\n\x20-\x7e]|[\xc2-\xdf][\x80-\xbf]|[\xe0-\xef][\x80-\xbf]{2}|[\xf0-\xf4][\x80-\xbf]{3}){8,}"
@@ -83,12 +88,17 @@ class Look:
         ]
 
     def raw(self, data: bytes) -> list[Found]:
-        """What the redactor finds in the texts among bytes that are no text."""
+        """What the redactor finds in the texts among bytes that are no text, where it is sure.
+
+        Where the cells of a database meet, digits that have nothing to do with each other stand side by side.
+        """
         return [
-            one
+            Found(one.kind, _shown(one.kind, text[one.start : one.end]))
             for match in _TEXTS.finditer(data)
             if self._redactor.may_hold(match[0])
-            for one in self._in_text(match[0].decode(errors="replace"), None, _DEPTH_MAX)
+            for text in (match[0].decode(errors="replace"),)
+            for one in self._redactor.find(text)
+            if _is_sure(one, text) and self._is_new(one, text, None)
         ]
 
     def clean(self, text: str) -> str:
@@ -137,18 +147,19 @@ class Look:
             elif isinstance(item, dict):
                 for name, inner in item.items():
                     todo.append((name, None))
-                    todo.append((inner, name if isinstance(name, str) else key))
+                    todo.append((inner, key_inside(name, key)))
             elif isinstance(item, (list, tuple)):
                 todo.extend((inner, key) for inner in item)
             elif isinstance(item, (bytes, bytearray)):
                 yield from self._in_bytes(bytes(item), key)
-            elif isinstance(item, int) and not isinstance(item, bool) and _DIGITS_MIN <= item < 10**40:
-                yield from self._in_text(str(int(item)), key, 0)
+            elif isinstance(item, int) and not isinstance(item, bool):
+                for one in self._redactor.find_number(item, key):
+                    yield Found(one.kind, _shown(one.kind, str(int(item))[one.start : one.end]))
 
     def _in_text(self, text: str, key: str | None, depth: int) -> Iterator[Found]:
         if not text:
             return
-        if depth < _DEPTH_MAX and (opened := inside.opened_json(text)) is not None:
+        if depth < _DEPTH_MAX and "\\" in text and (opened := inside.opened_json(text)) is not None:
             within = list(self._found(opened, key, depth + 1))
             if within:
                 yield from within
@@ -179,6 +190,13 @@ class Look:
             return True
         left = "".join((*rest, text[at : one.end]))
         return bool(left.strip()) and bool(self._redactor.find(left, key))
+
+
+def _is_sure(one: Finding, text: str) -> bool:
+    """Whether a check digit, an unmistakable form or a word says what it is."""
+    if one.kind == "CREDIT_CARD":
+        return _ONE_CARD.fullmatch(text, one.start, one.end) is not None and not _MORE_DIGITS.match(text, one.end)
+    return one.kind in _UNMISTAKABLE or one.score > _BY_FORM
 
 
 def _shown(kind: str, found: str) -> str:

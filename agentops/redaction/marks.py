@@ -7,8 +7,8 @@ import re
 from collections.abc import Iterator
 
 from agentops.redaction.findings import Finding
-from agentops.redaction.forms import DIGIT, entropy, is_template
-from agentops.redaction.rules import TOKENS, Token, expand
+from agentops.redaction.forms import DIGIT, entropy, is_random, is_template
+from agentops.redaction.rules import RANDOM, TOKENS, Token, expand
 
 __all__ = ["BARE", "marked", "may_be_marked", "unescaped"]
 
@@ -19,7 +19,7 @@ _ODD_LENGTH = 36  # the tokens that may begin with anything are not shorter
 _WORDLIKE = {"ARTIFACTORY_CREDENTIAL", "AWS_ACCESS_KEY", "SIDEKIQ_SECRET", "TWILIO_API_KEY"}
 #: The tokens that are short, or of letters: they may well have no digit next to a letter.
 BARE = re.compile(
-    rb"gl[a-z]{2,6}-|GR1348941|gh[a-z]_|hf_|api_org_|npm_|sm_|[rs]k_|sq0|A(?:KI|SI|BI|CC|3T|KC|P[0-9A-FI]|Iza|C[a-z0-9]{32})"
+    rb"gl[a-z]{2,6}-|GR1348941|gh[a-z]_|hf_|api_org_|npm_|sm_|[rs]k_|sk-|gsk_|xai-|github_pat_|sq0|A(?:KI|SI|BI|CC|3T|KC|P[0-9A-FI]|Iza|C[a-z0-9]{32})"
     rb"|SK[a-z0-9]{32}|BUNDLE_|EAA|LTAI"
 )
 _ESCAPE = re.compile(rb"\\[nrtbf]|%(?:3[ADad]|2[0267]|0[AD])")
@@ -80,8 +80,9 @@ def marked(data: bytes, start: int, end: int) -> Iterator[Finding]:
                 match = exact.match(data, hit.start(), stop)
                 if match is not None:
                     at = max(at, match.end())
-                    first, last = match.span(1 if exact.groups else 0)
-                    if _is_token(rule, data[first:last]):
+                    whole = rule.entropy == RANDOM or not exact.groups
+                    first, last = match.span(0 if whole else 1)
+                    if is_random(match[1]) if rule.entropy == RANDOM else _is_token(rule, data[first:last]):
                         yield Finding(first, last, rule.kind, 0.95)
                         break
 

@@ -9,7 +9,7 @@ from agentops.redaction.findings import Finding
 from agentops.redaction.forms import DIGIT, UUID, entropy, is_key, is_password, is_template
 from agentops.redaction.rules import PROVIDERS
 
-__all__ = ["assigned", "kind_under", "may_be_assigned", "may_be_named", "named"]
+__all__ = ["assigned", "kind_under", "may_be_assigned", "may_be_named", "may_hold_assigned", "may_name_number", "named"]
 
 _FORMS = {
     "a": rb"[A-Za-z0-9]{%d}",
@@ -62,6 +62,8 @@ _SCHEMES = (b"bearer", b"basic", b"token", b"apikey", b"api-token", b"api-key", 
 
 _PIECE = re.compile(rb"[A-Za-z0-9_+/~][\w.+/~-]{7,}={0,3}")
 _REST = re.compile(rb"[^\s\"'`<>&,;(){}\[\]\\|]{0,512}")
+#: Keys in a mapping that has a key itself, which says what their values are.
+_SAY_NOTHING = frozenset((b"value", b"values", b"val", b"text", b"data", b"old", b"new"))
 _GAP = b" \t\r\n'\"`=:>|?,()[]{\\"
 
 _WORDS = (b"pass", b"secret", b"token", b"pwd")
@@ -87,8 +89,15 @@ _GATE = re.compile(
 _AFTER_WORD = re.compile(
     rb"[\w.\-]{0,20}?(?:\\{0,3}[\"'`\]])?[ \t]{0,20}"
     + _FOR % 200
-    + rb"(?:[=:>'\xa1-\xbf\xc4-\xc6\xd9-\xdb]|\?=|->|(?:is|was|are)\b)"
+    + rb"(?:[=:>'\x80-\x9f\xa1-\xbf\xc4-\xc6\xd9-\xdf]|\?=|->|(?:is|was|are)\b)"
 )
+#: A list or a mapping in MessagePack under a name.
+_HOLDS_MORE = re.compile(rb"[a-z][\x80-\x9f\xdc-\xdf]")
+#: ... and in a text.
+_LIST = re.compile(
+    rb"(?:[(\[]\s{0,16}|\{\s{0,16}\\{0,3}[\"'](?:values?|val|text|data|old|new)\\{0,3}[\"']\s{0,4}:\s{0,16}){1,3}"
+)
+_NEXT = re.compile(rb"\s{0,16},\s{0,16}")
 
 
 def kind_of(key: bytes, value: bytes, quoted: bool = True, whole: bool = False) -> str | None:
@@ -162,7 +171,12 @@ def _key_before(before: bytes) -> bytes:
         before = stem[: -len(scheme)]
         stem = before.rstrip(_GAP)
         gap = before[len(stem) :]
-    key = stem.translate(_KEY).rpartition(b"\n")[2][-48:]
+    outer, _, key = stem.translate(_KEY).rpartition(b"\n")
+    key = key[-48:]
+    if key.lower() in _SAY_NOTHING and (named := outer.rstrip(b"\n \t")):
+        within = stem[len(named) : len(outer) + 1]
+        if b"{" in within and b":" in within:
+            key = named.rpartition(b"\n")[2][-48:]
     if any(sign in gap for sign in (b"=", b":", b">", b"|", b"(")):
         return key
     if b"," in gap:  # of a call: ("api_key", "...")
@@ -193,6 +207,10 @@ def named(data: bytes, lower: bytes) -> Iterator[Finding]:
             continue
         if not sign and not (option and operator[3]) and not (operator[3] and data[at : at + 1] == b"'"):
             continue
+        more = _LIST.match(data, at) if sign else None
+        if more is not None:
+            yield from _listed(data, more.end(), key)
+            continue
         quoted = _QUOTED.match(data, at)
         if quoted is not None:
             value, span = quoted[2], quoted.span(2)
@@ -206,6 +224,18 @@ def named(data: bytes, lower: bytes) -> Iterator[Finding]:
         spoken = quoted is not None and b" " in value and not operator[2] and word.group() != b"passphrase"
         if kind is not None and not spoken:
             yield Finding(*span, kind, 0.7)
+
+
+def _listed(data: bytes, at: int, key: bytes) -> Iterator[Finding]:
+    """Values in quotes that stand in a list under `key`."""
+    while (quoted := _QUOTED.match(data, at)) is not None:
+        kind = kind_of(key, quoted[2])
+        if kind is not None:
+            yield Finding(*quoted.span(2), kind, 0.7)
+        divider = _NEXT.match(data, quoted.end())
+        if divider is None:
+            return
+        at = divider.end()
 
 
 def _each_word(lower: bytes) -> Iterator[re.Match[bytes]]:
@@ -234,9 +264,20 @@ def may_be_assigned(lower: bytes, start: int, end: int) -> bool:
     if sign >= 0 and _GATE.search(lower, start, sign):
         return True
     before, _, key = lower[max(0, start - 112) : start].translate(_KEY).rstrip(b"\n \t").rpartition(b"\n")
-    if len(key) <= 4:  # what MessagePack has between a key and its value, perhaps
+    if len(key) <= 4 or key in _SAY_NOTHING:  # the first: what MessagePack has between a key and its value, perhaps
         key = before.rstrip(b"\n \t").rpartition(b"\n")[2] + b" " + key
     return _GATE.search(key) is not None
+
+
+def may_name_number(data: bytes) -> bool:
+    """Whether there is a word in it for what may be a whole number and secret."""
+    lower = data.lower()
+    return any(word in lower for word in _WORDS)
+
+
+def may_hold_assigned(lower: bytes) -> bool:
+    """Whether a list or a mapping stands under the name of a secret in `lower`, which is MessagePack."""
+    return any(_GATE.search(lower, max(0, at.start() - 48), at.end()) for at in _HOLDS_MORE.finditer(lower))
 
 
 def may_be_named(lower: bytes) -> bool:

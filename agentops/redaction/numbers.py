@@ -13,7 +13,7 @@ from collections.abc import Iterator
 from typing import NamedTuple
 
 from agentops.redaction.findings import Finding
-from agentops.redaction.gates import without_dates
+from agentops.redaction.gates import luhn, without_dates
 from agentops.redaction.presidio import Presidio
 
 __all__ = ["Run", "cards", "ibans", "identifiers", "runs"]
@@ -70,11 +70,6 @@ def runs(text: str) -> Iterator[Run]:
 def digits(text: str) -> str:
     """The digits in `text`, of whatever script, as 0 to 9."""
     return "".join(str(unicodedata.digit(c)) for c in text if c.isdecimal())
-
-
-def luhn(number: str) -> bool:
-    total = sum(int(c) for c in number[-1::-2])
-    return (total + sum(sum(divmod(2 * int(c), 10)) for c in number[-2::-2])) % 10 == 0
 
 
 #: Prefixes and lengths of cards that are believed wherever they stand.

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import TYPE_CHECKING, Any
 
 from agentops.redaction.findings import Finding, resolve
-from agentops.redaction.gates import Gate
+from agentops.redaction.gates import Gate, is_card, names_number
 
 if TYPE_CHECKING:
     from agentops.redaction.numbers import Run
@@ -101,6 +101,31 @@ class Pii:
             return []
         sure = [one for one in self._all(text, self._loaded()) if one.score >= self._threshold]
         return [one for one in resolve(set(sure)) if text[one.start : one.end] not in self._allow]
+
+    def number_gate(self, data: bytes) -> Callable[[str], bool]:
+        """What tells of a whole number in `data`: False promises that `find_number` finds nothing in it."""
+        named = self._always or names_number(data)
+        cards = "CREDIT_CARD" in self.kinds
+        return lambda number: (named and self.may_hold(number.encode())) or (cards and is_card(number))
+
+    def find_number(self, number: str, key: str | None) -> list[Finding]:
+        """As `find`, in a whole number: most of them count or measure, and only cards are known by themselves.
+
+        Args:
+            number: its digits.
+            key: under which it stands in a mapping. If that names what people have, the number may be any such.
+        """
+        if self._always or (key is not None and names_number(key)):
+            shift = len(key or "") + 2
+            named = [
+                Finding(f.start - shift, f.end - shift, f.kind, f.score)
+                for f in self.find(f"{key}: {number}")
+                if f.start >= shift
+            ]
+            return named or self.find(number)
+        if "CREDIT_CARD" in self.kinds and is_card(number) and number not in self._allow:
+            return [Finding(0, len(number), "CREDIT_CARD", 1.0)]
+        return []
 
     def _loaded(self) -> Presidio:
         if self._presidio is None:

@@ -16,7 +16,7 @@ from agentops.redaction.findings import Finding, unite
 from agentops.redaction.keys import key_from, key_of_folder
 from agentops.redaction.operators import Operator, operator_for
 
-__all__ = ["Detector", "Redactor", "recorded_as", "redactor_named"]
+__all__ = ["Detector", "Redactor", "key_inside", "recorded_as", "redactor_named"]
 
 #: How deep texts are looked for in texts.
 _DEPTH_MAX = 3
@@ -25,12 +25,32 @@ _REMEMBERED_TEXT = 64 << 10
 #: A value is read with its key in front of it, as in `ssn: 123-45-6789`, if both are short: the key may say what it is.
 _KEY_MAX, _VALUE_MAX = 48, 128
 #: Whole numbers of this many digits may be a card's, an account's or a person's.
-_DIGITS_MIN = 9
+_DIGITS_MIN, _DIGITS_MAX = 9, 40
 #: Before whole numbers in MessagePack, of eight and of four bytes.
 _LARGE_NUMBER, _NUMBER = b"\xcf", b"\xce"
 #: Blanks as they stand in JSON and in what Python shows of a text: as long as two, so that all places stay.
 _ESCAPED = re.compile(r"\\[nrt\"']")
+#: Under such a key four numbers with dots between them are no address.
+_VERSION = re.compile(r"version|release|build", re.IGNORECASE)
 _WAYS = ("wait", "withhold")
+#: Keys that say nothing: what stands under them is what the key of the whole mapping says.
+_SAY_NOTHING = frozenset(
+    (
+        "value",
+        "values",
+        "val",
+        "data",
+        "text",
+        "content",
+        "raw",
+        "plain",
+        "plaintext",
+        "default",
+        "current",
+        "new",
+        "old",
+    )
+)
 
 
 class Detector(Protocol):
@@ -68,6 +88,12 @@ class Redactor:
     ) -> None:
         self.detectors = tuple(_detector(one) for one in detectors or ("pii", "secrets"))
         by_kind = operator if isinstance(operator, Mapping) else {"*": operator}
+        kinds: list[frozenset[str]] = [getattr(one, "kinds", frozenset()) for one in self.detectors]
+        unknown = by_kind.keys() - {"*"}.union(*kinds) if all(kinds) else frozenset[str]()
+        if unknown:
+            raise UsageError(
+                f"an operator is given for {', '.join(sorted(unknown))}, which no detector finds: see their `kinds`"
+            )
         self._operators = {kind: operator_for(one) for kind, one in by_kind.items()}
         self._operators.setdefault("*", operator_for("replace"))
         pseudonyms = {kind for kind, one in by_kind.items() if one == "pseudonym"}
@@ -102,23 +128,37 @@ class Redactor:
 
     def may_hold(self, data: bytes) -> bool:
         """False promises that nothing is found in any text inside `data`: UTF-8, or MessagePack that holds some."""
-        if self._usual and calm(data):
-            return False
-        if self._holds_number(data):
-            return True
-        for one in self.detectors:
-            if one.may_hold(data):
-                return True
-        return inside.may_be_base64(data) and any(self._opens(text) for _, _, text in inside.decoded(data))
+        return self._may_hold(data, 0)
 
     def find(self, text: str, key: str | None = None) -> list[Finding]:
-        """What is sensitive in `text`; that which stands in base64 in it as a whole.
+        """What is sensitive in `text`, escaped or not; that which stands in base64 in it as a whole.
 
         Args:
             text: any text.
             key: under which it stands in a mapping.
         """
         return self._find(text, key, 0)
+
+    def find_number(self, number: int, key: str | None = None) -> list[Finding]:
+        """What is sensitive in the digits of a whole number.
+
+        Args:
+            number: any.
+            key: under which it stands in a mapping.
+        """
+        if not 10 ** (_DIGITS_MIN - 1) <= number < 10**_DIGITS_MAX:
+            return []
+        digits = str(int(number))
+        found: list[Finding] = []
+        for one, find_value in self._finders:
+            find_number = getattr(one, "find_number", None)
+            if find_number is not None:
+                found += find_number(digits, key)
+            elif find_value is not None and key is not None:
+                found += find_value(key, digits)
+            elif one.may_hold(digits.encode()):
+                found += one.find(digits)
+        return unite(found)
 
     def text(self, text: str, session: str = "", key: str | None = None) -> str:
         """`text` without what is sensitive; `text` itself if that is nothing."""
@@ -158,7 +198,7 @@ class Redactor:
                         new = f"{new}'"
                     made[new] = inner
                     if not isinstance(inner, (bool, float, type(None))):
-                        todo.append((made, new, name if isinstance(name, str) else key))
+                        todo.append((made, new, key_inside(name, key)))
             elif isinstance(item, (list, tuple)):
                 place[at] = items = list(item)
                 todo.extend((items, n, key) for n, inner in enumerate(items))
@@ -170,9 +210,8 @@ class Redactor:
         if isinstance(item, (bytes, bytearray)):
             return self._bytes(bytes(item), session, key)
         if isinstance(item, int) and not isinstance(item, bool) and item >= 10 ** (_DIGITS_MIN - 1):
-            text = str(item) if item < 10**40 else ""
-            redacted = self._text(text, session, key, 0)
-            return item if redacted == text else redacted
+            found = self.find_number(item, key)
+            return self._put(str(int(item)), found, session) if found else item
         return item
 
     def _bytes(self, data: bytes, session: str, key: str | None) -> bytes:
@@ -203,6 +242,9 @@ class Redactor:
         if redacted is None:
             found = self._find(text, key, depth)
             redacted = self._put(text, found, session) if found else text
+            if found and inside.was_json(text, redacted):  # a number became a text
+                value = self._value(inside.opened_json(text), session, depth + 1)
+                redacted = inside.written_json(value) or redacted
         if digest:
             self._remember((digest, session), None if redacted == text else redacted, len(redacted))
         return text if redacted == text else redacted
@@ -225,27 +267,46 @@ class Redactor:
                         for f in one.find(f"{key}: {text}")
                         if f.start >= shift
                     ]
+                if named and _VERSION.search(key or ""):
+                    here = [f for f in here if f.kind != "IP_ADDRESS"]
                 found += here
         if depth < _DEPTH_MAX and inside.may_be_base64(data):
             characters = text.encode("latin-1", "replace")  # places in it are places in the text
             for start, end, opened in inside.decoded(characters):
                 if kinds := {f.kind for f in self._find(opened.decode(errors="replace"), None, depth + 1)}:
                     found.append(Finding(start, end, "_".join(sorted(kinds)), 1.0))
+        if depth < _DEPTH_MAX and (view := inside.view(text)) is not None:
+            for f in self._find(view.text, key, depth + 1):
+                found.append(Finding(view.place(f.start), view.end(f.end), f.kind, f.score))
         return unite(found)
 
     def _holds_number(self, data: bytes) -> bool:
         """Whether one of the whole numbers that may stand in MessagePack may be sensitive."""
+        gates: list[Callable[[str], bool]] = []
         for mark, size in ((_LARGE_NUMBER, 8), (_NUMBER, 4)):
             at = data.find(mark)
             while at >= 0:
                 number = int.from_bytes(data[at + 1 : at + 1 + size], "big")
-                if number >= 10 ** (_DIGITS_MIN - 1) and self._opens(str(number).encode()):
-                    return True
+                if number >= 10 ** (_DIGITS_MIN - 1):
+                    gates = gates or [_number_gate(one, data) for one in self.detectors]
+                    if any(gate(str(number)) for gate in gates):
+                        return True
                 at = data.find(mark, at + 1)
         return False
 
-    def _opens(self, data: bytes) -> bool:
-        return any(one.may_hold(data) for one in self.detectors) or inside.may_be_base64(data)
+    def _may_hold(self, data: bytes, depth: int) -> bool:
+        if self._usual and calm(data):
+            return False
+        if self._holds_number(data):
+            return True
+        for one in self.detectors:
+            if one.may_hold(data):
+                return True
+        if depth == _DEPTH_MAX:
+            return False
+        if inside.may_be_base64(data) and any(self._may_hold(text, depth + 1) for _, _, text in inside.decoded(data)):
+            return True
+        return any(self._may_hold(plain, depth + 1) for plain in inside.unescaped(data))
 
     def _put(
         self, text: str, found: list[Finding], session: str, operators: Mapping[str, Operator] | None = None
@@ -265,6 +326,18 @@ class Redactor:
             self._known.clear()
             self._known_bytes = 64 + size
         self._known[which] = redacted
+
+
+def key_inside(name: object, outer: str | None) -> str | None:
+    """The key that says what the value is that stands under `name` in a mapping, which itself stands under `outer`."""
+    if isinstance(name, str) and (outer is None or name.lower() not in _SAY_NOTHING):
+        return name
+    return outer
+
+
+def _number_gate(detector: Detector, data: bytes) -> Callable[[str], bool]:
+    make: Callable[[bytes], Callable[[str], bool]] | None = getattr(detector, "number_gate", None)
+    return make(data) if make is not None else lambda number: detector.may_hold(number.encode())
 
 
 def redactor_named(given: str) -> Redactor:

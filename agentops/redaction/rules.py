@@ -12,7 +12,7 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
-__all__ = ["PROVIDERS", "TOKENS", "Token", "expand"]
+__all__ = ["PROVIDERS", "RANDOM", "TOKENS", "Token", "expand"]
 
 
 class Token(NamedTuple):
@@ -20,16 +20,18 @@ class Token(NamedTuple):
 
     kind: str
     pattern: str
-    entropy: float = 3.0  # bits a character; what has less is a placeholder
+    entropy: float = 3.0  # bits a character; what has less is a placeholder; RANDOM: the group looks random
     after: str = r"(?!\w)"  # what must follow
     before: str = ""  # what must come before, beside that no letter or digit does
 
 
+#: The whole is secret, and its group, the part after the prefix, has to look random.
+RANDOM = -1.0
 _OPEN = ""  # may be followed by anything: the pattern takes all that it can
 _DASHED = r"(?![\w-])"
 
 TOKENS: tuple[Token, ...] = (
-    Token("AWS_ACCESS_KEY", r"(?:A3T[A-Z0-9]|AKIA|ASIA|ABIA|ACCA)[A-Z0-9]{16}"),
+    Token("AWS_ACCESS_KEY", r"(?:A3T[A-Z0-9]|AKIA|ASIA|ABIA|ACCA)[A-Z0-9]{16}", entropy=2.4),
     Token("AWS_BEDROCK_API_KEY", r"ABSK[@+/]{109,269}={0,2}", after=_OPEN),
     Token("AWS_BEDROCK_API_KEY", r"bedrock-api-key-YmVkcm9jay5hbWF6b25hd3MuY29t[@+/=_%-]*", after=_OPEN),
     Token("AZURE_CLIENT_SECRET", r"[\w.~]{3}\dQ~[\w.~-]{31,34}", before=r"(?<![\w.~-])", after=r"(?![\w.~-])"),
@@ -171,6 +173,20 @@ TOKENS: tuple[Token, ...] = (
     Token("TWITTER_BEARER_TOKEN", r"AA{21}[@%]{80,100}", after=_OPEN),
     Token("DROPBOX_TOKEN", r"sl\.[\w=-]{130,}", after=_OPEN),
     Token("SOFTLAYER_API_KEY", r"api\.softlayer\.com/soap/v3(?:\.1)?/([a-z0-9]{64})"),
+    # What begins as nothing else does is believed at any length if it looks random: providers change the length.
+    Token("GITHUB_TOKEN", r"gh[pousr]_(@{20,255})", RANDOM),
+    Token("GITHUB_TOKEN", r"github_pat_(\w{30,255})", RANDOM),
+    Token("GITLAB_TOKEN", r"gl(?:pat|dt|ft|soat|rt|ffct|ptt|oas|imt|agent)-([\w-]{16,1024})", RANDOM),
+    Token("ANTHROPIC_API_KEY", r"sk-ant-(?:[a-z]{2,8}\d\d-)?([\w-]{20,300})", RANDOM),
+    Token("OPENAI_API_KEY", r"sk-(?:proj|svcacct|admin|service)-([\w-]{20,300})", RANDOM),
+    Token("OPENAI_API_KEY", r"sk-(@{32,64})", RANDOM, after=_DASHED),
+    Token("OPENROUTER_API_KEY", r"sk-or-(?:v\d-)?([\w-]{20,200})", RANDOM),
+    Token("GROQ_API_KEY", r"gsk_(@{20,200})", RANDOM),
+    Token("XAI_API_KEY", r"xai-(@{20,200})", RANDOM),
+    Token("HUGGINGFACE_TOKEN", r"hf_(@{20,200})", RANDOM),
+    Token("STRIPE_API_KEY", r"(?:sk|rk)_(?:test|live|prod)_(@{10,500})", RANDOM),
+    Token("NPM_TOKEN", r"npm_(@{20,200})", RANDOM),
+    Token("GCP_API_KEY", r"AIza([\w-]{28,60})", RANDOM, after=_DASHED),
 )
 
 #: Names of providers, as words of a key, and what stands under such a key: a letter for the alphabet and how many;

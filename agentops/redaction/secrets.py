@@ -9,7 +9,7 @@ Everything is searched in bytes, one for each character of the text, what is not
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
 from agentops.redaction import marks, names, places
 from agentops.redaction.findings import Finding, resolve
@@ -69,6 +69,17 @@ class Secrets:
             found.append(Finding(0, len(data), kind, 0.9))
         return resolve(found)
 
+    def number_gate(self, data: bytes) -> Callable[[str], bool]:
+        """What tells of a whole number in `data`: False promises that `find_number` finds nothing in it."""
+        named = names.may_name_number(data)
+        return lambda number: named
+
+    def find_number(self, number: str, key: str | None) -> list[Finding]:
+        """As `find_value`: a whole number is secret if its key names a password or the like."""
+        if key is None or not names.may_name_number(key.encode("ascii", "replace")):
+            return []
+        return self.find_value(key, number)
+
 
 def _find(data: bytes) -> list[Finding]:
     found: list[Finding] = []
@@ -92,8 +103,11 @@ def _may_hold_run(data: bytes, lower: bytes, runs: bytes) -> bool:
     if places.may_be_placed(data, lower):
         return True
     plain = marks.unescaped(data)
+    within: bool | None = None
     for start, end in _each(runs):
         made = _looks_made(data[start:end])
+        if made and within is None and (within := not data.isascii() and names.may_hold_assigned(lower)):
+            return True
         if made and names.may_be_assigned(lower, start, end):
             return True
         if (made or marks.BARE.search(data, start, end)) and marks.may_be_marked(data, plain, start, end):

@@ -14,6 +14,7 @@ from agentops.journal.format import (
     BLOB,
     LIST,
     PENDING,
+    TEMPLATE,
     WITHHELD,
     Content,
     Record,
@@ -133,6 +134,12 @@ class Arrivals:
             children: tuple[int, ...] = ()
             if form != BLOB:
                 data, children = self._translated(form, data)
+            key = key_of(form, data)
+            same = self._same_content(form, data, key, None)
+            if same is not None and same != number:  # its place is taken by a word of where it stands
+                form, data, children = TEMPLATE, encode(Reference(same)), (same,)
+            elif form != LIST or not children:
+                self._keys.setdefault(key, []).append(number)
             self._awaited.discard(number)
             (self._fresh if number in self._fresh else self._filled)[number] = form, data
             self._children[number] = children
@@ -204,7 +211,7 @@ class Arrivals:
 
     def _same_content(self, form: int, data: bytes, key: int, candidates: list[int] | None) -> int | None:
         for number in self._keys.get(key, ()):
-            if self._fresh[number] == (form, data):
+            if (self._fresh.get(number) or self._filled.get(number)) == (form, data):
                 return number
         if candidates is None:
             candidates = [row[0] for row in self._sql("SELECT id FROM contents WHERE key = ?", (key,))]

@@ -155,6 +155,14 @@ def _contents(store: str) -> list[Check]:
     ]
 
 
+#: A program looks at the bound now and then: so much over it is not.
+_OVER = 1.2
+_TOO_LARGE = (
+    "what goes are whole runs that have ended, the newest tenth left out: give a program that never ends no single run "
+    "(see README, Keep it small), or the store more room (max_bytes)"
+)
+
+
 def _horizon(connection: sqlite3.Connection) -> Check:
     """How far back the store reaches, how full it is, and whether its bound holds a day of what is recorded."""
     from agentops.store.ring import Limits, limits_of, used_bytes
@@ -163,12 +171,15 @@ def _horizon(connection: sqlite3.Connection) -> Check:
     limits = limits_of(connection) or Limits(values["max_bytes"].value, values["max_age"].value)
     used = used_bytes(connection)
     says = f"{used / 1e6:.1f} MB"
-    says += f" of {limits.max_bytes / 1e9:.3g} GB" if limits.max_bytes else ", without a bound"
+    room = f"{limits.max_bytes / 1e9:.3g} GB" if limits.max_bytes >= 10**9 else f"{limits.max_bytes / 1e6:.3g} MB"
+    says += f" of {room}" if limits.max_bytes else ", without a bound"
     says += f", {limits.max_age_ns / _DAY_NS:.3g} days at most" if limits.max_age_ns else ""
     first, last = connection.execute("SELECT min(start_ns), max(start_ns) FROM traces").fetchone()
     if first is None:
         return Check("horizon", True, says, None)
     says += f"; reaches back to {_day(first)}"
+    if limits.max_bytes and used > limits.max_bytes * _OVER:
+        return Check("horizon", False, f"{says}; over its bound", _TOO_LARGE)
     days = (last - first) / _DAY_NS if type(first) is type(last) is int else 0
     if days < 1 / 24 or not limits.max_bytes:
         return Check("horizon", True, says, None)

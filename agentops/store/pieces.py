@@ -156,7 +156,7 @@ class Pieces:
         for (what,) in self._connection.execute("SELECT what FROM losses"):
             yield _single("a note of what was lost", what)
         for (text,) in self._connection.execute("SELECT text FROM fresh_text"):
-            yield _single("names and small values that are not indexed yet", text)
+            yield _single("words that wait for the index of the search", text)
 
     def _span(self, name: Any, trace_id: Any) -> str:
         return f'span "{self._shown(_text(name))}" of trace {_hex(trace_id)}'

@@ -9,7 +9,7 @@ from operator import itemgetter
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from agentops.conventions import KIND_NUMBER
-from agentops.errors import NotFound, StoreDamaged, StoreError, UsageError
+from agentops.errors import NotFound, StoreDamaged, StoreError, StoreTooNew, UsageError
 from agentops.journal.names import journals
 from agentops.store.damage import identity
 from agentops.store.filters import Filter, Term
@@ -77,6 +77,8 @@ class Reader:
                 "project, or say with AGENTOPS_STORE where the store is"
             )
         self._ingester: Any = None
+        #: Why what waits in journals could not be brought in, if so: the store may be locked, or the disk full.
+        self.behind: str | None = None
         if ingest:
             self.refresh(opening=True)
         self._connect()
@@ -100,17 +102,21 @@ class Reader:
             if self._ingester is not None:
                 self._ingester.close()
                 self._ingester = None
-            if opening and (isinstance(problem, StoreDamaged) or not self._readable()):
-                raise
+            if opening:
+                if isinstance(problem, (StoreDamaged, StoreTooNew)) or not self._is_there():
+                    raise
+                self.behind = str(problem)
+        else:
+            self.behind = None
         if not opening and identity(self.path) not in (self._which, None):  # set aside or deleted, and begun anew
             self._connection.close()
             self._connect()
         return True
 
-    def _readable(self) -> bool:
+    def _is_there(self) -> bool:
         import os
 
-        return os.access(self.path, os.R_OK) and not os.access(self.path, os.W_OK)
+        return os.path.exists(self.path)
 
     def close(self) -> None:
         """Let go of the store."""
@@ -499,7 +505,11 @@ class Reader:
                     together.append(condition)
                     together_parameters += values
                 continue
-            condition, values = _trace_condition(term)
+            if term.key in ("session", "user"):
+                values = self._recorded_as(str(term.value))
+                condition = f"{term.key} IN ({', '.join('?' * len(values))})"
+            else:
+                condition, values = _trace_condition(term)
             where.append(f"NOT ifnull({condition}, 0)" if term.negated else condition)
             parameters += values
         if together:
@@ -513,6 +523,14 @@ class Reader:
             where.append(f"no IN (SELECT trace FROM uses WHERE {found})")
             parameters += [query] * times
         return where, parameters
+
+    def _recorded_as(self, name: str) -> list[Any]:
+        """What a session or user may be called here: redaction makes hashes of some."""
+        import os
+
+        from agentops.redaction.redactor import recorded_as
+
+        return [*recorded_as(name, os.path.dirname(os.path.abspath(self.path)))]
 
     def _span_check(self, filter: Filter) -> Any:
         """What SQL cannot tell: whether phrases, or several things about a span, hold together on one."""
@@ -636,11 +654,9 @@ def _trace_condition(term: Term) -> tuple[str, list[Any]]:
         return "trace_id BETWEEN ? AND ?", list(_id_range(str(value)))
     if key == "tag":
         return "EXISTS (SELECT 1 FROM json_each(tags) WHERE value = ?)", [value]
-    if key == "score":
-        compare = "" if term.operator == ":" else f" AND number {term.operator} ?"
-        values = [term.name] if term.operator == ":" else [term.name, value]
-        return f"trace_id IN (SELECT trace_id FROM scores WHERE name = ?{compare})", values
-    return f"{key} = ?", [value]  # session, user
+    compare = "" if term.operator == ":" else f" AND number {term.operator} ?"  # of a score
+    values = [term.name] if term.operator == ":" else [term.name, value]
+    return f"trace_id IN (SELECT trace_id FROM scores WHERE name = ?{compare})", values
 
 
 def _span_condition(term: Term) -> tuple[str, list[Any]]:

@@ -33,6 +33,9 @@ __all__ = [
 BUSY_S = 10.0
 #: SQLITE_PROTOCOL, and SQLITE_IOERR of LOCK, UNLOCK, SHMOPEN, SHMLOCK and SHMMAP.
 _NO_LOCKS = frozenset((15, 3850, 2058, 4618, 5130, 5386))
+#: SQLITE_FULL, and SQLITE_IOERR of WRITE, SHMOPEN, SHMSIZE and SHMMAP: on a full disk there is no room for the file
+#: that programs share which have the store open.
+_NO_SHARED_MEMORY = frozenset((13, 778, 4618, 4874, 5386))
 #: What SQLite raises, for those who do not speak SQL themselves.
 DatabaseError = sqlite3.Error
 
@@ -235,7 +238,8 @@ def connect(path: str, *, create: bool = False, busy_s: float | None = None) -> 
     return _connect(path, create, BUSY_S if busy_s is None else busy_s)
 
 
-def _connect(path: str, create: bool, busy_s: float) -> sqlite3.Connection:
+def _connect(path: str, create: bool, busy_s: float, alone: bool = False) -> sqlite3.Connection:
+    """See `connect`; `alone` keeps in memory what programs share in a file beside the store, and lets no other in."""
     if not create and not os.path.exists(path):
         raise StoreError(f"there is no store at {path}")
     made = not os.path.exists(path)
@@ -248,6 +252,8 @@ def _connect(path: str, create: bool, busy_s: float) -> sqlite3.Connection:
         raise translate(problem, path) from problem
     try:
         harden(connection)
+        if alone:
+            connection.execute("PRAGMA locking_mode = EXCLUSIVE")
         connection.execute("BEGIN")  # a store's tables, its application id and its version come in one transaction
         (tables,) = connection.execute("SELECT count(*) FROM sqlite_schema").fetchone()
         (application,) = connection.execute("PRAGMA application_id").fetchone()
@@ -273,6 +279,8 @@ def _connect(path: str, create: bool, busy_s: float) -> sqlite3.Connection:
         return connection
     except (sqlite3.Error, StoreError) as problem:
         connection.close()
+        if not alone and not create and getattr(problem, "sqlite_errorcode", 0) in _NO_SHARED_MEMORY:
+            return _connect(path, create, busy_s, alone=True)
         raise translate(problem, path) from problem
 
 

@@ -105,7 +105,29 @@ class Store:
         self._guarded(self._write_file_anew)
         return rewritten, held
 
+    def selected(
+        self, *, user: str | None = None, session: str | None = None, filter: Filter | None = None
+    ) -> tuple[int, int, int]:
+        """What `forget` would take out: traces, spans, and how many others have spans in those traces."""
+        traces = list(self._of(user, session) if filter is None else self.reader.iter_traces(filter))
+        if user is None and session is None:
+            return len(traces), sum(trace.spans for trace in traces), 0
+        column, given = ("user", user) if session is None else ("session", session)
+        own = set(self._names_of(str(given)))
+        others: set[str] = set()
+        for trace in traces:
+            rows = self._connection.execute(
+                "SELECT body FROM spans WHERE trace = ? AND instr(body, ?)", (trace.no, column.encode())
+            )
+            found = (_scope(body).get(column) for (body,) in rows)
+            others.update(str(name) for name in found if name is not None and str(name) not in own)
+        return len(traces), sum(trace.spans for trace in traces), len(others)
+
     # -- how -----------------------------------------------------------------------------------------
+
+    def _names_of(self, name: str) -> list[str]:
+        """What a user or session may be called here."""
+        return recorded_as(name, os.path.dirname(os.path.abspath(self.path)))
 
     def _ended(self, traces: Iterable[TraceRow]) -> Iterator[TraceRow]:
         running = {number for (number,) in self._connection.execute("SELECT DISTINCT trace FROM open_spans")}
@@ -181,7 +203,7 @@ class Store:
         """Traces of a user or session: their own, or that of any of their spans."""
         column, given = ("user", user) if session is None else ("session", session)
         own: set[int] = set()
-        for value in recorded_as(str(given), os.path.dirname(os.path.abspath(self.path))):
+        for value in self._names_of(str(given)):
             rows = self._connection.execute(f"SELECT no FROM traces WHERE {column} = ?", (value,))
             own.update(number for (number,) in rows)
             inside = self._connection.execute(

@@ -191,6 +191,9 @@ def test_a_program_that_runs_goes_on_and_may_refer_to_what_was_written_anew(agen
     ) as process:
         assert process.stdout is not None
         assert process.stdout.readline() == "ready\n"
+        done = agentops("audit", "--redact", "secrets", store=store)
+        (journal,) = (store.parent / "traces.journal").iterdir()
+        assert f"a program records into {journal} without redaction: turn that on in it, or end it" in done.lines[-1]
         assert agentops("audit", "--fix", "--yes", "--redact", "secrets", store=store).code == 0
         assert KEY.encode() not in everything(store.parent)
         process.communicate("go on\n", timeout=30)
@@ -213,6 +216,59 @@ def test_what_is_written_anew_has_to_be_confirmed_and_has_to_be_a_store(agentops
     assert agentops("audit", str(runs.parent / "none")).code == 2
     assert agentops("audit", "--canary", "abc").code == 2
     assert agentops("audit", store=runs.parent / "other" / "traces.db").code == 4
+
+
+def test_a_live_store_in_which_digits_of_two_cells_meet_is_clean(agentops: Agentops, tmp_path: Path) -> None:
+    source = """
+        import agentops, random, sys
+        agentops.init(redact="pii")
+        random = random.Random(1)
+        for n in range(600):
+            with agentops.span(f"step {n % 7}", session=f"{random.randrange(99)}-{random.randrange(9999)}", user=str(n),
+                               tags=[f"{n}-{random.randrange(999)}"], input=f"{n}-250", attributes={"n": n}):
+                pass
+        agentops.flush()
+        print("ready", flush=True)
+        sys.stdin.readline()
+    """
+    store = tmp_path / "traces.db"
+    command = [sys.executable, "-c", textwrap.dedent(source)]
+    with subprocess.Popen(
+        command,
+        env={**os.environ, "AGENTOPS_STORE": str(store)},
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        text=True,
+    ) as process:
+        assert process.stdout is not None
+        assert process.stdout.readline() == "ready\n"
+        done = agentops("audit", store=store)
+        assert (done.code, done.lines[-1][:30]) == (0, "agentops: nothing found (pii) ")
+        process.communicate("go on\n", timeout=30)
+
+
+def test_among_bytes_that_are_no_text_only_what_is_sure_is_found(look: Look) -> None:
+    def kinds(text: str) -> list[str]:
+        return [one.kind for one in look.raw(b"\x0c\x07" + text.encode() + b"\0\xff")]
+
+    assert kinds("28-2502828-25028-250") == kinds("30-212-555-0187 219-09-9999") == kinds("4012-88888888-1881-40") == []
+    assert kinds(f"xx {CARD} {MAIL}!(") == ["CREDIT_CARD", "EMAIL_ADDRESS"]
+    assert kinds("my phone is (212) 555-0187") == ["PHONE_NUMBER"]
+    assert kinds(f"{KEY}( postgres://me:hidden@db/x DE89370400440532013000") == [
+        "GITHUB_TOKEN", "URL_CREDENTIALS", "IBAN_CODE",
+    ]  # fmt: skip
+
+
+def test_the_total_stands_first_and_then_the_first_places(agentops: Agentops, tmp_path: Path) -> None:
+    path = tmp_path / "all.jsonl"
+    path.write_text(f"{MAIL}\n" * 30)
+    done = agentops("audit", str(path))
+    assert done.code == 1
+    assert "EMAIL_ADDRESS 30" in done.lines[0]
+    assert done.lines[21].startswith("  line 20: EMAIL_ADDRESS (")
+    assert done.lines[22] == "  ... and in 10 other places: --json has all"
+    assert done.lines[23:] == [f"agentops: {path} is no store: make it anew once its store is clean, or delete it"]
+    assert len(agentops("audit", str(path), "--json").object["findings"]) == 30
 
 
 def _spellings(text: str) -> Iterator[tuple[str, bytes]]:
@@ -279,7 +335,8 @@ agentops.shutdown()
     connection.close()
     look = ("audit", "--canary", "the blue ferry", "--json", str(store))
     found = {(finding["place"], finding["kind"]) for finding in agentops(*look).object["findings"]}
-    assert {("what was deleted", "EMAIL_ADDRESS"), ("what was deleted, compressed", "CANARY")} <= found
+    deleted = "deleted, and still in the file"
+    assert {(deleted, "EMAIL_ADDRESS"), (f"{deleted}, compressed", "CANARY")} <= found
     assert agentops(*look, "--fix", "--yes").object["findings"] == []
 
 

@@ -216,3 +216,57 @@ def test_a_whole_store_goes_through_export_and_import_scores_too(
         assert agentops("import", str(tmp_path / "all.jsonl"), store=other).code == 0
         assert agentops("export", store=other).lines == agentops("export", store=runs).lines
     assert len(agentops("ls", "--json", "score:good>0.5", store=other).object["traces"]) == 2
+
+
+def test_a_redacted_user_is_found_and_forgotten_by_name(
+    agentops: Agentops, recording: Callable[[str, Path], Path], tmp_path: Path
+) -> None:
+    pytest.importorskip("presidio_analyzer", reason="needs presidio: pip install 'agentops-recorder[pii]'")
+    recording(
+        """
+agentops.init(redact="pii")
+for user in ("nora@example.com", "bob@example.com"):
+    with span("answer", user=user): pass
+agentops.shutdown()
+""",
+        tmp_path / "traces.db",
+    )
+    (trace,) = agentops("ls", "user:nora@example.com", "--json").object["traces"]
+    assert trace["user"].startswith("<EMAIL_ADDRESS:")
+    asked = agentops("forget", "--user", "nora@example.com")
+    assert asked.code == 2 and "forget 1 trace with 1 span of user" in asked.err
+    assert agentops("forget", "--user", "nora@example.com", "--yes").code == 0
+    assert len(agentops("ls", "--json").object["traces"]) == 1
+    unknown = agentops("forget", "--user", "nora@example.com", "--yes")
+    assert "nobody is called so here" in unknown.out and "redaction.key" in unknown.out
+
+
+def test_forgetting_says_who_else_is_in_the_same_runs(
+    agentops: Agentops, recording: Callable[[str, Path], Path], tmp_path: Path
+) -> None:
+    recording(
+        """
+with span("serve"):
+    for user in ("ada", "bob", "cleo"):
+        with span("answer", user=user): pass
+agentops.shutdown()
+""",
+        tmp_path / "traces.db",
+    )
+    asked = agentops("forget", "--user", "ada")
+    assert "forget 1 trace with 4 spans of user ada; whole traces go, and 2 other users have spans in them" in asked.err
+    assert "2 other users" in agentops("forget", "--user", "ada", "--yes").out
+
+
+def test_a_locked_store_shows_what_it_holds_and_says_that_more_waits(agentops: Agentops, runs: Path) -> None:
+    folder = runs.parent / "traces.journal"
+    more = [sys.executable, "-c", "import os\nfrom agentops import span\nwith span('later'): os._exit(0)"]
+    subprocess.run(more, check=True, env={**os.environ, "AGENTOPS_STORE": str(runs)})
+    assert list(folder.glob("*.journal"))
+    holder = sqlite3.connect(runs, isolation_level=None)
+    holder.execute("BEGIN IMMEDIATE")
+    shown = agentops("ls", "--json")
+    holder.close()
+    assert shown.code == 0 and len(shown.object["traces"]) == 4
+    assert "locked by another program" in shown.err and "more waits in journals" in shown.err
+    assert len(agentops("ls", "--json").object["traces"]) == 5

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import shutil
 import sqlite3
@@ -13,6 +14,7 @@ from typing import Any
 import pytest
 
 from agentops.store.reader import Reader
+from agentops.store.upkeep import backup
 
 #: A program's life around a fault: what it does then is up to `fault` and `mend`, between them spans get lost.
 STORY = """
@@ -71,6 +73,19 @@ with open(os.path.dirname(os.environ["AGENTOPS_STORE"]) + "/other", "wb", buffer
     found = doctor(store)
     assert not found["writable"][0] and "free some room" in found["writable"][2]
     named(found, "No space left on device", "free some room")
+
+
+def test_what_is_in_the_store_can_be_read_on_a_full_disk(watched: Any, mounted: Any, tmp_path: Path) -> None:
+    store = mounted("tmpfs", "-o", "size=8m") / "traces.db"
+    watched("with span('before'): pass\nagentops.shutdown()", store)
+    with open(store.with_name("other"), "wb", buffering=0) as other, contextlib.suppress(OSError):
+        while True:
+            other.write(bytes(4096))
+    with Reader(str(store)) as reader:
+        assert [trace.name for trace in reader.traces()] == ["before"]
+    backup(str(store), str(tmp_path / "elsewhere.db"))
+    with Reader(str(tmp_path / "elsewhere.db")) as reader:
+        assert reader.count() == 1
 
 
 def test_a_disk_that_stays_full_to_the_end_of_the_program(watched: Any, doctor: Any, mounted: Any) -> None:

