@@ -146,7 +146,7 @@ def test_a_fix_that_is_killed_leaves_a_good_store_and_goes_on(
 ) -> None:
     (tmp_path / "store").mkdir()
     source = f"""
-for n in range(500):
+for n in range(300):
     with span(f"run {{n}}", input=f"{{n}} is what this says, token {KEY}, " * 8) as run:
         run.set_attribute("token", "{KEY}")
 """
@@ -169,7 +169,7 @@ for n in range(500):
     assert agentops("audit", "--fix", "--yes", "--redact", "secrets", store=store).code == 0
     assert KEY.encode() not in everything(store.parent)
     assert shape(store) == before
-    assert len(agentops("ls", "--json", '"432 is what this says"', store=store).object["traces"]) == 1
+    assert len(agentops("ls", "--json", '"232 is what this says"', store=store).object["traces"]) == 1
 
 
 def test_a_program_that_runs_goes_on_and_may_refer_to_what_was_written_anew(agentops: Agentops, tmp_path: Path) -> None:
@@ -221,9 +221,8 @@ def test_what_is_written_anew_has_to_be_confirmed_and_has_to_be_a_store(agentops
 def test_a_live_store_in_which_digits_of_two_cells_meet_is_clean(agentops: Agentops, tmp_path: Path) -> None:
     source = """
         import agentops, random, sys
-        agentops.init(redact="pii")
         random = random.Random(1)
-        for n in range(600):
+        for n in range(300):
             with agentops.span(f"step {n % 7}", session=f"{random.randrange(99)}-{random.randrange(9999)}", user=str(n),
                                tags=[f"{n}-{random.randrange(999)}"], input=f"{n}-250", attributes={"n": n}):
                 pass
@@ -285,19 +284,21 @@ def _spellings(text: str) -> Iterator[tuple[str, bytes]]:
 @pytest.mark.parametrize("where", ["text", "binary", "compressed"])
 def test_a_canary_is_found_in_all_spellings(where: str, agentops: Agentops, tmp_path: Path) -> None:
     canary = 'the "blue" ferry/ü of  Friday'
-    for how, spelling in _spellings(canary):
-        path = tmp_path / "file"
-        if where == "text":
-            path.write_bytes(b"one line\nand " + spelling + b" in it\n")
-        elif where == "binary":
-            path.write_bytes(b"\0\1\xff" * 400_000 + spelling + b"\0")
-        else:
-            path.write_bytes(b"\0\1" + zstandard.compress(b"and " + spelling * 3))
-        done = agentops(
-            "audit", str(path), "--redact", "secrets", "--canary", "something else", "--canary", canary, "--json"
-        )
-        assert done.code == 1
-        assert {finding["shown"] for finding in done.object["findings"]} == {f"canary 2, {how}"}
+    path = tmp_path / "file"
+    spelled = [b"and " + spelling + b" in it\n" for _, spelling in _spellings(canary)]
+    if where == "text":
+        path.write_bytes(b"one line\n" + b"".join(spelled))
+    elif where == "binary":
+        path.write_bytes(b"".join(b"\0\1\xff" * 60_000 + one for one in spelled) + b"\0")
+    else:
+        path.write_bytes(b"\0\1" + zstandard.compress(b"".join(spelled) * 3))
+    done = agentops(
+        "audit", str(path), "--redact", "secrets", "--canary", "something else", "--canary", canary, "--json"
+    )
+    assert done.code == 1
+    found = done.object["findings"]
+    assert {finding["shown"] for finding in found} == {f"canary 2, {how}" for how, _ in _spellings(canary)}
+    assert sum(finding["times"] for finding in found) == len(spelled) * (3 if where == "compressed" else 1)
 
 
 def test_what_waits_in_a_journal_is_found(agentops: Agentops, tmp_path: Path) -> None:
@@ -409,7 +410,7 @@ _VALUES_OF = st.recursive(
 )
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=60, deadline=None)
 @given(_VALUES_OF)
 def test_nothing_is_found_in_what_was_put_aside(look: Look, value: Any) -> None:
     found = look.found(value)

@@ -31,7 +31,7 @@ _TEXTS = st.one_of(
 )
 
 
-@settings(max_examples=600, deadline=None)
+@settings(max_examples=300, deadline=None)
 @given(_TEXTS)
 @example("api_key: a1b2c3d4e5f6g7h8")
 def test_a_calm_text_holds_nothing_that_is_found(text: str) -> None:
@@ -41,7 +41,7 @@ def test_a_calm_text_holds_nothing_that_is_found(text: str) -> None:
         assert not (found and not _REDACTOR.may_hold(data)), (text, found)
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=200, deadline=None)
 @given(
     st.dictionaries(
         st.sampled_from(["password", "passwords", "api_keys", "secret", "card", "ssn", "note"]),

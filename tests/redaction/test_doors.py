@@ -111,7 +111,7 @@ HOW = {"deadline": None, "phases": [Phase.generate], "suppress_health_check": li
 
 
 @needs_presidio
-@settings(max_examples=3, **HOW)  # type: ignore[arg-type]
+@settings(max_examples=2, **HOW)  # type: ignore[arg-type]
 @given(**ONE_PROCESS)  # type: ignore[arg-type]
 def test_no_door_lets_a_finding_reach_the_disk_where_the_program_is_killed(
     read: Any, given: list[tuple[str, str, str]], beside: bool, dies: int

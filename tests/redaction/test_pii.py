@@ -242,7 +242,7 @@ TEXTS = st.lists(
 ).map("".join)
 
 
-@settings(max_examples=400, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=250, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(texts=st.lists(TEXTS, min_size=1, max_size=4))
 def test_a_gate_that_is_shut_promises_that_nothing_is_found(pii_with_urls: Pii, texts: list[str]) -> None:
     encoded = [text.encode("utf-8", "surrogatepass") for text in texts]
@@ -354,7 +354,7 @@ def test_what_presidio_finds_is_found(pii_with_urls: Pii) -> None:
     texts = {line["text"] for line in data("pii_synthetic.jsonl.gz")}
     texts |= {m["content"] for run in data("tau_airline_runs.jsonl.gz") for m in run["messages"] if m["content"]}
     lost = set()
-    for text in sorted(texts)[::3]:
+    for text in sorted(texts)[::6]:
         ours = pii_with_urls.find(text)
         raw = engine.analyze(text, "en", score_threshold=0.4)
         theirs = resolve(Finding(r.start, r.end, r.entity_type, r.score) for r in raw)

@@ -306,14 +306,14 @@ def _found(record: object) -> bool:
     return isinstance(record, list) and any(map(_found, record))
 
 
-@settings(max_examples=400, deadline=None)
+@settings(max_examples=200, deadline=None)
 @given(TEXTS)
 def test_no_means_that_nothing_is_found_in_a_text(text):
     if not SECRETS.may_hold(text.encode("utf-8", "surrogatepass")):
         assert SECRETS.find(text) == []
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=80, deadline=None)
 @given(RECORDS)
 def test_no_means_that_nothing_is_found_in_a_record(record):
     data = msgspec.msgpack.encode(_storable(record))
@@ -338,7 +338,7 @@ def _storable_key(name: str) -> str:
     return name.encode("utf-8", "replace").decode()
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=100, deadline=None)
 @given(TEXTS)
 def test_findings_lie_in_the_text_in_order_and_apart(text):
     found = SECRETS.find(text)

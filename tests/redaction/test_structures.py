@@ -45,7 +45,7 @@ def put(value: Any) -> Any:
     return value.replace(TOKEN, "<GITHUB_TOKEN>") if isinstance(value, str) else value
 
 
-@settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=25, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(st.lists(SHAPES, min_size=1, max_size=4))
 def test_structures_stay_what_they_were(store: Path, read: Any, values: list[Any]) -> None:
     agentops.init(redact="secrets")
