@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from agentops.redaction import inside
 from agentops.redaction.canaries import Canary
 from agentops.redaction.operators import OPERATORS, PUT_IN
-from agentops.redaction.redactor import key_inside
+from agentops.redaction.redactor import found_in_number, key_inside
 
 if TYPE_CHECKING:
     from agentops.redaction.findings import Finding
@@ -153,7 +153,7 @@ class Look:
             elif isinstance(item, (bytes, bytearray)):
                 yield from self._in_bytes(bytes(item), key)
             elif isinstance(item, int) and not isinstance(item, bool):
-                for one in self._redactor.find_number(item, key):
+                for one in found_in_number(self._redactor.detectors, item, key):
                     yield Found(one.kind, _shown(one.kind, str(int(item))[one.start : one.end]))
 
     def _in_text(self, text: str, key: str | None, depth: int) -> Iterator[Found]:

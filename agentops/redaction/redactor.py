@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any, Protocol
 
 import xxhash
@@ -16,7 +16,7 @@ from agentops.redaction.findings import Finding, unite
 from agentops.redaction.keys import key_from, key_of_folder
 from agentops.redaction.operators import Operator, operator_for
 
-__all__ = ["Detector", "Redactor", "key_inside", "recorded_as", "redactor_named"]
+__all__ = ["Detector", "Redactor", "found_in_number", "key_inside", "recorded_as", "redactor_named"]
 
 #: How deep texts are looked for in texts.
 _DEPTH_MAX = 3
@@ -139,27 +139,6 @@ class Redactor:
         """
         return self._find(text, key, 0)
 
-    def find_number(self, number: int, key: str | None = None) -> list[Finding]:
-        """What is sensitive in the digits of a whole number.
-
-        Args:
-            number: any.
-            key: under which it stands in a mapping.
-        """
-        if not 10 ** (_DIGITS_MIN - 1) <= number < 10**_DIGITS_MAX:
-            return []
-        digits = str(int(number))
-        found: list[Finding] = []
-        for one, find_value in self._finders:
-            find_number = getattr(one, "find_number", None)
-            if find_number is not None:
-                found += find_number(digits, key)
-            elif find_value is not None and key is not None:
-                found += find_value(key, digits)
-            elif one.may_hold(digits.encode()):
-                found += one.find(digits)
-        return unite(found)
-
     def text(self, text: str, session: str = "", key: str | None = None) -> str:
         """`text` without what is sensitive; `text` itself if that is nothing."""
         return self._text(text, session, key, 0)
@@ -210,7 +189,7 @@ class Redactor:
         if isinstance(item, (bytes, bytearray)):
             return self._bytes(bytes(item), session, key)
         if isinstance(item, int) and not isinstance(item, bool) and item >= 10 ** (_DIGITS_MIN - 1):
-            found = self.find_number(item, key)
+            found = found_in_number(self.detectors, item, key)
             return self._put(str(int(item)), found, session) if found else item
         return item
 
@@ -326,6 +305,23 @@ class Redactor:
             self._known.clear()
             self._known_bytes = 64 + size
         self._known[which] = redacted
+
+
+def found_in_number(detectors: Iterable[Detector], number: int, key: str | None = None) -> list[Finding]:
+    """What is sensitive in the digits of a whole number, which stands under `key` in a mapping."""
+    if not 10 ** (_DIGITS_MIN - 1) <= number < 10**_DIGITS_MAX:
+        return []
+    digits = str(int(number))
+    found: list[Finding] = []
+    for one in detectors:
+        find_number, find_value = getattr(one, "find_number", None), getattr(one, "find_value", None)
+        if find_number is not None:
+            found += find_number(digits, key)
+        elif find_value is not None and key is not None:
+            found += find_value(key, digits)
+        elif one.may_hold(digits.encode()):
+            found += one.find(digits)
+    return unite(found)
 
 
 def key_inside(name: object, outer: str | None) -> str | None:
