@@ -96,6 +96,7 @@ class Arrivals:
             contents: of one record.
             offset: where in the journal it ends.
         """
+        ids = self._ids
         for content in contents:
             form, data = content.form, content.data
             if form == PENDING:
@@ -119,7 +120,10 @@ class Arrivals:
                     self._new_instructions.add(number)
             if form != BLOB:
                 self._children[number] = children
-            self._give(content.number, number, offset)
+            if content.number == len(ids) <= offset:  # as nearly always
+                ids.append(number)
+            else:
+                self._give(content.number, number, offset)
 
     def fill(self, contents: list[Content], offset: int) -> None:
         """Take in contents that were awaited; those that nobody awaits any more are left out."""
@@ -274,7 +278,7 @@ class Arrivals:
         self._many(
             "INSERT INTO fresh VALUES (?, ?, ?, ?)",
             [
-                (number, form, data, _AWAITED if number in self._awaited else _NOT_INDEXED)
+                (number, form, data, _AWAITED if self._awaited and number in self._awaited else _NOT_INDEXED)
                 for number, (form, data) in self._fresh.items()
             ],
         )
@@ -286,6 +290,10 @@ class Arrivals:
             "INSERT INTO contents VALUES (?, ?)",
             sorted((key, number) for key, numbers in self._keys.items() for number in numbers),
         )
+        if self._awaited:
+            self._sql(
+                "INSERT OR REPLACE INTO meta VALUES ('awaited', 1)"
+            )  # some are: how many is counted when it matters
         documents = []
         for trace, found in spoken.items():
             self._next += 1
@@ -302,12 +310,13 @@ class Arrivals:
 
 def no_longer_awaited(connection: sqlite3.Connection, ids: array.array[int]) -> None:
     """A journal has ended: what it has not brought of these will not come."""
+    row = connection.execute("SELECT value FROM meta WHERE name = 'awaited'").fetchone()
+    if row is None or not row[0]:
+        return  # to look for them is to read all that is not packed yet
     awaited = {number for (number,) in connection.execute("SELECT id FROM fresh WHERE indexed = ?", (_AWAITED,))}
-    if awaited:
-        connection.executemany(
-            "UPDATE fresh SET indexed = ? WHERE id = ?",
-            [(_NOT_INDEXED, number) for number in awaited.intersection(ids)],
-        )
+    ended = awaited.intersection(ids)
+    connection.executemany("UPDATE fresh SET indexed = ? WHERE id = ?", [(_NOT_INDEXED, number) for number in ended])
+    connection.execute("UPDATE meta SET value = ? WHERE name = 'awaited'", (len(awaited) - len(ended),))
 
 
 def key_of(form: int, data: bytes) -> int:
