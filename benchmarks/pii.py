@@ -127,7 +127,7 @@ def found(labelled: list[Any], pii: Any) -> Iterator[Row]:
     missed: dict[str, list[str]] = {kind: [] for kind in RECALL}
     wrong: list[str] = []
     right = 0
-    for line in labelled:
+    for number, line in enumerate(labelled, 1):
         text = line["text"]
         spans = [(s["type"].replace("DOMAIN_NAME", "URL"), s["start"], s["end"]) for s in line["spans"]]
         findings = pii.find(text)
@@ -137,12 +137,12 @@ def found(labelled: list[Any], pii: Any) -> Iterator[Row]:
                 if any(f.kind == kind and f.start < end and start < f.end for f in findings):
                     hits[kind] += 1
                 else:
-                    missed[kind].append(text[start:end])
+                    missed[kind].append(f"line {number}")
         for f in findings:
             if any(f.kind == kind and f.start < end and start < f.end for kind, start, end in spans):
                 right += 1
             else:
-                wrong.append(f"{f.kind} {text[f.start : f.end]}")
+                wrong.append(f"{f.kind} in line {number}")
     for kind, least in RECALL.items():
         note = f"{hits[kind]} of {labels[kind]}" + (f"; missed: {', '.join(missed[kind])}" if missed[kind] else "")
         yield Row(
