@@ -48,7 +48,7 @@ _PERSONAL = re.compile(
     r"|tax_?id",
     re.IGNORECASE,
 )
-_PERSONAL_BYTES = re.compile(_PERSONAL.pattern.encode(), re.IGNORECASE)
+_PERSONAL_BYTES = re.compile(_PERSONAL.pattern.encode())  # of small letters: a fraction of the time
 
 _DIGITS = b"0123456789"
 _ASCII = bytes(range(128))
@@ -83,7 +83,7 @@ def is_card(number: str) -> bool:
 
 def names_number(name: str | bytes) -> bool:
     """Whether a key says that a whole number under it may be a person's; of bytes, whether there is such a key."""
-    return (_PERSONAL.search(name) if isinstance(name, str) else _PERSONAL_BYTES.search(name)) is not None
+    return (_PERSONAL.search(name) if isinstance(name, str) else _PERSONAL_BYTES.search(name.lower())) is not None
 
 
 class Gate:

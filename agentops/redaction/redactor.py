@@ -28,6 +28,10 @@ _KEY_MAX, _VALUE_MAX = 48, 128
 _DIGITS_MIN, _DIGITS_MAX = 9, 40
 #: Before whole numbers in MessagePack, of eight and of four bytes.
 _LARGE_NUMBER, _NUMBER = b"\xcf", b"\xce"
+_NUMBERS = re.compile(rb"\xcf(?=(.{8}))|\xce(?=(.{4}))", re.DOTALL)
+_CARDS = re.compile(rb"\xcf(?=([\x00-\x7f].{7}))()", re.DOTALL)
+#: A number that only its key could make one of a person.
+_UNNAMED = "2500000000"
 #: Blanks as they stand in JSON and in what Python shows of a text: as long as two, so that all places stay.
 _ESCAPED = re.compile(r"\\[nrt\"']")
 #: Under such a key four numbers with dots between them are no address.
@@ -113,6 +117,7 @@ class Redactor:
             self.key = key_from(key)
         self._finders = [(one, getattr(one, "find_value", None)) for one in self.detectors]
         self._usual = all(getattr(one, "is_usual", False) for one in self.detectors)
+        self._gates_numbers = all(hasattr(one, "number_gate") for one in self.detectors)
         self._seed = int.from_bytes(os.urandom(8), "little")
         self._known: dict[tuple[bytes, str], str | None] = {}
         self._known_bytes = 0
@@ -261,16 +266,16 @@ class Redactor:
 
     def _holds_number(self, data: bytes) -> bool:
         """Whether one of the whole numbers that may stand in MessagePack may be sensitive."""
-        gates: list[Callable[[str], bool]] = []
-        for mark, size in ((_LARGE_NUMBER, 8), (_NUMBER, 4)):
-            at = data.find(mark)
-            while at >= 0:
-                number = int.from_bytes(data[at + 1 : at + 1 + size], "big")
-                if number >= 10 ** (_DIGITS_MIN - 1):
-                    gates = gates or [_number_gate(one, data) for one in self.detectors]
-                    if any(gate(str(number)) for gate in gates):
-                        return True
-                at = data.find(mark, at + 1)
+        if _LARGE_NUMBER not in data and _NUMBER not in data:
+            return False
+        gates = [_number_gate(one, data) for one in self.detectors]
+        # In Greek every second byte looks like the mark of a number. Where no key says what numbers are, only cards
+        # matter, and their numbers take eight bytes of which the first is none of a letter's.
+        pattern = _CARDS if self._gates_numbers and not any(gate(_UNNAMED) for gate in gates) else _NUMBERS
+        for match in pattern.finditer(data):
+            number = int.from_bytes(match[1] or match[2], "big")
+            if number >= 10 ** (_DIGITS_MIN - 1) and any(gate(str(number)) for gate in gates):
+                return True
         return False
 
     def _may_hold(self, data: bytes, depth: int) -> bool:
