@@ -15,12 +15,10 @@ from agentops.recorder.recorder import recorder
 from agentops.trace.facts import linked, taken
 from agentops.trace.span import Span, _wall, span_context
 
-__all__ = ["SCOPE_KEYS", "open_ids", "write_end", "write_event", "write_start"]
+__all__ = ["SCOPE_KEYS", "write_end", "write_event", "write_start"]
 
 #: Where others say whose a span is.
 SCOPE_KEYS = frozenset((conventions.OI_SESSION, conventions.CONVERSATION_ID, conventions.OI_USER, conventions.OI_TAGS))
-#: Ids of spans of others that are open, as far as we have seen them begin.
-open_ids: set[int] = set()
 
 
 def write_start(
@@ -33,7 +31,7 @@ def write_start(
     links = list(span.links)
     if true_parent is not None:
         parent_id = true_parent.span_id
-        if above is not None and above._id != parent_id and above._trace == trace and parent_id not in open_ids:
+        if above is not None and above._id != parent_id and above._trace == trace:
             nearest = above._id
     elif recorder.root is not None:
         if trace == recorder.root[0]:  # our own provider began it below the program's span

@@ -30,7 +30,7 @@ from agentops.recorder.forks import epoch as _epoch
 from agentops.recorder.recorder import recorder
 from agentops.safety import failed
 from agentops.trace import foreign
-from agentops.trace.foreign import SCOPE_KEYS, open_ids
+from agentops.trace.foreign import SCOPE_KEYS
 from agentops.trace.handing import SAID, handed, open_spans, outside, what_others_did, with_those_of_others
 from agentops.trace.span import OUR_KEY, ROOT_KEY, Span, _clock, _current, _put, _wall, span_context
 
@@ -64,25 +64,21 @@ class Processor(SpanProcessor):
             journal = recorder.journal or recorder.open()
             capture = journal.capture
             trace, span_id = context.trace_id.to_bytes(16, "big"), context.span_id
-            open_ids.add(span_id)
             held: Any = span._attributes
             links: Any = span._links
             attributes = held._dict if type(held) is BoundedAttributes else held
             given = links._dq if type(links) is _BOUNDED else links
             made_by = span._instrumentation_scope
             scope = {"scope": made_by._name} if made_by else {}
-            if parent is None:
-                foreign.write_start(span, context, None, None, scope, journal)
-                return
-            parent_id = parent.span_id
-            known = above is None or parent_id == above._id or parent_id in open_ids
-            if attributes or given or not known or not capture.hurries:  # more is to be said than where it stands
+            if parent is None or attributes or given or not capture.hurries:  # more is to be said than where it stands
                 foreign.write_start(span, context, parent, above, scope, journal)
                 return
-            record = (
-                START, span_id, trace, parent_id, span._start_time or _wall(), span._name, _CHAIN, ABSENT, None, None,
-                None, scope,
+            record: tuple[object, ...] = (
+                START, span_id, trace, parent.span_id, span._start_time or _wall(), span._name, _CHAIN, ABSENT, None,
+                None, None, scope,
             )  # fmt: skip
+            if above is not None and above._id != parent.span_id and above._trace == trace:
+                record = (*record, None, above._id)
             try:
                 payload = capture.fast(record)
             except Exception:  # noqa: BLE001 - a name that is no text, a lone surrogate
@@ -102,7 +98,6 @@ class Processor(SpanProcessor):
             if ours is not None:
                 _end_ours(ours, span)
                 return
-            open_ids.discard(span_id)
             if not _epoch[0]:
                 recorder.know_yourself()
             journal = recorder.journal or recorder.open()
@@ -383,9 +378,7 @@ def _seen(parent: SpanContext | None, above: Span | None) -> SpanContext | None:
 def _nearest(ours: Span, parent: SpanContext | None) -> int:
     """The span of ours above one whose parent may be recorded by nobody; 0 where that is not so."""
     above = ours._parent
-    if above is None or parent is None or parent.span_id == above._id or parent.span_id in open_ids:
-        return 0
-    return above._id
+    return 0 if above is None or parent is None or parent.span_id == above._id else above._id
 
 
 def join(provider: object) -> Joined | None:
