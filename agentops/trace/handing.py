@@ -1,14 +1,18 @@
 """What a span of ours hands to the SDK's span that it goes with, and what it takes back.
 
-That one's exporter is not ours: what it gets is redacted at once where the program has a redactor.
+That one's exporter is not ours: what it gets is redacted at once where the program has a redactor, and it gets no input
+and output unless OpenTelemetry's own switch for contents says so.
+Source: https://github.com/open-telemetry/opentelemetry-python-contrib, util/opentelemetry-util-genai.
 """
 
 from __future__ import annotations
 
+import os
 import sys
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+import msgspec
 from opentelemetry.attributes import BoundedAttributes
 from opentelemetry.sdk.trace import ReadableSpan
 from opentelemetry.sdk.util import BoundedList
@@ -17,11 +21,13 @@ from opentelemetry.trace import Link, SpanContext, StatusCode
 from agentops import conventions
 from agentops.journal.format import ERROR
 from agentops.recorder.capture import INLINE_BYTES
+from agentops.recorder.plain import plain
 from agentops.recorder.recorder import recorder
 from agentops.trace.facts import described, text, texts
 from agentops.trace.span import Span, _Provider
 
 __all__ = [
+    "CONTENT",
     "SAID",
     "add_event",
     "add_link",
@@ -42,6 +48,12 @@ open_spans: dict[int, Span] = {}
 
 _BOUNDED: Any = BoundedList  # what is in it is had without its lock
 
+#: Whether inputs and outputs go to the application's exporter too.
+CONTENT = os.environ.get("OTEL_INSTRUMENTATION_GENAI_CAPTURE_MESSAGE_CONTENT", "").upper() in (
+    "SPAN_ONLY",
+    "SPAN_AND_EVENT",
+)
+
 #: What the application's exporter gets of a span of each kind, beside what was set on it.
 SAID = [
     {
@@ -54,21 +66,32 @@ SAID = [
 _SAID_BY_US = frozenset(
     (
         conventions.OPERATION_NAME, conventions.OI_KIND, conventions.OI_SESSION, conventions.CONVERSATION_ID,
-        conventions.OI_USER,
+        conventions.OI_USER, *((conventions.OI_INPUT, conventions.OI_OUTPUT) if CONTENT else ()),
     )
 )  # fmt: skip
 
 
 def outside(span: Span) -> dict[str, Any]:
-    """What the application's exporter gets of a span of ours at its start: no input."""
+    """What the application's exporter gets of a span of ours at its start."""
     facts, scope = dict(SAID[span._kind]), span._scope or {}
     if "session" in scope:
         facts[conventions.OI_SESSION] = facts[conventions.CONVERSATION_ID] = scope["session"]
     if "user" in scope:
         facts[conventions.OI_USER] = scope["user"]
+    if CONTENT and span._input is not None:
+        facts[conventions.OI_INPUT] = _shown(span, span._input)
     simple = {key: value for key, value in span.attributes.items() if _is_otels(value)}
     span._handed_all = len(simple) == len(span._attributes or ())
     return {**facts, **simple}
+
+
+def _shown(span: Span, value: Any) -> str:
+    """An input or output as text, redacted."""
+    try:
+        simple = _cleaned(span, value if isinstance(value, str) else plain(value))
+        return simple if isinstance(simple, str) else msgspec.json.encode(simple, enc_hook=str).decode()
+    except Exception as problem:  # noqa: BLE001 - what JSON cannot say
+        return f"<{type(problem).__name__} while this was written as JSON>"
 
 
 def _is_otels(value: Any) -> bool:
@@ -197,6 +220,8 @@ def end(span: Span, time_ns: int) -> None:
     """End the SDK's span; write our own end if our processor was not called."""
     sdk = span._sdk
     if sdk is not None and sdk.is_recording():
+        if CONTENT and span._output is not None:
+            sdk.set_attribute(conventions.OI_OUTPUT, _shown(span, span._output))
         sdk.end(time_ns)
     if open_spans.pop(span._id, None) is not None:
         span._write_end(time_ns, span._attributes)

@@ -31,7 +31,7 @@ from agentops.recorder.recorder import recorder
 from agentops.safety import failed
 from agentops.trace import foreign
 from agentops.trace.foreign import SCOPE_KEYS
-from agentops.trace.handing import SAID, handed, open_spans, outside, what_others_did, with_those_of_others
+from agentops.trace.handing import CONTENT, SAID, handed, open_spans, outside, what_others_did, with_those_of_others
 from agentops.trace.span import OUR_KEY, ROOT_KEY, Span, _clock, _current, _put, _wall, span_context
 
 __all__ = ["Joined", "Processor", "begin", "join", "made_provider", "own_provider"]
@@ -199,6 +199,7 @@ class Joined:
             type(inner) is SynchronousMultiSpanProcessor
             and inner._span_processors[:1] == (self.processor,)
             and _looks_at_no_attributes(sampler)
+            and not CONTENT
         )
 
     def attach_processor(self) -> None:

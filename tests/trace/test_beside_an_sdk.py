@@ -311,3 +311,23 @@ with span("ours") as s:
 """,
     )
     assert len(found["ours"]["attributes"]) == 201
+
+
+def test_contents_go_to_the_applications_exporter_when_opentelemetrys_switch_says_so(recorded: Recorded) -> None:
+    found = recorded(
+        """
+import os
+os.environ["OTEL_INSTRUMENTATION_GENAI_CAPTURE_MESSAGE_CONTENT"] = "SPAN_ONLY"
+application()
+agentops.init(redact=lambda text: text.replace("secret", "[gone]"))
+with span("ours", input={"question": "what is secret?"}) as s: s.output = "a secret"
+with span("later") as s:
+    s.output = object
+seen = exported()
+assert seen["ours"].attributes["input.value"] == '{"question":"what is [gone]?"}', dict(seen["ours"].attributes)
+assert seen["ours"].attributes["output.value"] == "a [gone]"
+assert "input.value" not in seen["later"].attributes
+""",
+    )
+    assert found["ours"]["attributes"] == {}
+    assert (found["ours"]["input"], found["ours"]["output"]) == ({"question": "what is [gone]?"}, "a [gone]")
