@@ -24,7 +24,10 @@ if TYPE_CHECKING:
     from agentops.integrations import instrument, wrap
     from agentops.redaction.redactor import Redactor
     from agentops.setup import flush, init, shutdown
+    from agentops.trace.circles import Circle
     from agentops.trace.hooks import on_span_end
+    from agentops.trace.loop import Loop, Step
+    from agentops.trace.loop import Loop as loop
     from agentops.trace.scores import score
     from agentops.trace.span import Span, current_span
     from agentops.trace.span import Span as span
@@ -33,13 +36,17 @@ __version__ = "0.1.0"
 
 __all__ = [
     "AgentopsError",
+    "Circle",
+    "Loop",
     "Redactor",
     "Span",
+    "Step",
     "UsageError",
     "current_span",
     "flush",
     "init",
     "instrument",
+    "loop",
     "on_span_end",
     "score",
     "shutdown",
@@ -49,8 +56,11 @@ __all__ = [
 
 _HOMES = {
     "AgentopsError": "agentops.errors",
+    "Circle": "agentops.trace.circles",
+    "Loop": "agentops.trace.loop",
     "Redactor": "agentops.redaction.redactor",
     "Span": "agentops.trace.span",
+    "Step": "agentops.trace.loop",
     "UsageError": "agentops.errors",
     "current_span": "agentops.trace.span",
     "flush": "agentops.setup",
@@ -86,6 +96,8 @@ _warn_of_the_other()
 def __getattr__(name: str) -> object:
     if name == "span":
         value = importlib.import_module("agentops.trace.span").Span
+    elif name == "loop":
+        value = importlib.import_module("agentops.trace.loop").Loop
     elif name in _HOMES:
         value = getattr(importlib.import_module(_HOMES[name]), name)
     else:

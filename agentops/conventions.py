@@ -64,6 +64,13 @@ EXCEPTION_STACKTRACE: Final = "exception.stacktrace"
 CHUNK: Final = "agentops.chunk"
 CHUNKS: Final = "agentops.chunks"
 
+#: Ours, on the span of a loop's iteration: its number; what circle it is part of; and on the last one why there is no
+#: other: "max_iterations", "max_seconds" or "circle", and the same as a sentence.
+LOOP_ITERATION: Final = "agentops.loop.iteration"
+LOOP_CIRCLE: Final = "agentops.loop.circle"
+LOOP_STOPPED: Final = "agentops.loop.stopped"
+LOOP_REASON: Final = "agentops.loop.reason"
+
 OI_KIND: Final = "openinference.span.kind"
 OI_INPUT: Final = "input.value"
 OI_OUTPUT: Final = "output.value"

@@ -8,6 +8,7 @@ from typing import Any, NamedTuple
 from agentops.analysis.judging import worth_decoding
 from agentops.analysis.run import LLM, Run
 from agentops.journal.format import BLOB, ERROR
+from agentops.messages import calls, identifier, is_result, results
 from agentops.store.contents import references
 from agentops.store.flow import Key
 from agentops.store.rows import SpanRow
@@ -20,8 +21,6 @@ _LEVELS = 6
 _CALLS_OF_HUGE, _PIECES_OF_HUGE, _PIECES = 200, 400, 8_000
 #: So many contents belong to one result.
 _PARTS = 20
-_CALL_TYPES = ("tool_use", "function_call", "tool_call")
-_RESULT_TYPES = ("tool_result", "function_call_output")
 #: A flag that is true, as it is encoded: however many flags are not, these are looked at.
 _FLAGS = (b"is_error\xc3", b"isError\xc3")
 
@@ -49,27 +48,9 @@ def asked(run: Run) -> list[Call]:
         if key not in known:
             form, raw = run.raws.get(key, (BLOB, run.raw(key)))
             told = form != BLOB or b"tool" in raw or b"function" in raw
-            known[key] = list(_calls(run.whole(key))) if told else []
+            known[key] = list(calls(run.whole(key))) if told else []
         found += [Call(span, *call) for call in known[key]]
     return found
-
-
-def _calls(value: Any, level: int = 0) -> Iterator[tuple[str, Any, str | None]]:
-    if level > _LEVELS:
-        return
-    if isinstance(value, list):
-        for item in value[:100]:
-            yield from _calls(item, level + 1)
-    elif isinstance(value, dict):
-        function = value.get("function")
-        call = function if isinstance(function, dict) else value if value.get("type") in _CALL_TYPES else None
-        if call is None:
-            for inner in value.values():
-                if isinstance(inner, (dict, list)):
-                    yield from _calls(inner, level + 1)
-        elif isinstance(name := call.get("name"), str):
-            given = next((call[key] for key in ("input", "arguments", "args") if key in call), None)
-            yield name, given, _id(value, "id", "call_id")
 
 
 def failed_results(run: Run, models: list[SpanRow]) -> Iterator[tuple[SpanRow, dict[str, Any], str | None]]:
@@ -91,32 +72,13 @@ def failed_results(run: Run, models: list[SpanRow]) -> Iterator[tuple[SpanRow, d
         if n not in worth and not any(flag in raw for flag in _FLAGS):
             continue
         value = run.own(key)
-        if key in inside and isinstance(value, dict) and _is_result(value):
+        if key in inside and isinstance(value, dict) and is_result(value):
             value = run.whole(key)
-        for item in _results(value):
-            answers = _id(item, "tool_use_id", "tool_call_id", "call_id")
+        for item in results(value):
+            answers = identifier(item, "tool_use_id", "tool_call_id", "call_id")
             if answers is None or answers not in seen:
                 seen |= set() if answers is None else {answers}
                 yield pieces[key], item, answers
-
-
-def _is_result(item: dict[str, Any]) -> bool:
-    return item.get("role") in ("tool", "function") or item.get("type") in _RESULT_TYPES
-
-
-def _results(value: Any) -> Iterator[dict[str, Any]]:
-    """Results of tools among messages."""
-    for item in value if isinstance(value, list) else [value]:
-        if isinstance(item, dict):
-            inner = item.get("content") or item.get("messages")
-            if _is_result(item):
-                yield item
-            elif isinstance(inner, list):
-                yield from _results(inner)
-
-
-def _id(item: dict[str, Any], *keys: str) -> str | None:
-    return next((item[key] for key in keys if isinstance(item.get(key), str)), None)
 
 
 def _pieces(run: Run, models: list[SpanRow]) -> tuple[dict[Key, SpanRow], dict[Key, list[int]]]:

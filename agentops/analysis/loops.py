@@ -13,6 +13,7 @@ from agentops.analysis.normal import without_ids
 from agentops.analysis.run import AGENT, LLM, LOOP, PLAN, RETRIEVAL, TOOL, Run
 from agentops.analysis.texts import text_of
 from agentops.store.rows import SpanRow
+from agentops.volatile import VOLATILE, is_volatile_name
 
 __all__ = ["LOOP_CALLS", "AskedAgain", "Repeated", "asked_again", "repeated"]
 
@@ -21,16 +22,9 @@ LOOP_CALLS = 4
 #: Only so many calls of a name, the last, have their inputs read.
 _READ, _READ_OF_HUGE = 48, 16
 _NAMES = 6
-#: What changes with every call, whatever it is about: values, and names of arguments.
-_VOLATILE = re.compile(
-    r"(?i)[0-9a-f]{8}-(?:[0-9a-f]{4}-){3}[0-9a-f]{12}|\d{4}-\d\d-\d\d[T ]\d\d:[\d:.]*(?:Z|[+-]\d\d:?\d\d)?"
-    r"|\d\d:\d\d:\d\d[.\d]*|\d{9,}|\b(?:[a-z]{1,8}[_-])?(?=[a-z]*\d)[0-9a-z]{12,}\b"
-)
-_VOLATILE_NAME = re.compile(
-    r"(?i)^(?:ts|at|now|when|try|seq|salt|uuid|guid)$|time|request|nonce|attempt|trace|correlation|idempot|stamp"
-    r"|(?:call|run|span|message|event)_?id$"
-)
-
+#: More that tells nothing, where the answers are known to have been the same: values, and names of arguments.
+_LONG = re.compile(r"\d{9,}")
+_OF_A_CALL = re.compile(r"(?i)time|(?:run|message|event)_?id$")
 
 _CALLS = frozenset((TOOL, RETRIEVAL))
 _NO_CALLS = frozenset((AGENT, LOOP, PLAN))
@@ -126,7 +120,7 @@ def _alike(run: Run, spans: list[SpanRow]) -> list[SpanRow]:
 
 
 def _steady(value: Any) -> str:
-    return _VOLATILE.sub("…", text_of(value, 2_000))
+    return _LONG.sub("…", VOLATILE.sub("…", text_of(value, 2_000)))
 
 
 def _only_volatile(values: list[Any]) -> bool:
@@ -136,7 +130,10 @@ def _only_volatile(values: list[Any]) -> bool:
     keys = {key for value in values for key in value}
     differing = [key for key in keys if len({text_of(value.get(key), 500) for value in values}) > 1]
     return all(
-        _VOLATILE_NAME.search(key) or len({_steady(value.get(key)) for value in values}) == 1 for key in differing
+        is_volatile_name(str(key))
+        or _OF_A_CALL.search(str(key))
+        or len({_steady(value.get(key)) for value in values}) == 1
+        for key in differing
     )
 
 

@@ -45,10 +45,16 @@ class ClientSpan(ours.Span):
         self._same, span._of_client = span, True
         self._epoch, self._offset, self._started = span._epoch, span._offset, True
         self._trace, self._id = span._trace, span._id
+        self._parent, self._watch = span._parent, span._watch
 
     def end(self, end_time: int | None = None) -> None:
         """End it, where the program itself has not made it."""
-        same = self._same
+        same, watch = self._same, self._watch
+        if watch is not None and not self._ended:
+            from agentops.trace.inside import told_by_client
+
+            self._watch = None
+            told_by_client(self, watch, self.name)
         if same is None:
             super().end(end_time)
         elif not self._ended:

@@ -15,7 +15,7 @@ from agentops.recorder.recorder import recorder
 from agentops.trace.facts import linked, taken
 from agentops.trace.span import Span, _wall, span_context
 
-__all__ = ["SCOPE_KEYS", "write_end", "write_event", "write_start"]
+__all__ = ["SCOPE_KEYS", "error_of", "write_end", "write_event", "write_start"]
 
 #: Where others say whose a span is.
 SCOPE_KEYS = frozenset((conventions.OI_SESSION, conventions.CONVERSATION_ID, conventions.OI_USER, conventions.OI_TAGS))
@@ -54,30 +54,31 @@ def write_end(span: ReadableSpan, context: SpanContext, journal: Any) -> None:
     """The end of a span that says more than a few plain values."""
     capture = journal.capture
     trace, span_id = context.trace_id.to_bytes(16, "big"), context.span_id
-    error = None
     for event in span.events:
-        if event.name == "exception":
-            said = event.attributes or {}
-            error = tuple(
-                str(said.get(key, ""))
-                for key in (
-                    conventions.EXCEPTION_TYPE,
-                    conventions.EXCEPTION_MESSAGE,
-                    conventions.EXCEPTION_STACKTRACE,
-                )
-            )
         write_event(trace, span_id, event)
-    status = ERROR if span.status.status_code is StatusCode.ERROR else OK
-    if status == ERROR and error is None:
-        error = ("", span.status.description or "", "")
+    error = error_of(span)
+    status = OK if error is None else ERROR
     new = capture.new(trace, span_id)
     attributes = dict(span.attributes or {})
     facts = taken(attributes, capture, new, trace)
     record = (
         END, span_id, trace, span.end_time or _wall(), status, facts or None, ABSENT, None, new.contents,
-        error if status == ERROR else None, span.name, _foreign_scope(attributes) or None,
+        error, span.name, _foreign_scope(attributes) or None,
     )  # fmt: skip
     _append(record, new, journal, trace)
+
+
+def error_of(span: ReadableSpan) -> tuple[str, str, str] | None:
+    """Type, message and traceback of what failed a span; None if nothing did."""
+    if span.status.status_code is not StatusCode.ERROR:
+        return None
+    for event in reversed(span.events):
+        if event.name == "exception":
+            said = event.attributes or {}
+            keys = (conventions.EXCEPTION_TYPE, conventions.EXCEPTION_MESSAGE, conventions.EXCEPTION_STACKTRACE)
+            kind, message, stack = (str(said.get(key, "")) for key in keys)
+            return kind, message, stack
+    return "", span.status.description or "", ""
 
 
 def write_event(trace: bytes, span_id: int, event: Any) -> None:

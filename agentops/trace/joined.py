@@ -32,6 +32,7 @@ from agentops.safety import failed
 from agentops.trace import foreign
 from agentops.trace.foreign import SCOPE_KEYS
 from agentops.trace.handing import CONTENT, SAID, handed, open_spans, outside, what_others_did, with_those_of_others
+from agentops.trace.inside import Watch, is_below_whole
 from agentops.trace.span import OUR_KEY, ROOT_KEY, Span, _clock, _current, _put, _wall, span_context
 
 __all__ = ["Joined", "Processor", "begin", "join", "made_provider", "own_provider"]
@@ -42,6 +43,11 @@ _NOTHING: tuple[None, tuple[()], tuple[()]] = None, (), ()
 _CHAIN = conventions.KIND_NUMBER[conventions.DEFAULT_KIND]
 _CLIENT_KINDS = ("llm", "embedding", "retrieval", "rerank")
 _TRACER_NAME = "agentops"
+
+
+#: The iterations of loops that spans of others began in, by their ids, of so many spans at most.
+_watched: dict[int, Watch] = {}
+_WATCHED_MAX = 10_000
 
 
 class Processor(SpanProcessor):
@@ -59,6 +65,8 @@ class Processor(SpanProcessor):
                     above = None
                 elif _is_ours(span, above):
                     return
+                elif above._watch is not None:
+                    _watch(context.span_id, above, above._watch)
             if not _epoch[0]:
                 recorder.know_yourself()
             journal = recorder.journal or recorder.open()
@@ -98,6 +106,8 @@ class Processor(SpanProcessor):
             if ours is not None:
                 _end_ours(ours, span)
                 return
+            if _watched:
+                _tell(span, span_id)
             if not _epoch[0]:
                 recorder.know_yourself()
             journal = recorder.journal or recorder.open()
@@ -178,6 +188,18 @@ def _end_ours(ours: Span, span: ReadableSpan) -> None:
                 foreign.write_event(ours._trace, ours._id, event)
     what_others_did(ours, span)
     ours._write_end(span._end_time or _wall(), with_those_of_others(ours, span))
+
+
+def _watch(span_id: int, above: Span, watch: Watch) -> None:
+    """A span of others begins in an iteration of a loop."""
+    if not is_below_whole(above) and len(_watched) < _WATCHED_MAX:
+        _watched[span_id] = watch
+
+
+def _tell(span: ReadableSpan, span_id: int) -> None:
+    watch = _watched.pop(span_id, None)
+    if watch is not None:
+        watch.other(span.name, dict(span.attributes or {}), foreign.error_of(span))
 
 
 class Joined:

@@ -39,6 +39,7 @@ from agentops.trace.facts import described, linked, scope, taken, text, texts
 if TYPE_CHECKING:
     from agentops.recorder.nowhere import Nowhere
     from agentops.recorder.writer import Journal
+    from agentops.trace.inside import Watch
     from agentops.trace.joined import Joined
 
 __all__ = ["OUR_KEY", "ROOT_KEY", "Span", "current_span", "span_context"]
@@ -137,6 +138,8 @@ class Span(OtelSpan):
     _outside_name: str | None = None  # what the SDK's span that it goes with is called, if otherwise
     _trace = b""
     _id = 0
+    _watch: Watch | None = None  # of the iteration of a loop that it is in
+    _left: Callable[[BaseException], None] | None = None  # told of what may have ended a loop inside
     # These only beside an SDK provider.
     _above: Span | None = None
     _is_light = True  # nobody has asked the provider for a span that goes with it
@@ -243,6 +246,8 @@ class Span(OtelSpan):
         if isinstance(ours, Span) and ours._trace == trace:
             self._parent = ours
             self._offset = ours._offset
+            if ours._watch is not None:
+                ours._watch.takes(self)
         self._outer = parent
         return span_id
 
@@ -307,6 +312,8 @@ class Span(OtelSpan):
         above = self._above
         if above is not None and above._trace == self._trace:
             self._parent, self._offset = above, above._offset
+            if above._watch is not None:
+                above._watch.takes(self)
         else:
             self._offset = _wall() - _clock()
 
@@ -540,6 +547,8 @@ class Span(OtelSpan):
             self._rich = True
             if self._sdk is not None:
                 _Provider.beside.record_exception(self, exception)
+            if self._left is not None:
+                self._left(exception)
         except Exception as problem:  # noqa: BLE001
             failed("recording an exception", problem)
 
