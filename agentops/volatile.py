@@ -34,7 +34,8 @@ _OF_A_REQUEST = (
     r"\b(?:req|request|trace|span|call|corr|nonce)(?:[_ -]?id)?[_:= -]{1,3}(?=\S*\d)[\w-]+"
     r"|\b(?:attempt|try|retry)\s?(?:no\.?\s?|#\s?)?\d+\b|\b0x[0-9a-f]+\b"
 )
-_TIMES = rf"{_TIME}|\b\d\d:\d\d:\d\d(?:[.,]\d+)?\b|{_EPOCH}"
+_DURATION = r"\b\d+(?:\.\d+)?\s?(?:ms|milliseconds)\b|\b\d+\.\d+\s?(?:s|secs?|seconds)\b"
+_TIMES = rf"{_TIME}|{_DURATION}|\b\d\d:\d\d:\d\d(?:[.,]\d+)?\b|{_EPOCH}"
 #: Times of the clock, and ids that nobody chose, in a text.
 VOLATILE = re.compile(rf"(?i)\b(?:{_UUID})\b|{_TIMES}|{_OF_A_REQUEST}|{_MADE}")
 _REQUEST = re.compile(rf"(?i){_OF_A_REQUEST}")
@@ -46,6 +47,8 @@ _DIGITS = re.compile(r"\d+")
 _AROUND = 24
 _CLOCKS = re.compile(r"\d\d?:\d\d(?::(\d\d(?:[.,]\d+)?))?")
 
+#: Of a URL.
+_PARAMETER = re.compile(r"([?&])([\w.-]+)=[^&#]*")
 _HUMP = re.compile(r"(?<=[a-z0-9])(?=[A-Z])")
 #: Names of arguments whose values say nothing of what a call is about.
 _NAMES = re.compile(
@@ -57,9 +60,11 @@ _NAMES = re.compile(
 )
 #: Names of ids and times that stand for what a call is about, if nothing beside them says it.
 _OR_SUBJECT = frozenset((
-    "id", "uid", "key", "ref", "reference", "token", "session", "session_id", "run_id", "conversation_id", "thread_id",
-    "message_id", "event_id", "at", "when", "time", "date", "datetime", "date_time",
+    "id", "uid", "key", "ref", "reference", "token", "run_id", "thread_id", "message_id", "event_id", "at", "when",
+    "time", "date", "datetime", "date_time",
 ))  # fmt: skip
+#: Names of ids that stand for what a call is about, if there is nothing beside them.
+_OF_A_CALLER = frozenset(("session", "session_id", "sid", "conversation_id"))
 #: Names of arguments that say what a call is about.
 _SUBJECTS = frozenset((
     "q", "query", "queries", "question", "prompt", "text", "search", "term", "terms", "topic", "keyword", "keywords",
@@ -116,7 +121,7 @@ def _mapping(value: dict[Any, Any], volatile: re.Pattern[str]) -> str:
     subjects = sum(name in _SUBJECTS or _has_words(item) for name, item in named.items())
     parts = []
     for name, item in named.items():
-        if not _NAMES.search(name):
+        if not (_NAMES.search(name) or (name in _OF_A_CALLER and len(named) > 1)):
             mine = name in _SUBJECTS or _has_words(item)
             parts.append(f"{name}:{_steady(item, name, subjects > mine, volatile)}")
     return "{" + ",".join(sorted(parts)) + "}"
@@ -138,6 +143,7 @@ def _text(text: str, name: str, is_said: bool, volatile: re.Pattern[str]) -> str
     if _IS_TIME.match(stripped):
         return _time(stripped, name, is_said)
     if not any(character.isspace() for character in stripped):  # one word: what the call is about, if it is an id
+        stripped = _PARAMETER.sub(_without_volatile, stripped) if "=" in stripped else stripped
         is_beside = is_said and (not name or name in _OR_SUBJECT)
         pattern = volatile if is_beside else _REQUEST
         return _HOLE if pattern.fullmatch(stripped) else stripped
@@ -160,6 +166,10 @@ def _without(text: str, volatile: re.Pattern[str]) -> str:
         parts += [text[done:start], volatile.sub(_HOLE, text[start:end])]
         done = end
     return "".join(parts) + text[done:]
+
+
+def _without_volatile(parameter: re.Match[str]) -> str:
+    return parameter[1] if _NAMES.search(_snake(parameter[2])) else parameter[0]
 
 
 def _time(text: str, name: str, is_said: bool) -> str:

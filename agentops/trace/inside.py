@@ -77,6 +77,8 @@ class Watch:
         self.turn.failure = error
         if kind == "llm":
             self._of_model(given, output)
+        elif kind == "plan":
+            self.turn.tell(_said(output))
         elif kind in _WHOLE or (kind in _OR_WITHIN and leaf and not (given is None and output is None and not error)):
             if error is not None:
                 output = f"{error[0]}: {error[1]}"
