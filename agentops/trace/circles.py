@@ -14,7 +14,7 @@ from typing import Any, Literal, NamedTuple
 
 __all__ = ["Called", "Circle", "CircleKind", "Event", "Given", "History", "Person", "Result", "Said", "Turn"]
 
-CircleKind = Literal["same call", "alike", "cycle", "nothing new"]
+CircleKind = Literal["same_call", "alike", "cycle", "nothing_new"]
 
 #: Cycles of more iterations than this are not looked for; without anything new they are found all the same.
 PERIOD_MAX = 6
@@ -34,8 +34,8 @@ class Circle:
     """An agent goes in circles: what it does again and again.
 
     Attributes:
-        kind: "same call": the same tools with the same arguments; "alike": with arguments that differ in times and
-            ids only; "cycle": several iterations in turn; "nothing new": whatever is done, all of it is known.
+        kind: `same_call`: the same tools with the same arguments; `alike`: with arguments that differ in times and
+            ids only; `cycle`: several iterations in turn; `nothing_new`: whatever is done, all of it is known.
         tools: names of what is called, in the order in which it came.
         arguments: of the latest call, as the program gave them; None if no tool was called.
         times: how often it was done by now.
@@ -278,14 +278,14 @@ class History:
         how = "with the same arguments" if same else "with arguments that differ in times and ids only"
         verb = "was" if len(names) == 1 else "were"
         text = f"{_listed(names)} {verb} called {times} times {how}, and the answer was the same"
-        return Circle("same call" if same else "alike", names, self._arguments, times, text)
+        return Circle("same_call" if same else "alike", names, self._arguments, times, text)
 
     def _nothing_new(self, times: int) -> Circle:
         last = list(self._done)[-times:]
         names = tuple(dict.fromkeys(name for one in last for name in one.names))
         where = f" from {_listed(names)}" if names else ": the model said the same again"
         text = f"nothing new came in {times} iterations{where}"
-        return Circle("nothing new", names, self._arguments, times, text)
+        return Circle("nothing_new", names, self._arguments, times, text)
 
     def _same_answers(self) -> Circle | None:
         """Other questions, but the same answers."""
@@ -312,7 +312,7 @@ class History:
         if not last.names:
             return self._nothing_new(times)
         text = f"nothing new came in {times} iterations: {_listed(last.names)} gave the same answer to each question"
-        return Circle("nothing new", last.names, self._arguments, times, text)
+        return Circle("nothing_new", last.names, self._arguments, times, text)
 
 
 def _of_calls(calls: list[Called], signs: set[tuple[str, bytes, bytes]]) -> _Done:

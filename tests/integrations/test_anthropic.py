@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import gc
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from dataclasses import replace
 from typing import Any
 
@@ -514,3 +514,23 @@ def test_the_programs_async_stream_is_what_it_is_without_us(spans: Spans) -> Non
     with server() as at:
         asyncio.run(run(at))
     assert len(spans()) == 2
+
+
+@pytest.mark.parametrize("own_span", [False, True], ids=["client alone", "in a span of the program's"])
+def test_a_loop_sees_that_a_model_asks_for_the_same_again_and_again(own_span: bool, spans: Spans) -> None:
+    with server() as at, client_of(at) as client, span("answer", kind="agent"):
+        wrapped = agentops.wrap(client)
+        messages = list(ASKED)
+        steps = agentops.loop("solve", max_iterations=9)
+        for _ in steps:
+            with span("ask", kind="llm") if own_span else nullcontext():
+                answer = wrapped.messages.create(model=MODEL, max_tokens=64, messages=messages)
+            messages.append({"role": "assistant", "content": answer.content})  # no spans for the tools
+            call = answer.content[-1]
+            assert call.type == "tool_use"
+            messages.append(
+                {"role": "user", "content": [{"type": "tool_result", "tool_use_id": call.id, "content": "not found"}]}
+            )
+    assert (steps.stopped, steps.iterations) == ("circle", 4)  # the third answer comes with the fourth request
+    assert steps.circle is not None
+    assert (steps.circle.tools, steps.circle.arguments) == (("refund",), {"order": 88213})

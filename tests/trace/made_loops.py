@@ -15,7 +15,7 @@ from typing import Any, NamedTuple
 
 from agentops import span
 
-KINDS = ("same call", "alike", "cycle", "nothing new")
+KINDS = ("same_call", "alike", "cycle", "nothing_new")
 #: Of each kind.
 MADE = 20
 
@@ -290,10 +290,10 @@ def nothing_new(rng: random.Random) -> Run:
     return Run([*before, *loop], len(before), len(before) + until)
 
 
-def made(kind: str) -> Iterator[Run]:
+def made(kind: str, count: int = MADE) -> Iterator[Run]:
     """The made loops of one kind."""
-    make = {"same call": same_call, "alike": alike, "cycle": cycle, "nothing new": nothing_new}[kind]
-    for n in range(MADE):
+    make = {"same_call": same_call, "alike": alike, "cycle": cycle, "nothing_new": nothing_new}[kind]
+    for n in range(count):
         yield make(random.Random(f"{kind} {n}"))
 
 

@@ -21,6 +21,8 @@ from agentops import Circle, Loop, UsageError, current_span, loop, span
 from tests.trace.conftest import APPLICATION
 from tests.trace.made_loops import KINDS, MADE, Model, Tool, act, healthy, made
 
+#: Of each kind.
+PROOF_LOOPS = 500
 TAU = Path(__file__).parents[3] / "shared" / "data" / "tau_airline_runs.jsonl.gz"
 
 Spans = Callable[[], list[dict[str, Any]]]
@@ -51,6 +53,20 @@ def test_each_made_loop_is_stopped_by_its_third_repetition(kind: str, store: Pat
         if steps.stopped != "circle" or not run.work + 2 <= steps.iterations <= run.until:
             missed.append((n, steps, run.until))
     assert not missed, f"{len(missed)} of {MADE}"
+
+
+@pytest.mark.proof
+def test_made_loops_in_number_are_stopped(store: Path, record_property: Callable[[str, object], None]) -> None:
+    stopped = iterations = 0
+    for kind in KINDS:
+        for run in made(kind, PROOF_LOOPS):
+            steps = played(run.iterations)
+            stopped += steps.stopped == "circle" and run.work + 2 <= steps.iterations <= run.until
+            iterations += steps.iterations - run.work
+    of = PROOF_LOOPS * len(KINDS)
+    record_property("made loops stopped by their third repetition", f"{stopped} of {of}")
+    record_property("iterations in a loop until it was stopped", f"{iterations / of:.2f}")
+    assert stopped == of
 
 
 @pytest.mark.parametrize("what", healthy())
@@ -115,7 +131,7 @@ def test_calls_that_stand_in_messages_alone_are_seen(form: Any, store: Path) -> 
     steps = played([form(n, "get_order", {"order": "A-17"}, "not found") for n in range(20)])
     assert (steps.stopped, steps.iterations) == ("circle", 4)  # the answer to the third comes with the fourth
     assert steps.circle is not None
-    assert (steps.circle.kind, steps.circle.tools) == ("same call", ("get_order",))
+    assert (steps.circle.kind, steps.circle.tools) == ("same_call", ("get_order",))
     assert "get_order was called 3 times with the same arguments" in str(steps.reason)
 
 
@@ -226,7 +242,7 @@ def test_the_iteration_can_be_told_what_it_came_to(store: Path) -> None:
         step.output = "I could not find it."
     assert (steps.stopped, steps.iterations) == ("circle", 3)
     assert steps.circle is not None
-    assert steps.circle.kind == "nothing new"
+    assert steps.circle.kind == "nothing_new"
 
 
 # -- what is done about it ---------------------------------------------------------------------------------
@@ -242,7 +258,7 @@ def test_each_iteration_is_a_span_and_the_last_one_has_the_reason(spans: Spans) 
     assert {(one["kind"], one["parent_span_id"]) for one in found} == {("loop", agent["span_id"])}
     assert [one["attributes"].get("agentops.loop.stopped") for one in found] == [None, None, "circle"]
     last = found[-1]["attributes"]
-    assert last["agentops.loop.circle"] == "same call"
+    assert last["agentops.loop.circle"] == "same_call"
     assert (
         last["agentops.loop.reason"] == "search was called 3 times with the same arguments, and the answer was the same"
     )
@@ -273,7 +289,7 @@ def test_a_flag_is_set_and_the_loop_goes_on(spans: Spans) -> None:
         call("search", {"q": "refund"}, [])
     assert (steps.stopped, steps.iterations) == ("max_iterations", 5)
     found = [one["attributes"] for one in spans() if one["kind"] == "loop"]
-    assert [one.get("agentops.loop.circle") for one in found] == [None, None, *["same call"] * 3]
+    assert [one.get("agentops.loop.circle") for one in found] == [None, None, *["same_call"] * 3]
     assert steps.circle is not None
     assert steps.circle.times == 5
 
