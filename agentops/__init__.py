@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from agentops.integrations import instrument, wrap
     from agentops.redaction.redactor import Redactor
     from agentops.setup import flush, init, shutdown
+    from agentops.trace.carrying import carry, traceparent
     from agentops.trace.hooks import on_span_end
     from agentops.trace.scores import score
     from agentops.trace.span import Span, current_span
@@ -36,6 +37,7 @@ __all__ = [
     "Redactor",
     "Span",
     "UsageError",
+    "carry",
     "current_span",
     "flush",
     "init",
@@ -44,6 +46,7 @@ __all__ = [
     "score",
     "shutdown",
     "span",
+    "traceparent",
     "wrap",
 ]
 
@@ -52,6 +55,7 @@ _HOMES = {
     "Redactor": "agentops.redaction.redactor",
     "Span": "agentops.trace.span",
     "UsageError": "agentops.errors",
+    "carry": "agentops.trace.carrying",
     "current_span": "agentops.trace.span",
     "flush": "agentops.setup",
     "init": "agentops.setup",
@@ -59,6 +63,7 @@ _HOMES = {
     "on_span_end": "agentops.trace.hooks",
     "score": "agentops.trace.scores",
     "shutdown": "agentops.setup",
+    "traceparent": "agentops.trace.carrying",
     "wrap": "agentops.integrations",
 }
 
