@@ -17,7 +17,7 @@ from agentops.recorder.above import parsed, written
 from agentops.recorder.recorder import recorder
 from agentops.trace import span as ours
 
-__all__ = ["Carried", "carry", "kept", "traceparent"]
+__all__ = ["Carried", "carry", "kept", "said", "traceparent"]
 
 P = ParamSpec("P")
 R = TypeVar("R")
@@ -47,23 +47,24 @@ def traceparent() -> str:
         none is open, that of the request that is served, or of the program under `agentops run`.
     """
     ours.look_at_provider()
-    context = ours._current()
-    above = _above(context) or recorder.root
-    return _of(context) or (written(*above) if above is not None else "")
+    found, _ = said(ours._current())
+    return found or (written(*recorder.root) if recorder.root is not None else "")
 
 
-def _of(context: Context) -> str:
-    """The `traceparent` of the current span in `context`; "" if there is none."""
+def said(context: Context) -> tuple[str, bool]:
+    """The `traceparent` of what stands above in `context`, "" for nothing; and whether that is a current span."""
     current = context.get(_SPAN_KEY)
     ids = current.get_span_context() if isinstance(current, OtelSpan) else None
     if ids is not None and ids.is_valid:
-        return written(ids.trace_id.to_bytes(16, "big"), ids.span_id, ids.trace_flags)
+        return written(ids.trace_id.to_bytes(16, "big"), ids.span_id, ids.trace_flags), True
     span = context.get(ours.OUR_KEY)
-    return written(span._trace, span._id) if isinstance(span, ours.Span) and span._id else ""
+    if isinstance(span, ours.Span) and span._id:
+        return written(span._trace, span._id), True
+    above = _above(context)
+    return ("" if above is None else written(*above)), False
 
 
 def _above(context: Context) -> tuple[bytes, int] | None:
-    """What stands above spans without a parent in `context`, if it was said there."""
     above: Any = context.get(ours.ROOT_KEY)
     return above if isinstance(above, tuple) else None
 
@@ -117,21 +118,17 @@ class Carried:
         return variables.run(self._function, *args, **kwargs)
 
     def __reduce__(self) -> Any:
-        said, above = _of(self._context), _above(self._context)
-        if not said and above is None:
-            return functools.partial, (self._function,)
-        return _arrived, (self._function, said or written(*above), not said)  # type: ignore[misc]
+        return _arrived, (self._function, *said(self._context))
 
     def __repr__(self) -> str:
         return f"<carried {self._function!r}>"
 
 
-def _arrived(function: Any, said: str, as_root: bool) -> Any:
-    above = parsed(said)
+def _arrived(function: Any, traceparent: str, is_current: bool) -> Any:
+    above = parsed(traceparent)
     if above is None:
         return function
-    context = Context({ours.ROOT_KEY: above[:2]}) if as_root else ours.below(Context(), above)
-    return Carried(function, context)
+    return Carried(function, ours.below(Context(), above) if is_current else Context({ours.ROOT_KEY: above[:2]}))
 
 
 async def _inside(variables: contextvars.Context, coroutine: Coroutine[Any, Any, R]) -> R:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ast
 import os
 import re
 import signal
@@ -699,10 +700,13 @@ def test_a_notebooks_kernel_is_recorded(write: Any, run: Run, spans: Any) -> Non
 def test_the_bootstrap_watches_for_what_there_are_integrations_for() -> None:
     from importlib.metadata import entry_points
 
-    source = (ROOT / "agentops/run/bootstrap/sitecustomize.py").read_text()
-    [names] = re.findall(r"^WATCHED = \((.*)\)$", source, re.MULTILINE)
-    assert {name.strip(' "') for name in names.split(",")} == {
-        e.name for e in entry_points(group="agentops.integrations")
+    tree = ast.parse((ROOT / "agentops/run/bootstrap/sitecustomize.py").read_text())
+    named = {ast.unparse(node.targets[0]): node.value for node in tree.body if isinstance(node, ast.Assign)}
+    watched, carrying = ast.literal_eval(named["WATCHED"]), ast.literal_eval(named["CARRYING"])
+    found = {entry.name: entry.value for entry in entry_points(group="agentops.integrations")}
+    assert {*watched, *carrying} == set(found)
+    assert {name: found[name] for name in carrying} == {
+        name: f"agentops_integrations.{integration}" for name, integration in carrying.items()
     }
 
 
