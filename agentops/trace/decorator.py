@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import atexit
+import contextvars
 import functools
 import inspect
 import sys
@@ -15,6 +16,7 @@ from opentelemetry.context import Context
 
 from agentops.safety import failed
 from agentops.trace import span as ours
+from agentops.trace.collecting import is_collecting
 from agentops.trace.yielded import Yielded
 
 __all__ = ["decorate"]
@@ -89,17 +91,16 @@ def _generator(begun: Begun, function: Any) -> Callable[..., Any]:
         step: Callable[[Any], Any]
         step, value = generator.send, None
         while True:  # as `yield from` does it (PEP 380)
-            outside = steps.go_in()
             try:
-                item = step(value)
+                item = steps.take(step, value)
+            except StopIteration as end:
+                steps.end(end.value)
+                return end.value
             except BaseException as problem:
-                end = steps.ended(problem)
-                if isinstance(problem, StopIteration):
-                    return end
+                steps.fail(problem)
                 raise
             finally:
                 del value  # it may be an exception, whose traceback would hold it
-                steps.go_out(outside)
             steps.yielded(item)
             try:
                 value = yield item
@@ -118,17 +119,16 @@ def _async_generator(begun: Begun, function: Any) -> Callable[..., Any]:
         step: Callable[[Any], Any]
         step, value = functools.partial(_first, generator), None
         while True:
-            outside = steps.go_in()
             try:
-                item = await step(value)
+                item = await steps.take_async(step, value)
+            except StopAsyncIteration:
+                steps.end()
+                return
             except BaseException as problem:
-                steps.ended(problem)
-                if isinstance(problem, StopAsyncIteration):
-                    return
+                steps.fail(problem)
                 raise
             finally:
                 del value
-                steps.go_out(outside)
             steps.yielded(item)
             try:
                 value = yield item
@@ -164,8 +164,30 @@ class _Steps:
         except Exception as problem:  # noqa: BLE001 - no memory for a copy
             failed("recording what a generator yielded", problem, lost=0)
 
-    def go_in(self) -> Context:
-        """Before a step; gives what `go_out` is to be told."""
+    def take(self, step: Callable[[Any], Any], value: Any) -> Any:
+        """Make a step with `value`; the body's spans are current in it, and the caller's again after it."""
+        if is_collecting():
+            return contextvars.copy_context().run(self._take, step, value)
+        return self._take(step, value)
+
+    def _take(self, step: Callable[[Any], Any], value: Any) -> Any:
+        outside = self._go_in()
+        try:
+            return step(value)
+        finally:
+            self._go_out(outside)
+
+    async def take_async(self, step: Callable[[Any], Any], value: Any) -> Any:
+        """As `take`, for a step that is awaited."""
+        if is_collecting():
+            return await step(value)
+        outside = self._go_in()
+        try:
+            return await step(value)
+        finally:
+            self._go_out(outside)
+
+    def _go_in(self) -> Context:
         outside = ours._current()
         if self._inside is None:
             self._span.__enter__()
@@ -176,18 +198,14 @@ class _Steps:
             ours._attach(self._inside)
         return outside
 
-    def go_out(self, outside: Context) -> None:
-        """After a step."""
+    def _go_out(self, outside: Context) -> None:
         self._inside = ours._current()
         ours._attach(outside)
 
-    def ended(self, problem: BaseException) -> Any:
-        """The body is left: by its end, or by an exception. Gives what it returned."""
-        value = problem.value if isinstance(problem, StopIteration) else None
-        if not isinstance(problem, (StopIteration, StopAsyncIteration)):
-            self._span.fail(problem)
-        self.end(value)
-        return value
+    def fail(self, problem: BaseException) -> None:
+        """The body is left by an exception."""
+        self._span.fail(problem)
+        self.end()
 
     def end(self, returned: object = None) -> None:
         """End the span with what was yielded, unless the program has given it another output."""

@@ -36,6 +36,7 @@ from agentops.recorder.capture import _SEED, INLINE_BYTES, LARGE, Capture, New
 from agentops.recorder.forks import epoch as _epoch
 from agentops.recorder.recorder import recorder
 from agentops.safety import failed
+from agentops.trace.collecting import is_collecting
 from agentops.trace.facts import described, linked, scope, taken, text, texts
 
 if TYPE_CHECKING:
@@ -522,6 +523,8 @@ class Span(OtelSpan):
         exception: BaseException | None = None,
         trace: TracebackType | None = None,
     ) -> None:
+        if exception is not None:
+            self._leave_by(exception)
         token = self._token
         if token is not None:
             self._token = None
@@ -530,9 +533,18 @@ class Span(OtelSpan):
             except ValueError:  # left in another context than it was entered in
                 if _current().get(OUR_KEY) is self and isinstance(token.old_value, Context):
                     _attach(token.old_value)
-        if exception is not None:
-            self.fail(exception)
         self.end()
+
+    def _leave_by(self, exception: BaseException) -> None:
+        self.fail(exception)
+        if isinstance(exception, GeneratorExit) and is_collecting():
+            token, self._token = self._token, None
+            current, before = _current(), getattr(token, "old_value", None)
+            if current.get(OUR_KEY) is self and isinstance(before, Context):
+                for key in (_SPAN_KEY, OUR_KEY):  # what is there is changed, where nothing else may be put
+                    dict.pop(current, key, None)
+                    if key in before:
+                        _put(current, key, before[key])
 
     def fail(self, exception: BaseException) -> None:
         """Make this span an error because of `exception`; leaving it by an exception does the same.

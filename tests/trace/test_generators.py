@@ -412,6 +412,33 @@ def test_what_a_program_leaves_unfinished_ends_with_it(program: Any, tmp_path: A
     assert statuses(read(tmp_path / "traces.db")) == {"numbers": "ok", "inside": "ok"}
 
 
+@pytest.mark.parametrize("decorator", ['span("decorated")', "plain"])
+def test_what_the_collector_finds_unfinished_harms_no_context(decorator: str, program: Any) -> None:
+    done = program(
+        f"""
+        import gc
+        from agentops import current_span, span
+        plain = lambda function: function
+
+        @{decorator}
+        def numbers():
+            with span("inside"):
+                yield 1
+
+        gc.set_threshold(20)      # in the middle of anything
+        for n in range(3000):
+            circle = [numbers()]
+            next(circle[0])
+            circle.append(circle)
+            del circle
+            for _ in range(n % 7):
+                with span("between") as s:
+                    assert current_span() is s
+        """
+    )
+    assert (done.returncode, done.stderr) == (0, "")
+
+
 def test_a_span_may_be_left_in_another_thread_than_it_was_entered_in(spans: Any) -> None:
     import contextvars
 
