@@ -537,11 +537,16 @@ class Span(OtelSpan):
 
     def _leave_by(self, exception: BaseException) -> None:
         self.fail(exception)
-        if isinstance(exception, GeneratorExit) and is_collecting():
-            token, self._token = self._token, None
-            current, before = _current(), getattr(token, "old_value", None)
-            if current.get(OUR_KEY) is self and isinstance(before, Context):
-                for key in (_SPAN_KEY, OUR_KEY):  # what is there is changed, where nothing else may be put
+        if not isinstance(exception, GeneratorExit):
+            return
+        # A generator may be closed anywhere, and the collector does it in the middle of anything.
+        current, before = _current(), getattr(self._token, "old_value", None)
+        if current.get(OUR_KEY) is not self:
+            self._token = None  # what is current here is another's
+        elif is_collecting():
+            self._token = None
+            if isinstance(before, Context):
+                for key in (_SPAN_KEY, OUR_KEY):  # no other context may be put in its place, so it becomes the other
                     dict.pop(current, key, None)
                     if key in before:
                         _put(current, key, before[key])
