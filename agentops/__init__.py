@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from agentops.redaction.redactor import Redactor
     from agentops.setup import flush, init, shutdown
     from agentops.trace.circles import Circle
+    from agentops.trace.carrying import carry, traceparent
     from agentops.trace.hooks import on_span_end
     from agentops.trace.loop import Loop, Step
     from agentops.trace.loop import Loop as loop
@@ -42,6 +43,7 @@ __all__ = [
     "Span",
     "Step",
     "UsageError",
+    "carry",
     "current_span",
     "flush",
     "init",
@@ -51,6 +53,7 @@ __all__ = [
     "score",
     "shutdown",
     "span",
+    "traceparent",
     "wrap",
 ]
 
@@ -62,6 +65,7 @@ _HOMES = {
     "Span": "agentops.trace.span",
     "Step": "agentops.trace.loop",
     "UsageError": "agentops.errors",
+    "carry": "agentops.trace.carrying",
     "current_span": "agentops.trace.span",
     "flush": "agentops.setup",
     "init": "agentops.setup",
@@ -69,6 +73,7 @@ _HOMES = {
     "on_span_end": "agentops.trace.hooks",
     "score": "agentops.trace.scores",
     "shutdown": "agentops.setup",
+    "traceparent": "agentops.trace.carrying",
     "wrap": "agentops.integrations",
 }
 

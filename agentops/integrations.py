@@ -63,8 +63,10 @@ def wrap(client: C) -> C:
     for cls in type(client).__mro__:
         library = cls.__module__.partition(".")[0]
         for entry in entry_points(group=GROUP, name=library):
-            made: C = entry.load().wrap(client)
-            return made
+            wrapped = getattr(entry.load(), "wrap", None)
+            if wrapped is not None:
+                made: C = wrapped(client)
+                return made
     raise UsageError(f"there is no integration for a client of type {type(client).__module__}.{type(client).__name__}")
 
 

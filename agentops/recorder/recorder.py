@@ -12,6 +12,7 @@ import sys
 import threading
 import time
 from collections.abc import Callable
+from contextvars import Context
 from typing import TYPE_CHECKING, Any
 
 from agentops import safety
@@ -19,6 +20,7 @@ from agentops.errors import AgentopsError, SettingError
 from agentops.journal.draft import Draft
 from agentops.journal.format import EVENT, LOST, MAGIC, encode
 from agentops.journal.room import check_room
+from agentops.recorder.above import above_process
 from agentops.recorder.capture import FAILED, Capture, watch_memory
 from agentops.recorder.forks import TELLS, epoch
 from agentops.recorder.intake import Intake, Stopped
@@ -77,8 +79,10 @@ class Recorder:
         self.given: dict[str, object] = {}
         self.hooks: tuple[Callable[[Any], object], ...] = ()
         self.hook_runner: Any = None
-        #: Trace and span id of the program's own span (`agentops run`): it stands above spans without a parent.
-        self.root = _of_run(os.environ.get("AGENTOPS_RUN", ""))
+        #: Trace and span id of what stands above spans without a parent: where this process was started, or the
+        #: program's own span (`agentops run`), which stands beside it.
+        self.root: tuple[bytes, int] | None
+        self.root, self.program = (above and above[:2] for above in above_process(os.environ))
         #: The span that each thread began last, for the watchdog; of threads that are over too, until it looks.
         self.latest: dict[int, int] = {}
         self._at_exit = self._is_unsettled = False
@@ -286,6 +290,8 @@ class Recorder:
         if self._resting is not None:
             journal, self._resting = self._resting, None
             return journal
+        if sys.is_finalizing():  # what Python takes apart has no files any more
+            return Nowhere()
         values = resolve(self.given)
         self._begin_redaction(values["redact"].value)
         if not values["enabled"].value:
@@ -314,7 +320,7 @@ class Recorder:
         if self._thread is None and self.may_start_threads:
             thread = threading.Thread(target=self._run, args=(self._stop,), name="agentops", daemon=True)
             try:
-                thread.start()
+                Context().run(thread.start)  # whatever the program is in just now is not what this thread is in
                 self._thread = thread
             except RuntimeError as problem:  # no more threads: flush and the end of the program ingest
                 safety.failed("starting the recorder's thread", AgentopsError(str(problem)), lost=0)
@@ -455,7 +461,7 @@ class Recorder:
         bring_in = functools.partial(self._ingest, None, pack=False, polite=functools.partial(self._pulse, stop))
         size, when = self._brought
         unread_s = 0.0 if size == self._bytes() else time.monotonic() - when
-        for note in self._watching.notes(self.root, unread_s, bring_in):
+        for note in self._watching.notes(self.program, unread_s, bring_in):
             journal = self.journal
             if journal is None:
                 return
@@ -628,15 +634,6 @@ class Recorder:
                     if self.screening is not None:
                         self.screening.may_start_threads = False
         return epoch[0]
-
-
-def _of_run(traceparent: str) -> tuple[bytes, int] | None:
-    """The program's span that `agentops run` told this process of (form: https://www.w3.org/TR/trace-context/)."""
-    try:
-        _, trace, span, _ = traceparent.split("-")
-        return (bytes.fromhex(trace), int(span, 16)) if len(trace) == 32 and int(trace, 16) else None
-    except ValueError:
-        return None
 
 
 recorder = Recorder()

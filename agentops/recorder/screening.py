@@ -12,6 +12,7 @@ import threading
 import time
 from collections import OrderedDict, deque
 from collections.abc import Callable
+from contextvars import Context
 from typing import TYPE_CHECKING, Any
 
 from agentops.journal.format import BLOB, CONTENTS, decode_value, encode
@@ -250,7 +251,7 @@ class Screening:
         try:
             if not self.may_start_threads:
                 raise RuntimeError
-            thread.start()
+            Context().run(thread.start)  # it works for all spans, below none
         except RuntimeError:  # no more threads, or the program ends: then it is done here
             self._thread = None
             while self._work():

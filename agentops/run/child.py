@@ -18,7 +18,7 @@ def uncaught(exception: BaseException) -> None:
     Of the program itself it stands on the program's span; whoever started it says how it ended. A child gets a span
     of its own, since the program may go on.
     """
-    if recorder.root is None:
+    if recorder.program is None:
         return
     if os.environ.get("AGENTOPS_RUN_BY") != str(os.getppid()):
         facts = {"process.command_args": sys.orig_argv, "process.pid": os.getpid()}
@@ -27,5 +27,5 @@ def uncaught(exception: BaseException) -> None:
         return
     program = Span("program")
     program._epoch, program._started = recorder.know_yourself(), True
-    program._take_ids(int.from_bytes(recorder.root[0], "big"), recorder.root[1])
+    program._take_ids(int.from_bytes(recorder.program[0], "big"), recorder.program[1])
     program.record_exception(exception)

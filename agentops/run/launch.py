@@ -12,6 +12,7 @@ from typing import NamedTuple, NoReturn
 from agentops.errors import AgentopsError, CannotStart, UsageError
 from agentops.inert import block
 from agentops.journal.draft import Draft, draft
+from agentops.recorder.above import PARENT, written
 from agentops.run.evidence import Evidence
 from agentops.settings import resolve
 from agentops.store.location import find_store, journal_folder, prepare
@@ -176,11 +177,12 @@ def name_of(command: list[str]) -> str:
 def _environment(store: str, trace: bytes, span_id: int, report: str) -> dict[str, str]:
     bootstrap = os.path.join(os.path.dirname(os.path.abspath(__file__)), "bootstrap")
     path = os.environ.get("PYTHONPATH")
+    outside = {name: value for name, value in os.environ.items() if name != PARENT}  # the run is a trace of its own
     return {
-        **os.environ,
+        **outside,
         "PYTHONPATH": bootstrap + (os.pathsep + path if path else ""),
         "AGENTOPS_STORE": os.path.abspath(store),
-        "AGENTOPS_RUN": f"00-{trace.hex()}-{span_id:016x}-01",  # as a traceparent
+        "AGENTOPS_RUN": written(trace, span_id),
         "AGENTOPS_RUN_BY": str(os.getpid()),
         "AGENTOPS_QUIET": "1",  # the last line says where
         "AGENTOPS_RUN_REPORT": report,

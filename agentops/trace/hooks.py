@@ -6,6 +6,7 @@ import queue
 import threading
 import time
 from collections.abc import Callable
+from contextvars import Context
 from typing import TYPE_CHECKING, TypeVar
 
 from agentops import safety
@@ -41,7 +42,7 @@ class _Runner:
             with self._lock:
                 if self._thread is None:
                     self._thread = threading.Thread(target=self._run, name="agentops hooks", daemon=True)
-                    self._thread.start()
+                    Context().run(self._thread.start)  # it works for all spans, below none
         try:
             self._waiting.put_nowait(span)
         except queue.Full:

@@ -19,6 +19,7 @@ from opentelemetry import trace as otel_trace
 from opentelemetry.context import _RUNTIME_CONTEXT, Context
 from opentelemetry.trace import (
     Link,
+    NonRecordingSpan,
     SpanContext,
     Status,
     StatusCode,
@@ -30,10 +31,12 @@ from opentelemetry.trace.propagation import _SPAN_KEY
 from agentops.conventions import DEFAULT_KIND, KIND_NUMBER, KINDS, Kind
 from agentops.errors import UsageError
 from agentops.journal.format import ABSENT, END, ERROR, EVENT, OK, START, UPDATE, decode_value
+from agentops.recorder.above import Above, parsed
 from agentops.recorder.capture import _SEED, INLINE_BYTES, LARGE, Capture, New
 from agentops.recorder.forks import epoch as _epoch
 from agentops.recorder.recorder import recorder
 from agentops.safety import failed
+from agentops.trace.collecting import is_collecting
 from agentops.trace.facts import described, linked, scope, taken, text, texts
 
 if TYPE_CHECKING:
@@ -107,6 +110,8 @@ class Span(OtelSpan):
         metadata: further facts about the run; spans inside inherit them.
         attributes: by their OpenTelemetry names.
         links: OpenTelemetry links to other spans.
+        parent: a `traceparent` from elsewhere (a header, a message, a variable of the environment) that it hangs
+            below. None, "" and what is no `traceparent` change nothing: it hangs below the current span.
 
     Raises:
         UsageError: `kind` is none of the kinds.
@@ -120,7 +125,7 @@ class Span(OtelSpan):
     _rich = False  # the end says more than status and attributes
     _changed = False  # something was set since the last record
     _ended = False
-    _started = False
+    _started: bool | None = False  # None: not yet, and a parent was given
     _status = 0
     _error: tuple[str, str, str] | None = None
     _output: Any = None
@@ -133,6 +138,7 @@ class Span(OtelSpan):
     _outer: SpanContext | None = None  # of the span that it began below, if that was not a light one of ours
     _scope: dict[str, Any] | None = None
     _links: Sequence[Link] | None = None
+    _given: Above | None = None
     _renamed = False
     _of_client = False  # a client library has said what it knows of this call
     _outside_name: str | None = None  # what the SDK's span that it goes with is called, if otherwise
@@ -164,6 +170,7 @@ class Span(OtelSpan):
         metadata: Mapping[str, Any] | None = None,
         attributes: Mapping[str, Any] | None = None,
         links: Sequence[Link] | None = None,
+        parent: str | None = None,
     ) -> None:
         try:
             self._kind = KIND_NUMBER[kind]
@@ -177,16 +184,17 @@ class Span(OtelSpan):
             self.set_attributes(attributes)
         if links is not None:
             self._links = list(links)
+        if parent:
+            self._given = parsed(parent)
+            self._started = False if self._given is None else None
 
     # -- start ---------------------------------------------------------------------------------------
 
     def __enter__(self) -> Self:
         if otel_trace._TRACER_PROVIDER is not _Provider.seen:
             _look_at(otel_trace._TRACER_PROVIDER)
-        if self._started:
-            self._begin_again()
+        context = _current() if self._started is False else self._other_context()
         try:
-            context = _current()
             if _Provider.joined is not None:
                 self._token = _attach(_Provider.joined.start(self, context))
                 return self
@@ -224,13 +232,14 @@ class Span(OtelSpan):
             nearest = self._parent._id  # perhaps nobody records the parent
         self._write_start(parent_id, _clock() + self._offset, nearest)
 
-    def _begin_again(self) -> None:
-        """A span that has ended is entered again: a new one of the same description."""
-        if not self._ended:
+    def _other_context(self) -> Context:
+        """Where it begins, if it has a parent that was given, or has ended and is entered again: a new one like it."""
+        if self._started and not self._ended:
             raise UsageError(f"the span {self.name!r} is open: make another, or decorate a function with it")
         kept = {key: value for key, value in vars(self).items() if key in _DESCRIPTION}
         vars(self).clear()
         vars(self).update(kept)
+        return _current() if self._given is None else below(_current(), self._given)
 
     def _adopt(self, context: Context, current: object) -> int:
         """The parent's id where the current span is not a light one of ours; 0 for a new trace."""
@@ -521,16 +530,33 @@ class Span(OtelSpan):
         exception: BaseException | None = None,
         trace: TracebackType | None = None,
     ) -> None:
+        if exception is not None:
+            self._leave_by(exception)
         token = self._token
         if token is not None:
             self._token = None
             try:
                 _detach(token)
-            except ValueError:  # left in another context than it was entered in; there it is gone already
-                pass
-        if exception is not None:
-            self.fail(exception)
+            except ValueError:  # left in another context than it was entered in
+                if _current().get(OUR_KEY) is self and isinstance(token.old_value, Context):
+                    _attach(token.old_value)
         self.end()
+
+    def _leave_by(self, exception: BaseException) -> None:
+        self.fail(exception)
+        if not isinstance(exception, GeneratorExit):
+            return
+        # A generator may be closed anywhere, and the collector does it in the middle of anything.
+        current, before = _current(), getattr(self._token, "old_value", None)
+        if current.get(OUR_KEY) is not self:
+            self._token = None  # what is current here is another's
+        elif is_collecting():
+            self._token = None
+            if isinstance(before, Context):
+                for key in (_SPAN_KEY, OUR_KEY):  # no other context may be put in its place, so it becomes the other
+                    dict.pop(current, key, None)
+                    if key in before:
+                        _put(current, key, before[key])
 
     def fail(self, exception: BaseException) -> None:
         """Make this span an error because of `exception`; leaving it by an exception does the same.
@@ -672,7 +698,7 @@ class Span(OtelSpan):
 
     def is_recording(self) -> bool:
         """Whether what is set on it is still recorded."""
-        return self._started and not self._ended
+        return bool(self._started) and not self._ended
 
     def __repr__(self) -> str:
         return f"<agentops.Span {self.name!r} {self.kind} {self.trace_id[:8]}/{self.span_id[:8]} {self.status}>"
@@ -703,16 +729,26 @@ class Span(OtelSpan):
             new._attributes, new._large, new._rich = dict(self._attributes), self._large, self._large
         if self._links is not None:
             new._links = self._links
+        if self._given is not None:
+            new._given, new._started = self._given, None
         return new
 
 
 #: What a span is made with; the rest comes with its start.
-_DESCRIPTION = ("name", "_kind", "_input", "_scope", "_attributes", "_large", "_links")
+_DESCRIPTION = ("name", "_kind", "_input", "_scope", "_attributes", "_large", "_links", "_given")
 
 
 def span_context(trace: bytes, span_id: int) -> SpanContext:
     """OpenTelemetry's ids of a span that is recorded."""
     return SpanContext(int.from_bytes(trace, "big"), span_id, is_remote=False, trace_flags=_SAMPLED)
+
+
+def below(context: Context, above: Above) -> Context:
+    """`context` with a span of elsewhere as the current one."""
+    ids = SpanContext(
+        int.from_bytes(above.trace, "big"), above.span_id, is_remote=True, trace_flags=TraceFlags(above.flags)
+    )
+    return Context({**context, _SPAN_KEY: NonRecordingSpan(ids)})
 
 
 def current_span() -> Span | None:

@@ -10,6 +10,15 @@ if TYPE_CHECKING:
 
 #: The modules of our integrations; a test compares them with the entry points.
 WATCHED = ("anthropic", "uvicorn", "wsgiref.handlers")
+#: Those of the standard library: nearly every program imports them, and their integrations import nothing of ours.
+CARRYING = {
+    "concurrent.futures.process": "futures",
+    "concurrent.futures.thread": "futures",
+    "multiprocessing.pool": "multiprocessing",
+    "multiprocessing.process": "multiprocessing",
+    "subprocess": "subprocess",
+    "threading": "threading",
+}
 
 #: Files of this process that whoever finds it dead reads.
 _left: "list[str]" = []
@@ -27,6 +36,8 @@ class _Watch:
     """Waits for the first library of interest."""
 
     def find_spec(self, name: str, path: "Any" = None, target: "Any" = None) -> "Any":
+        if name in CARRYING:
+            return _carrying(self, name, path, target)
         if name not in WATCHED:
             return None
         sys.meta_path.remove(self)
@@ -42,6 +53,41 @@ class _Watch:
             )
             return None
         return waiting.find_spec(name, path, target)
+
+
+def _carrying(watch: _Watch, name: str, path: "Any", target: "Any") -> "Any":
+    for finder in sys.meta_path:
+        find_spec = None if finder is watch else getattr(finder, "find_spec", None)
+        spec = None if find_spec is None else find_spec(name, path, target)
+        if spec is not None:
+            if spec.loader is not None:
+                spec.loader = _Loader(spec.loader)
+            return spec
+    return None
+
+
+class _Loader:
+    """Another loader; what it has loaded is instrumented."""
+
+    def __init__(self, loader: "Any") -> None:
+        self._loader = loader
+
+    def __getattr__(self, name: str) -> "Any":
+        return getattr(self._loader, name)
+
+    def exec_module(self, module: "Any") -> None:
+        module.__loader__ = module.__spec__.loader = self._loader  # what there was without us
+        self._loader.exec_module(module)
+        _carry(module)
+
+
+def _carry(module: "Any") -> None:
+    try:
+        name = "agentops_integrations." + CARRYING[module.__name__]
+        __import__(name)
+        sys.modules[name].instrument(module)
+    except Exception:  # noqa: BLE001 - then what this program starts hangs below the program
+        pass
 
 
 def _at_exit() -> None:
@@ -117,6 +163,9 @@ def _begin() -> None:
         _take_notes()
     except Exception:  # noqa: BLE001 - no such folder, no such system: then there will be less to tell
         pass
+    for name in CARRYING:
+        if name in sys.modules:
+            _carry(sys.modules[name])
     sys.meta_path.insert(0, _Watch())
     atexit.register(_at_exit)
 
