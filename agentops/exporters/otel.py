@@ -242,7 +242,8 @@ def _add_retrieval(made: Attributes, detail: SpanDetail) -> None:
         made.setdefault(_QUERY, text(query))
     found = detail.output
     if type(found) is list and all(type(one) is dict and one.keys() >= {"id", "score"} for one in found):
-        made.setdefault(_DOCUMENTS, json_text(found))
+        documents = [one if type(one["id"]) is str else {**one, "id": _written(one["id"])} for one in found]
+        made.setdefault(_DOCUMENTS, json_text(documents))
 
 
 #: Where the content of a kind stands in OpenTelemetry's conventions.
