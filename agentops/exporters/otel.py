@@ -139,8 +139,8 @@ def _of_ours(detail: SpanDetail, dialect: Dialect) -> Attributes:
         if cost is not None:
             made["gen_ai.usage.cost"] = made["operation.cost"] = made[c.OI_COST] = cost
     if dialect == "genai":
-        made.pop(c.OI_KIND, None)
-        made.pop(c.OI_COST, None)
+        for key in (c.OI_KIND, c.OI_COST, c.CACHE_CREATION_TOKENS):
+            made.pop(key, None)
     elif dialect == "openinference":
         made = renamed(made, flat=kind in ("llm", "agent"))
     if dialect != "genai" and kind == "retrieval":

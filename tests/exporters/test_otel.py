@@ -281,6 +281,9 @@ def test_tokens_and_cost_count_once_and_under_every_name_that_is_read(sent: Read
     assert call["llm.cost.total"] == call["gen_ai.usage.cost"] == call["operation.cost"] == 0.25
     assert not [key for key in found["answer"].attributes if key.startswith(("gen_ai.usage.", "llm."))]
     assert found["answer"]["agentops.gen_ai.usage.input_tokens"] == 100
+    call = sent("genai")["chat"]  # the conventions' own name alone
+    assert call["gen_ai.usage.cache_write.input_tokens"] == 30
+    assert "gen_ai.usage.cache_creation.input_tokens" not in call.attributes
 
 
 def test_an_error_has_status_type_and_exception(sent: Read) -> None:
