@@ -13,11 +13,13 @@ import re
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from agentops.conventions import Dialect
 from agentops.store.rows import ScoreRow, SpanDetail, TraceRow
 from tests.exporters.backends import (
     Compared,
@@ -117,14 +119,16 @@ def recorded(runs: Path) -> Recorded:
         return [(trace, list(reader.details(trace)), reader.scores(trace)) for trace in reader.iter_traces()]
 
 
-def send(recorded: Recorded, url: str, headers: dict[str, str]) -> None:
+def send(recorded: Recorded, url: str, headers: dict[str, str], dialect: Dialect = "both") -> None:
     from opentelemetry.exporter.otlp.proto.http import Compression
     from opentelemetry.exporter.otlp.proto.http.trace_exporter import OTLPSpanExporter
     from opentelemetry.sdk.trace.export import SpanExportResult
 
     from agentops.exporters.otel import readable
 
-    spans = [readable(d, scores_of(d, details, scores)) for _, details, scores in recorded for d in details]
+    spans = [
+        readable(d, scores_of(d, details, scores), dialect=dialect) for _, details, scores in recorded for d in details
+    ]
     exporter = OTLPSpanExporter(url, headers=headers, compression=Compression.Gzip, timeout=120)
     for at in range(0, len(spans), 64):
         assert exporter.export(spans[at : at + 64]) is SpanExportResult.SUCCESS
@@ -163,27 +167,49 @@ KINDS = {
 
 
 @pytest.fixture(scope="module")
-def phoenix(tmp_path_factory: pytest.TempPathFactory, recorded: Recorded) -> Iterator[str]:
-    folder = tmp_path_factory.mktemp("phoenix")
-    with environment("phoenix", folder) as programs:
-        port = free_port()
-        url = f"http://127.0.0.1:{port}"
-        settings = {
-            "PHOENIX_HOST": "127.0.0.1",
-            "PHOENIX_PORT": str(port),
-            "PHOENIX_GRPC_PORT": str(free_port()),
-            "PHOENIX_WORKING_DIR": str(folder),
-            "PHOENIX_TELEMETRY_ENABLED": "false",
-        }
-        with server([str(programs / "phoenix"), "serve"], folder, f"{url}/healthz", **settings):
-            for _ in range(2):  # an answer may get lost: what is sent again is there once
-                send(recorded, f"{url}/v1/traces", {"x-project-name": "agents"})
-            yield url
+def phoenix_programs(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
+    with environment("phoenix", tmp_path_factory.mktemp("phoenix")) as programs:
+        yield programs
+
+
+@contextmanager
+def phoenix_with(recorded: Recorded, programs: Path, folder: Path, dialect: Dialect) -> Iterator[str]:
+    """A server that all was sent to, twice: an answer may get lost, and what is sent again is there once."""
+    port = free_port()
+    url = f"http://127.0.0.1:{port}"
+    settings = {
+        "PHOENIX_HOST": "127.0.0.1",
+        "PHOENIX_PORT": str(port),
+        "PHOENIX_GRPC_PORT": str(free_port()),
+        "PHOENIX_WORKING_DIR": str(folder),
+        "PHOENIX_TELEMETRY_ENABLED": "false",
+    }
+    with server([str(programs / "phoenix"), "serve"], folder, f"{url}/healthz", **settings):
+        for _ in range(2):
+            send(recorded, f"{url}/v1/traces", {"x-project-name": "agents"}, dialect)
+        yield url
+
+
+@pytest.fixture(scope="module")
+def phoenix(recorded: Recorded, phoenix_programs: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    with phoenix_with(recorded, phoenix_programs, tmp_path_factory.mktemp("served"), "both") as url:
+        yield url
+
+
+def test_phoenix_shows_the_same_in_openinferences_names(
+    recorded: Recorded, phoenix_programs: Path, tmp_path: Path, record_property: Callable[[str, object], None]
+) -> None:
+    with phoenix_with(recorded, phoenix_programs, tmp_path, "openinference") as url:
+        _ask_phoenix(url, recorded, record_property)
 
 
 def test_phoenix_shows_what_was_recorded(
     phoenix: str, recorded: Recorded, record_property: Callable[[str, object], None]
 ) -> None:
+    _ask_phoenix(phoenix, recorded, record_property)
+
+
+def _ask_phoenix(phoenix: str, recorded: Recorded, record_property: Callable[[str, object], None]) -> None:
     details = [detail for _, found, _ in recorded for detail in found]
     spans: dict[tuple[str, str], Any] = {}
 
