@@ -61,9 +61,12 @@ def write_end(span: ReadableSpan, context: SpanContext, journal: Any) -> None:
     new = capture.new(trace, span_id)
     attributes = dict(span.attributes or {})
     facts = taken(attributes, capture, new, trace)
+    scope = _foreign_scope(attributes)
+    if span.status.status_code is StatusCode.OK:
+        scope["set_ok"] = True
     record = (
         END, span_id, trace, span.end_time or _wall(), status, facts or None, ABSENT, None, new.contents,
-        error, span.name, _foreign_scope(attributes) or None,
+        error, span.name, scope or None,
     )  # fmt: skip
     _append(record, new, journal, trace)
 

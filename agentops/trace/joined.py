@@ -37,7 +37,7 @@ from agentops.trace.span import OUR_KEY, ROOT_KEY, Span, _clock, _current, _put,
 
 __all__ = ["Joined", "Processor", "begin", "join", "made_provider", "own_provider"]
 
-_ERROR = StatusCode.ERROR
+_UNSET, _INTERNAL = StatusCode.UNSET, SpanKind.INTERNAL
 _BOUNDED: Any = BoundedList  # what is in it is had without its lock
 _NOTHING: tuple[None, tuple[()], tuple[()]] = None, (), ()
 _CHAIN = conventions.KIND_NUMBER[conventions.DEFAULT_KIND]
@@ -78,6 +78,10 @@ class Processor(SpanProcessor):
             given = links._dq if type(links) is _BOUNDED else links
             made_by = span._instrumentation_scope
             scope = {"scope": made_by._name} if made_by else {}
+            if made_by and made_by._version:
+                scope["version"] = made_by._version
+            if span._kind is not _INTERNAL:
+                scope["span_kind"] = span._kind._name_
             if parent is None or attributes or given or not capture.hurries:  # more is to be said than where it stands
                 foreign.write_start(span, context, parent, above, scope, journal)
                 return
@@ -116,7 +120,7 @@ class Processor(SpanProcessor):
             events: Any = span._events
             attributes = held._dict if type(held) is BoundedAttributes else held
             happened = events._dq if type(events) is _BOUNDED else events
-            if happened or span._status._status_code is _ERROR or not capture.hurries:
+            if happened or span._status._status_code is not _UNSET or not capture.hurries:
                 foreign.write_end(span, context, journal)
                 return
             trace = context.trace_id.to_bytes(16, "big")
