@@ -21,6 +21,7 @@ if os.path.basename(getattr(sys, "argv", [""])[0]) != "agentops":  # the command
 
 if TYPE_CHECKING:
     from agentops.errors import AgentopsError, UsageError
+    from agentops.exporters.target import Target
     from agentops.integrations import instrument, wrap
     from agentops.redaction.redactor import Redactor
     from agentops.setup import flush, init, shutdown
@@ -35,6 +36,7 @@ __all__ = [
     "AgentopsError",
     "Redactor",
     "Span",
+    "Target",
     "UsageError",
     "current_span",
     "flush",
@@ -51,6 +53,7 @@ _HOMES = {
     "AgentopsError": "agentops.errors",
     "Redactor": "agentops.redaction.redactor",
     "Span": "agentops.trace.span",
+    "Target": "agentops.exporters.target",
     "UsageError": "agentops.errors",
     "current_span": "agentops.trace.span",
     "flush": "agentops.setup",

@@ -13,7 +13,7 @@ from typing import Any
 import msgspec
 import zstandard
 
-from agentops.journal.format import BLOB, LIST, TEMPLATE, Reference, decode_value
+from agentops.journal.format import BLOB, LIST, TEMPLATE, WITHHELD, Reference, decode_value, encode
 from agentops.store.plain_text import strings
 
 __all__ = [
@@ -42,6 +42,7 @@ _DEPTH_MAX = 64
 _VALUE_BYTES_MAX = 1 << 30
 _REFERENCE_BYTES, _AGAIN_BYTES = 256, 64 << 10
 NUMBER_MAX = 2**63 - 1
+_WITHHELD = encode(WITHHELD)
 _NESTED = (Reference, dict, list)
 _Items = list[tuple[int, int, bytes]]
 _decode_block = msgspec.msgpack.Decoder(_Items).decode
@@ -118,6 +119,10 @@ class Contents:
         self._connection = connection
         self._depth = self._left = self._cached = 0
         self._met: set[int] = set()  # in the value that is being made
+        #: Bytes of all that was made into values.
+        self.read_bytes = 0
+        #: Contents in them that stand for others which were not looked at when the program wrote them.
+        self.withheld: set[int] = set()
         self._blocks: OrderedDict[tuple[int, int], dict[int, tuple[int, bytes]]] = OrderedDict()
 
     def load(self, number: int) -> tuple[int, bytes] | None:
@@ -188,6 +193,9 @@ class Contents:
             again = form != BLOB and number in self._met
             self._left -= len(data) + (_AGAIN_BYTES if again else _REFERENCE_BYTES)
             self._met.add(number)
+            self.read_bytes += len(data)
+            if data == _WITHHELD:
+                self.withheld.add(number)
             try:
                 value = decode_value(data)
                 previous, items = value if form == LIST else (0, [])

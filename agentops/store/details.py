@@ -6,17 +6,19 @@ import datetime
 import json
 import sqlite3
 from base64 import b64encode
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from typing import Any
 
 from agentops import conventions
 from agentops.conventions import token_count
+from agentops.errors import StoreDamaged
 from agentops.journal.format import Reference
+from agentops.store.arrivals import is_awaited
 from agentops.store.contents import Contents, Missing, fields, numbers, references
 from agentops.store.plain_text import Phrase, normal, strings
-from agentops.store.rows import Event, Link, SpanDetail, SpanRow, TraceRow, checked
+from agentops.store.rows import Event, Link, ScoreRow, SpanDetail, SpanRow, TraceRow, checked
 
-__all__ = ["USAGE", "Texts", "details", "jsonable", "named_events"]
+__all__ = ["USAGE", "Texts", "details", "details_of", "jsonable", "named_events", "scores_of"]
 
 #: How much a call used, and the attributes that may say so, ours first.
 USAGE = {
@@ -36,9 +38,7 @@ def details(
 ) -> Iterator[SpanDetail]:
     """Spans of `trace`, whole, in the order of starting."""
     rows = connection.execute(
-        "SELECT span_id, parent_id, names.text, kind, status, start_ns, end_ns, models.text, input_tokens, "
-        "output_tokens, cost_usd, error, input, output, body FROM spans JOIN names ON names.id = spans.name "
-        f"LEFT JOIN names AS models ON models.id = spans.model WHERE trace = ? {where}",
+        f"SELECT {_OF_SPAN} WHERE trace = ? {where}",
         (trace.no, *parameters),
     ).fetchall()
     checked("spans", rows).sort(key=lambda row: (row[5], row[0]))
@@ -53,6 +53,75 @@ def details(
     scopes = _Scopes(connection, trace, every=not where)
     for row in rows:
         yield _detail(row, contents, trace, events.get(row[0], []), scopes)
+
+
+_OF_SPAN = (
+    "span_id, parent_id, names.text, kind, status, start_ns, end_ns, models.text, input_tokens, output_tokens, "
+    "cost_usd, error, input, output, body FROM spans JOIN names ON names.id = spans.name "
+    "LEFT JOIN names AS models ON models.id = spans.model"
+)
+_OF_TRACE = (
+    "no, lower(hex(trace_id)), traces.name, kind, status, start_ns, end_ns, spans, errors, open, llm_calls, "
+    "input_tokens, output_tokens, cost_usd, session, user, tags, root FROM traces"
+)
+
+
+def details_of(
+    connection: sqlite3.Connection, contents: Contents, keys: Iterable[tuple[int, int]]
+) -> list[tuple[SpanDetail, list[ScoreRow], int, bool] | None]:
+    """Spans whole, by number of the trace and id; None for those that are not there or cannot be read.
+
+    With each span its scores (the trace's are its root's), how many bytes were read for it, and whether a content in it
+    is yet to come.
+    """
+    sql = connection.execute
+    found: list[tuple[SpanDetail, list[ScoreRow], int, bool] | None] = []
+    traces: dict[int, tuple[TraceRow, int | None, _Scopes, list[ScoreRow]]] = {}
+    for no, span_id in keys:
+        try:
+            if no not in traces:
+                (known,) = checked("traces", sql(f"SELECT {_OF_TRACE} WHERE no = ?", (no,)).fetchall())
+                trace = TraceRow._make(known[:17])
+                traces[no] = trace, known[17], _Scopes(connection, trace, every=False), scores_of(connection, trace)
+            trace, root, scopes, scores = traces[no]
+            (row,) = checked(
+                "spans", sql(f"SELECT {_OF_SPAN} WHERE trace = ? AND span_id = ?", (no, span_id)).fetchall()
+            )
+            contents.withheld.clear()
+            before = contents.read_bytes
+            events = []
+            for time_ns, name, body in sql(
+                "SELECT time_ns, name, body FROM events WHERE trace = ? AND span_id = ? ORDER BY time_ns, n",
+                (no, span_id),
+            ).fetchall():
+                checked("events", [(span_id, time_ns, name)])
+                contents.read_bytes += len(body or b"")
+                events.append(Event(time_ns, name, jsonable(contents.resolve(fields(body)))))
+            detail = _detail(row, contents, trace, events, scopes)
+            contents.read_bytes += len(row[14] or b"")
+            own = [
+                score
+                for score in scores
+                if score.span_id == detail.row.hex_id or (score.span_id is None and root == span_id)
+            ]
+            awaited = any(is_awaited(connection, number) for number in contents.withheld)
+            found.append((detail, own, contents.read_bytes - before, awaited))
+        except (ValueError, TypeError, StoreDamaged):  # not there, or not what ingest writes
+            found.append(None)
+    return found
+
+
+def scores_of(connection: sqlite3.Connection, trace: TraceRow) -> list[ScoreRow]:
+    """Scores of a trace and of its spans, in the order of being given."""
+    rows = connection.execute(
+        "SELECT hex(trace_id), span_id, name, coalesce(number, label), comment, time_ns FROM scores "
+        "WHERE trace_id = ? ORDER BY id",
+        (bytes.fromhex(trace.trace_id),),
+    ).fetchall()
+    return [
+        ScoreRow(row[0].lower(), None if row[1] is None else format(row[1] & (2**64 - 1), "016x"), *row[2:])
+        for row in checked("scores", rows)
+    ]
 
 
 def named_events(
