@@ -24,6 +24,10 @@ Kind = Literal[
     "eval",
 ]
 
+#: In whose names what we send stands: OpenTelemetry's GenAI conventions, OpenInference's, or each fact in those that
+#: the backends read it from.
+Dialect = Literal["both", "genai", "openinference"]
+
 #: Kinds in the order of their numbers in journal and store; only ever append.
 KINDS: Final[tuple[Kind, ...]] = get_args(Kind)
 KIND_NUMBER: Final[dict[str, int]] = {kind: n for n, kind in enumerate(KINDS)}
@@ -46,6 +50,7 @@ OUTPUT_MESSAGES: Final = "gen_ai.output.messages"
 SYSTEM_INSTRUCTIONS: Final = "gen_ai.system_instructions"
 TOOL_DEFINITIONS: Final = "gen_ai.tool.definitions"
 TOOL_NAME: Final = "gen_ai.tool.name"
+AGENT_NAME: Final = "gen_ai.agent.name"
 TOOL_ARGUMENTS: Final = "gen_ai.tool.call.arguments"
 TOOL_RESULT: Final = "gen_ai.tool.call.result"
 INPUT_TOKENS: Final = "gen_ai.usage.input_tokens"
@@ -66,7 +71,9 @@ CHUNKS: Final = "agentops.chunks"
 
 OI_KIND: Final = "openinference.span.kind"
 OI_INPUT: Final = "input.value"
+OI_INPUT_TYPE: Final = "input.mime_type"
 OI_OUTPUT: Final = "output.value"
+OI_OUTPUT_TYPE: Final = "output.mime_type"
 OI_SESSION: Final = "session.id"
 OI_USER: Final = "user.id"
 OI_TAGS: Final = "tag.tags"

@@ -5,15 +5,14 @@ from __future__ import annotations
 import os
 from collections.abc import Callable, Mapping
 from dataclasses import KW_ONLY, dataclass, field
-from typing import Any, Literal, get_args
+from typing import Any, get_args
 from urllib.parse import SplitResult, urlsplit, urlunsplit
 
+from agentops.conventions import Dialect
 from agentops.errors import SettingError, UsageError
 from agentops.settings import Value
 
-__all__ = ["CONSOLE", "Dialect", "Target", "environment_endpoint", "targets_of"]
-
-Dialect = Literal["genai", "openinference", "both"]
+__all__ = ["CONSOLE", "Target", "environment_endpoint", "targets_of"]
 
 #: One line a span on standard error; it is of this process alone, and nothing waits for another one.
 CONSOLE = "console"

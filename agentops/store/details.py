@@ -16,7 +16,7 @@ from agentops.journal.format import Reference
 from agentops.store.arrivals import is_awaited
 from agentops.store.contents import Contents, Missing, fields, numbers, references
 from agentops.store.plain_text import Phrase, normal, strings
-from agentops.store.rows import Event, Link, ScoreRow, SpanDetail, SpanRow, TraceRow, checked
+from agentops.store.rows import Event, Library, Link, ScoreRow, SpanDetail, SpanRow, TraceRow, checked
 
 __all__ = ["USAGE", "Texts", "details", "details_of", "jsonable", "named_events", "scores_of"]
 
@@ -165,7 +165,16 @@ def _detail(
         tags=tags,
         metadata=metadata,
         usage=usage or None,
+        library=_library(body.get("s") or {}),
     )
+
+
+def _library(scope: dict[str, Any]) -> Library | None:
+    name, version, kind = scope.get("scope"), scope.get("version"), scope.get("span_kind")
+    if not isinstance(name, str):
+        return None
+    version = version if isinstance(version, str) else None
+    return Library(name, version, kind if isinstance(kind, str) else "INTERNAL", scope.get("set_ok") is True)
 
 
 class _Scopes:

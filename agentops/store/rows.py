@@ -8,7 +8,9 @@ from typing import Any, NamedTuple
 from agentops.conventions import KINDS
 from agentops.errors import StoreDamaged
 
-__all__ = ["Changes", "Event", "Hit", "Link", "LossRow", "ScoreRow", "SpanDetail", "SpanRow", "TraceRow", "checked"]
+__all__ = [
+    "Changes", "Event", "Hit", "Library", "Link", "LossRow", "ScoreRow", "SpanDetail", "SpanRow", "TraceRow", "checked",
+]  # fmt: skip
 
 STATUS = ("running", "ok", "error", "interrupted")
 
@@ -110,8 +112,24 @@ class Link(NamedTuple):
     attributes: dict[str, Any]
 
 
+class Library(NamedTuple):
+    """What OpenTelemetry says of a span that another library made: its instrumentation scope, and what ours have not.
+
+    span_kind: OpenTelemetry's, such as `SERVER`.
+    set_ok: the library called it a success, in so many words.
+    """
+
+    name: str
+    version: str | None
+    span_kind: str
+    set_ok: bool
+
+
 class SpanDetail(NamedTuple):
-    """One span, whole."""
+    """One span, whole.
+
+    library: for a span that another library made through OpenTelemetry; None for ours.
+    """
 
     row: SpanRow
     trace_id: str
@@ -129,6 +147,7 @@ class SpanDetail(NamedTuple):
     tags: list[str]
     metadata: dict[str, Any] | None
     usage: dict[str, int] | None
+    library: Library | None = None
 
 
 class ScoreRow(NamedTuple):

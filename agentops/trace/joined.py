@@ -354,6 +354,10 @@ def _write_foreign_start(span: SdkSpan) -> None:
             links.append(Link(span_context(*recorder.root)))
     if span.instrumentation_scope:
         scope["scope"] = span.instrumentation_scope.name
+        if span.instrumentation_scope.version:
+            scope["version"] = span.instrumentation_scope.version
+    if span.kind is not SpanKind.INTERNAL:
+        scope["span_kind"] = span.kind.name
     record = (
         START, context.span_id, trace, parent, span.start_time or _wall(),
         span.name, kind, ABSENT, None, new.contents, facts, scope, linked(links),
@@ -386,9 +390,12 @@ def _write_foreign_end(span: ReadableSpan) -> None:
     new = journal.capture.new(trace, context.span_id)
     attributes = _plain(span.attributes)
     facts = taken(attributes, journal.capture, new, trace) if attributes else None
+    scope = _foreign_scope(attributes)
+    if span.status.status_code is StatusCode.OK:
+        scope["set_ok"] = True
     record = (
         END, context.span_id, trace, span.end_time or _wall(), status, facts, ABSENT, None, new.contents,
-        error if status == ERROR else None, span.name, _foreign_scope(attributes) or None,
+        error if status == ERROR else None, span.name, scope or None,
     )  # fmt: skip
     _append(record, new, journal, trace)
 
