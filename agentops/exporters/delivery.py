@@ -18,10 +18,11 @@ from typing import TYPE_CHECKING, Any
 import xxhash
 
 from agentops import safety
-from agentops.errors import AgentopsError, StoreError
+from agentops.errors import StoreError, UsageError
 from agentops.exporters.target import Target
 from agentops.store.location import journal_folder
 from agentops.store.outbox import Outbox, Waiting, Whole
+from agentops.store.rows import ScoreRow, SpanDetail
 
 if TYPE_CHECKING:
     from agentops.exporters.otlp import Answer, Client
@@ -56,13 +57,12 @@ class Sender:
         self._client: Client | None = None
         self._resource: Any = None
 
-    def made(self, whole: Whole) -> Any:
+    def made(self, detail: SpanDetail, scores: list[ScoreRow]) -> Any:
         """A span as it is sent.
 
         Raises:
             Withheld: the target's function fails, and nobody knows what is in the span.
         """
-        detail, scores = whole.detail, whole.scores
         if self.target.redact is not None:
             from agentops.exporters.redacting import redacted, redacted_scores
 
@@ -116,8 +116,9 @@ class Delivery:
         self.retry_at = 0.0
         #: Why nothing is sent, if so.
         self.trouble: str | None = None
-        #: Spans that were sent by this.
+        #: Spans that were sent by this, and why the last of those that were refused was.
         self.sent = 0
+        self.last_refusal = ""
 
     def close(self) -> None:
         """Let go of the store."""
@@ -265,7 +266,7 @@ class Delivery:
     def _made(self, outbox: Outbox, whole: Whole) -> tuple[Waiting, Any] | None:
         self._awaited.pop((whole.row.trace, whole.row.span_id), None)
         try:
-            return whole.row, self._sender.made(whole)
+            return whole.row, self._sender.made(whole.detail, whole.scores)
         except Withheld as problem:
             safety.failed(f"the function of {self.name}", problem.__cause__ or problem, lost=0)
             outbox.end([whole.row], withheld=1)
@@ -334,6 +335,7 @@ class Delivery:
         outbox.end(rows, sent=len(rows) - rejected, refused=rejected)
         self.sent += len(rows) - rejected
         if rejected:
+            self.last_refusal = answer.says
             safety.said(
                 f"spans rejected by {self.name}",
                 f"{self.name} rejected {rejected} of {len(rows)} spans ({answer.says or 'it does not say why'}); they "
@@ -347,6 +349,7 @@ class Delivery:
 
     def _set_aside(self, outbox: Outbox, rows: list[Waiting]) -> None:
         outbox.end(rows, refused=len(rows))
+        self.last_refusal = self.trouble or ""
         safety.said(
             f"spans refused by {self.name}",
             f"{self.name} refuses a span and takes others ({self.trouble}): it is not sent again. `agentops doctor` "
@@ -383,7 +386,7 @@ def name_of(target: Target, process: int = 0) -> str:
     return f"{target.known_as}#{process:016x}" if target.is_console else target.known_as
 
 
-def missing() -> AgentopsError | None:
+def missing() -> UsageError | None:
     """What keeps spans from being sent over OTLP, if anything: what it needs may not be installed."""
     import importlib.util
 
@@ -392,6 +395,4 @@ def missing() -> AgentopsError | None:
             return None
     except ModuleNotFoundError:
         pass
-    from agentops.errors import UsageError
-
     return UsageError(NOT_INSTALLED)

@@ -28,7 +28,6 @@ class Sink:
 
     Args:
         port: 0 for any that is free.
-        keep: whether spans are read; else only their bytes are, and counted.
     """
 
     def __init__(self, port: int = 0) -> None:
@@ -56,11 +55,11 @@ class Sink:
 
             def handle_error(self, *_: object) -> None: ...
 
-        self.server = Server(("127.0.0.1", port), Handler)
-        self.port = self.server.server_address[1]
+        self._listen = lambda: Server(("127.0.0.1", self.port), Handler)
+        self.port = port
+        self.server: Server | None = None
+        self.back()
         self.url = f"http://127.0.0.1:{self.port}"
-        self._thread = threading.Thread(target=self.server.serve_forever, args=(0.02,), daemon=True)
-        self._thread.start()
 
     def take(self, handler: BaseHTTPRequestHandler, body: bytes) -> None:
         spans = [
@@ -90,9 +89,21 @@ class Sink:
         handler.end_headers()
         handler.wfile.write(answer)
 
-    def close(self) -> None:
-        self.server.shutdown()
-        self.server.server_close()
+    def back(self) -> None:
+        """Listen (again)."""
+        if self.server is None:
+            self.server = self._listen()
+            self.port = self.server.server_address[1]
+            threading.Thread(target=self.server.serve_forever, args=(0.02,), daemon=True).start()
+
+    def away(self) -> None:
+        """Refuse connections."""
+        if self.server is not None:
+            self.server.shutdown()
+            self.server.server_close()
+            self.server = None
+
+    close = away
 
     @property
     def names(self) -> list[str]:
