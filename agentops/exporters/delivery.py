@@ -20,7 +20,7 @@ import xxhash
 from agentops import safety
 from agentops.errors import StoreError, UsageError
 from agentops.exporters.target import Target
-from agentops.store.location import journal_folder
+from agentops.store.location import journal_folder, prepare
 from agentops.store.outbox import Outbox, Waiting, Whole
 from agentops.store.rows import ScoreRow, SpanDetail
 
@@ -179,6 +179,7 @@ class Delivery:
         mark = xxhash.xxh3_64_hexdigest(f"{self.name}\n{self.target.redactor}".encode())
         path = os.path.join(journal_folder(self._store), f"export-{mark}.lock")
         try:
+            prepare(self._store)
             descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600)
         except OSError as problem:
             self._wait(f"{path} cannot be written: {problem.strerror}", None)
