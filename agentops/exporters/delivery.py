@@ -32,7 +32,8 @@ __all__ = ["Delivery", "Sender"]
 BATCH_SPANS, BATCH_BYTES = 512, 2 << 20
 #: While the program records, batches are smaller: it must not wait for what is made of one.
 BUSY_SPANS = 32
-_READ_SPANS = 32
+#: So many are read at once, by how large they were last.
+_READ_LEAST, _READ_MOST = 8, 256
 _FIRST_RETRY_S, _LAST_RETRY_S = 1.0, 60.0
 #: So long a span waits for what is redacted yet; the program redacts within seconds.
 _AWAITED_S = 60.0
@@ -110,6 +111,7 @@ class Delivery:
         self._awaited: dict[tuple[int, int], float] = {}
         self._suspects: list[Waiting] = []
         self._accepts = self._doubts = False
+        self._read_spans = _READ_LEAST
         self._delay = 0.0
         self._version: tuple[int, int] | None = None
         #: When to try again, on the monotonic clock; 0 if nothing went wrong last time.
@@ -206,13 +208,16 @@ class Delivery:
         size = 0
         while room := go_on(took):
             took = 0
-            rows = outbox.rows(after, min(_READ_SPANS, room))
+            rows = outbox.rows(after, min(self._read_spans, room))
             if not rows:
                 if ready and not self._deliver(outbox, ready, until):
                     return False
                 return self._ended()
             after = rows[-1].n
-            for whole in outbox.whole(self._chosen(outbox, rows)):
+            found = outbox.whole(self._chosen(outbox, rows))
+            average = sum(whole.size for whole in found) // max(1, len(found))
+            self._read_spans = max(_READ_LEAST, min(_READ_MOST, BATCH_BYTES // (4 * (average + 1))))
+            for whole in found:
                 if whole.awaited and self._waits_for_content(whole.row):
                     continue
                 if one := self._made(outbox, whole):

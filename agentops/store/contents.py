@@ -119,6 +119,7 @@ class Contents:
         self._connection = connection
         self._depth = self._left = self._cached = 0
         self._met: set[int] = set()  # in the value that is being made
+        self._latest: dict[int, tuple[int, bytes]] = {}  # of the block that was asked last
         #: Bytes of all that was made into values.
         self.read_bytes = 0
         #: Contents in them that stand for others which were not looked at when the program wrote them.
@@ -129,6 +130,8 @@ class Contents:
         """Form and bytes of content `number`; None if it is not there or its block is damaged."""
         if type(number) is not int or not 0 < number <= NUMBER_MAX:
             return None
+        if number in self._latest:
+            return self._latest[number]
         row = self._connection.execute("SELECT form, data FROM fresh WHERE id = ?", (number,)).fetchone()
         if row is not None:
             return (row[0], row[1]) if type(row[1]) is bytes else None
@@ -137,7 +140,8 @@ class Contents:
         ).fetchone()
         if row is None or type(row[1]) is not int or number > row[1]:
             return None
-        return self.block(*row).get(number)
+        self._latest = self.block(*row)
+        return self._latest.get(number)
 
     def block(self, first: int, last: int) -> dict[int, tuple[int, bytes]]:
         """Form and bytes of the contents of the block with the contents `first` to `last`; none if it is damaged."""
@@ -165,6 +169,7 @@ class Contents:
     def forget(self) -> None:
         """Blocks were written anew: those that are open are not what the store has."""
         self._blocks.clear()
+        self._latest = {}
         self._cached = 0
 
     def value(self, number: int) -> Any:

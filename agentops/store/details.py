@@ -87,6 +87,7 @@ def details_of(
             (row,) = checked(
                 "spans", sql(f"SELECT {_OF_SPAN} WHERE trace = ? AND span_id = ?", (no, span_id)).fetchall()
             )
+            scopes.know(row[0], row[1], row[14])
             contents.withheld.clear()
             before = contents.read_bytes
             events = []
@@ -144,7 +145,9 @@ def _detail(
     attributes = jsonable(contents.resolve(raw_attributes))
     error = body.get("x")
     session, user, tags, metadata = scopes.of(row[0])
-    usage = {name: count for name, keys in USAGE.items() if (count := token_count(attributes, *keys)) is not None}
+    usage = {}
+    if attributes:
+        usage = {name: count for name, keys in USAGE.items() if (count := token_count(attributes, *keys)) is not None}
     return SpanDetail(
         row=SpanRow._make(row[:12]),
         trace_id=trace.trace_id,
@@ -195,12 +198,16 @@ class _Scopes:
         if every:
             self._read("")
 
+    def know(self, span_id: int, parent: int | None, body: bytes | None) -> None:
+        """What was read of a span already."""
+        scope = fields(body).get("s") if body and b"\xa1s" in body else None  # its key, as msgpack
+        self._known[span_id] = parent, scope if isinstance(scope, dict) else {}
+
     def _read(self, where: str, *parameters: int) -> None:
         for span_id, parent, body in self._connection.execute(
             f"SELECT span_id, parent_id, body FROM spans WHERE trace = ? {where}", (self._trace.no, *parameters)
         ):
-            scope = fields(body).get("s") if body else None
-            self._known[span_id] = parent, scope if isinstance(scope, dict) else {}
+            self.know(span_id, parent, body)
 
     def _of_trace(self) -> dict[str, Any]:
         trace = self._trace
@@ -212,7 +219,7 @@ class _Scopes:
         while at is not None and at not in self._whole:
             self._whole[at] = {}  # parents may run in a circle
             path.append(at)
-            if not self._every:
+            if not self._every and at not in self._known:
                 self._read("AND span_id = ?", at)
             if at not in self._known:  # its parent is not here: the trace's own is the best that is known
                 self._whole[at] = self._of_trace()
@@ -250,6 +257,8 @@ def jsonable(value: Any) -> Any:
 
     Without recursion: a value may be as deep as the encoder takes it.
     """
+    if value is None or type(value) is str:  # as most
+        return value
     top: list[Any] = [None]
     todo: list[tuple[Any, Any, Any]] = [(value, top, 0)]
     while todo:

@@ -146,7 +146,7 @@ class Outbox:
         self._which = identity(store)
         self._connection = connect(store)
         self._contents = Contents(self._connection)
-        self._removals = -1
+        self._seen = -1
 
     def close(self) -> None:
         """Let go of the store."""
@@ -213,12 +213,10 @@ class Outbox:
 
         self._ask(lambda sql: sql("BEGIN"))
         try:
-            (removals,) = self._ask(
-                lambda sql: sql("SELECT value FROM meta WHERE name = 'removals'").fetchone() or (0,)
-            )
-            if removals != self._removals:  # blocks may have been written anew
+            version = self.version()
+            if version != self._seen:  # blocks may have been written anew
                 self._contents.forget()
-                self._removals = removals
+                self._seen = version
             found = self._ask(lambda _: details_of(self._connection, self._contents, [row[2:4] for row in rows]))
         finally:
             if self._connection.in_transaction:
