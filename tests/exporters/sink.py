@@ -32,6 +32,7 @@ class Sink:
 
     def __init__(self, port: int = 0) -> None:
         self.spans: list[Any] = []  # as protobuf has them
+        self.services: set[str] = set()
         self.requests: list[dict[str, str]] = []  # headers
         self.reply: Callable[[list[Any]], Reply | bool] = lambda spans: True
         self.lock = threading.Lock()
@@ -62,12 +63,10 @@ class Sink:
         self.url = f"http://127.0.0.1:{self.port}"
 
     def take(self, handler: BaseHTTPRequestHandler, body: bytes) -> None:
-        spans = [
-            span
-            for resource in ExportTraceServiceRequest.FromString(body).resource_spans
-            for scope in resource.scope_spans
-            for span in scope.spans
-        ]
+        request = ExportTraceServiceRequest.FromString(body)
+        names = (attributes(resource.resource).get("service.name") for resource in request.resource_spans)
+        self.services.update(map(str, names))
+        spans = [span for resource in request.resource_spans for scope in resource.scope_spans for span in scope.spans]
         with self.lock:
             self.requests.append({key.lower(): value for key, value in handler.headers.items()} | {"": handler.path})
         reply = self.reply(spans)
@@ -122,7 +121,7 @@ class Sink:
 
 
 def attributes(span: Any) -> dict[str, Any]:
-    """A span's attributes, plain."""
+    """Attributes of a span or a resource, plain."""
     return {one.key: getattr(one.value, str(one.value.WhichOneof("value"))) for one in span.attributes}
 
 
