@@ -38,7 +38,7 @@ _FIRST_RETRY_S, _LAST_RETRY_S = 1.0, 60.0
 #: So long a span waits for what is redacted yet; the program redacts within seconds.
 _AWAITED_S = 60.0
 #: After so many refusals of single spans, and nothing taken, it is the target that is to blame.
-_DOUBTS = 8
+DOUBTS = 8
 _FULL_RANDOM = 2.0**56
 
 
@@ -330,7 +330,7 @@ class Delivery:
                 self._set_aside(outbox, rows)
             else:
                 self._suspects += rows
-                if len(self._suspects) >= _DOUBTS:
+                if len(self._suspects) >= DOUBTS:
                     self._doubts = True
                     self._wait(answer.says, answer.retry_after)
                     return False

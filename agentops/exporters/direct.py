@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterable
 from typing import Any
 
 from agentops.errors import AgentopsError
-from agentops.exporters.delivery import BATCH_SPANS, NOT_INSTALLED, Sender, Withheld
+from agentops.exporters.delivery import BATCH_SPANS, DOUBTS, NOT_INSTALLED, Sender, Withheld
 from agentops.exporters.target import Target
 from agentops.store.reader import Reader
 from agentops.store.rows import TraceRow
@@ -59,6 +59,7 @@ class Export:
                     if len(self._ready) >= BATCH_SPANS:
                         self._deliver()
             self._deliver()
+            self._doubt()
         except ModuleNotFoundError:
             raise AgentopsError(NOT_INSTALLED) from None
 
@@ -80,11 +81,16 @@ class Export:
                 raise AgentopsError(f"{self._target.known_as}: {answer.says}; {before}")
             elif len(some) > 1:
                 todo += [some[len(some) // 2 :], some[: len(some) // 2]]
-            elif self.sent:
+            else:
                 self.refused += 1
                 self.says = answer.says
-            else:
-                raise AgentopsError(f"{self._target.known_as} takes nothing: {answer.says}")
+                if self.refused >= DOUBTS:
+                    self._doubt()
+
+    def _doubt(self) -> None:
+        """Where nothing is taken, it is the target that is wrong, and not the spans."""
+        if self.refused and not self.sent and self.says:
+            raise AgentopsError(f"{self._target.known_as} takes nothing: {self.says}")
 
     def _patiently(self, spans: list[Any]) -> Any:
         for left in range(_TRIES - 1, -1, -1):
