@@ -112,6 +112,7 @@ class Delivery:
         self._suspects: list[Waiting] = []
         self._accepts = self._doubts = False
         self._read_spans = _READ_LEAST
+        self._lock = -1
         self._delay = 0.0
         self._version: tuple[int, int] | None = None
         #: When to try again, on the monotonic clock; 0 if nothing went wrong last time.
@@ -127,6 +128,12 @@ class Delivery:
         if self._outbox is not None:
             self._outbox.close()
             self._outbox = None
+
+    def abandon(self) -> None:
+        """A forked child is not the one that sends, and must not keep its parent's lock."""
+        if self._lock >= 0:
+            os.close(self._lock)
+            self._lock = -1
 
     def forget(self) -> None:
         """Nothing will ever be sent there again."""
@@ -193,8 +200,12 @@ class Delivery:
             except OSError:
                 yield False
                 return
+            self._lock = descriptor
             yield True
         finally:
+            if self._lock == descriptor:
+                self._lock = -1
+                fcntl.flock(descriptor, fcntl.LOCK_UN)  # a child that was forked meanwhile may have it open
             os.close(descriptor)
 
     def _run(self, go_on: Callable[[int], int], until: float | None) -> bool:

@@ -121,7 +121,7 @@ class Exporting:
             count = delivery.waiting()
             if not count or delivery.target.is_console or sys.stderr is None:
                 continue
-            why = delivery.trouble or "the program has ended"
+            why = delivery.trouble or "no time was left"
             spans = "span waits" if count == 1 else "spans wait"
             says = f"{count} {spans} for {delivery.name} ({why}), sent with the next program that exports there"
             if delivery.target.redact is None:
@@ -199,6 +199,11 @@ class Exporting:
     def before_fork(self, timeout: float) -> None:
         """Stop the thread; one that waits for an answer goes on until that comes."""
         self._stop_thread(timeout)
+
+    def abandon(self) -> None:
+        """In a child, which begins with nothing of its parent's."""
+        for delivery in self._deliveries:
+            delivery.abandon()
 
 
 def _is_dead(path: str) -> bool:

@@ -632,10 +632,9 @@ class Recorder:
         for journal in (self.journal, self._resting, self._stuck):
             if journal is not None:
                 journal.abandon()
-        self._left_behind = (
-            self._intake,
-            self._exporting,
-        )  # closing an inherited SQLite connection would hurt the parent
+        self._exporting.abandon()
+        # Closing an inherited SQLite connection would hurt the parent.
+        self._left_behind = self._intake, self._exporting
         self.journal = None
         safety.reset_after_fork()
         self._begin()

@@ -223,6 +223,40 @@ def test_a_forked_childs_spans_arrive(program: Run, sink: Sink) -> None:
     assert sorted(sink.names) == ["child", "parent"]
 
 
+def test_a_child_that_is_forked_while_its_parent_sends_keeps_nobody_from_sending(tmp_path: Path, sink: Sink) -> None:
+    source = textwrap.dedent("""
+        import os, sys, agentops
+        agentops.init(export=sys.argv[1])
+        with agentops.span("parent"):
+            pass
+        sys.stdin.readline()        # the thread waits for an answer now
+        child = os.fork()
+        if not child:
+            sys.stdin.readline()    # lives on, and does nothing
+            os._exit(0)
+        os.kill(os.getpid(), 9)
+    """)
+    release, held = threading.Event(), threading.Event()
+
+    def hang(_: list[Any]) -> bool:
+        held.set()
+        return not release.wait(20)
+
+    sink.reply = hang
+    environment = {**os.environ, "AGENTOPS_STORE": str(tmp_path / "traces.db")}
+    process = subprocess.Popen([sys.executable, "-c", source, sink.url], env=environment, stdin=subprocess.PIPE)
+    assert held.wait(20) and process.stdin is not None
+    process.stdin.write(b"fork\n")
+    process.stdin.flush()
+    process.wait(20)
+    release.set()
+    sink.reply = lambda _: True
+    last = "import sys, agentops\nagentops.init(export=sys.argv[1])\nwith agentops.span('last'): pass\n"
+    subprocess.run([sys.executable, "-c", last, sink.url], env=environment, timeout=60, check=True)
+    process.stdin.close()
+    assert sorted(sink.names) == ["last", "parent"]
+
+
 def test_each_target_has_a_function_that_redacts(store: Path, sink: Sink, another: Sink) -> None:
     def clean(text: str) -> str:
         return text.replace("Ada", "[name]")
