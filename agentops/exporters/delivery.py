@@ -25,9 +25,10 @@ from agentops.store.outbox import Outbox, Waiting, Whole
 from agentops.store.rows import ScoreRow, SpanDetail
 
 if TYPE_CHECKING:
+    from agentops.exporters.metrics import Metrics
     from agentops.exporters.otlp import Answer, Client
 
-__all__ = ["Delivery", "Sender"]
+__all__ = ["Delivery", "MetricsDelivery", "Sender"]
 
 BATCH_SPANS, BATCH_BYTES = 512, 2 << 20
 #: While the program records, batches are smaller: it must not wait for what is made of one.
@@ -117,6 +118,8 @@ class Delivery:
         self._version: tuple[int, int] | None = None
         #: When to try again, on the monotonic clock; 0 if nothing went wrong last time.
         self.retry_at = 0.0
+        #: The program ends: nothing may wait for a better time.
+        self.is_ending = False
         #: Why nothing is sent, if so.
         self.trouble: str | None = None
         #: Spans that were sent by this, and why the last of those that were refused was.
@@ -393,6 +396,43 @@ class Delivery:
             f"no export to {self.name}",
             f"nothing is exported to {self.name} now: {why}. Spans wait in the store and are sent when it goes again.",
         )
+
+
+class MetricsDelivery(Delivery):
+    """What waits to be counted, and its way to a target as metrics; arguments as for `Delivery`."""
+
+    def __init__(self, store: str, target: Target, process: int = 0) -> None:
+        super().__init__(store, target, process)
+        self.name += " (metrics)"
+        self._metrics: Metrics | None = None
+        self._process = process
+
+    def has_news(self) -> bool:
+        return super().has_news() or (self._metrics is not None and self._metrics.is_due(False))
+
+    def _run(self, go_on: Callable[[int], int], until: float | None) -> bool:
+        outbox = self._opened()
+        self._version = (id(outbox), outbox.version())
+        if self._metrics is None:
+            try:
+                from agentops.exporters.metrics import Metrics
+            except ModuleNotFoundError:
+                raise StoreError(NOT_INSTALLED) from None
+            self._metrics = Metrics(self.target, self._process)
+        while room := go_on(0):
+            rows = outbox.rows(0, min(_READ_MOST, room))
+            if not rows:
+                break
+            facts = outbox.facts(rows)
+            outbox.end(rows, sent=len(rows))
+            self._metrics.count(facts)
+        if self._metrics.is_due(self.is_ending):
+            answer = self._metrics.send(None if until is None else max(0.05, until - time.monotonic()))
+            if answer.kind != "taken":
+                self._wait(answer.says, answer.retry_after)
+                return False
+        self._delay, self.retry_at, self.trouble = 0.0, 0.0, None
+        return True
 
 
 NOT_INSTALLED = "exporting needs what is not installed here: pip install 'agentops-recorder[otel]'"

@@ -20,7 +20,7 @@ from opentelemetry.sdk.trace.export import SpanExportResult
 from agentops import __version__
 from agentops.exporters.target import Target, environment_endpoint
 
-__all__ = ["Answer", "Client", "resource"]
+__all__ = ["Answer", "Client", "Session", "own_headers", "resource"]
 
 _ANSWER_BYTES_MAX = 64 << 10
 _SAYS_CHARACTERS = 150
@@ -53,21 +53,21 @@ class Answer(NamedTuple):
     rejected: int = 0
 
 
-def resource() -> Resource:
-    """What all spans come from, as OpenTelemetry's variables say.
+def resource(more: Mapping[str, str] | None = None) -> Resource:
+    """What all spans come from, as OpenTelemetry's variables say, and `more` of it.
 
     Not by `Resource.create`: that begins threads, which a program that ends cannot.
     """
     told = Resource({"telemetry.sdk.language": "python", "telemetry.sdk.name": "agentops",
                      "telemetry.sdk.version": __version__, "service.name": "unknown_service"})  # fmt: skip
-    return told.merge(OTELResourceDetector().detect())
+    return told.merge(OTELResourceDetector().detect()).merge(Resource(dict(more or {})))
 
 
 class Client:
     """Sends to one target, with OpenTelemetry's own exporter and what its variables say."""
 
     def __init__(self, target: Target) -> None:
-        self._session = _Session(_own_headers(target))
+        self._session = Session(own_headers(target))
         self._exporter = OTLPSpanExporter(
             target.endpoint,
             headers=dict(target.headers or {}),
@@ -86,7 +86,7 @@ class Client:
         return answer
 
 
-class _Session(requests.Session):
+class Session(requests.Session):
     """Sends once.
 
     The exporter would send again for as long as its timeout is, and takes whatever is not an error for success. So it
@@ -137,7 +137,7 @@ class _Session(requests.Session):
         return _understood(response.status_code, response.headers, body, whole)
 
 
-def _own_headers(target: Target) -> dict[str, str] | None:
+def own_headers(target: Target) -> dict[str, str] | None:
     """The target's headers alone, if those of the environment are meant for another host; else None."""
     named = environment_endpoint()
     if named is None or _origin(named) == _origin(target.endpoint):

@@ -20,7 +20,7 @@ CONSOLE = "console"
 _OTLP = "otlp"
 _TRACES_PATH = "/v1/traces"
 _DEFAULT_ENDPOINT = "http://localhost:4318"
-_IN_SETTINGS = ("url", "name", "rate", "errors", "slower_than", "dialect")
+_IN_SETTINGS = ("url", "name", "rate", "errors", "slower_than", "dialect", "metrics")
 
 
 @dataclass(frozen=True)
@@ -39,6 +39,8 @@ class Target:
         slower_than: traces that took longer, in seconds, are sent whatever `rate` says. That is known, like whether
             they failed, once no span of a trace is open: those that `rate` leaves out wait for it.
         dialect: the names of attributes: "genai" (OpenTelemetry's), "openinference", or "both".
+        metrics: also count calls, tokens, cost, errors and durations, by model, of all traces, and send them to
+            `/v1/metrics` there each minute.
         name: what it is called in the store and by `agentops doctor`; its URL without password and query, if None.
 
     Raises:
@@ -53,6 +55,7 @@ class Target:
     errors: bool = True
     slower_than: float | None = None
     dialect: Dialect = "both"
+    metrics: bool = False
     name: str | None = None
 
     def __post_init__(self) -> None:
@@ -67,6 +70,8 @@ class Target:
                 raise UsageError(f"{of} of a target is a number from {least} to {most:.0f}, not {value!r}")
         if self.dialect not in get_args(Dialect):
             raise UsageError(f"dialect of a target is one of {', '.join(get_args(Dialect))}, not {self.dialect!r}")
+        if self.metrics and (self.is_console or not _split(self.endpoint).path.endswith(_TRACES_PATH)):
+            raise UsageError("metrics go where /v1/traces is: give a URL without a path, or one that ends with that")
         for key, header in (self.headers or {}).items():
             if not (isinstance(key, str) and isinstance(header, str)) or "\n" in key + header or "\r" in key + header:
                 raise UsageError("headers of a target are texts by their names, each of one line")
@@ -81,6 +86,12 @@ class Target:
         url = environment_endpoint() or _DEFAULT_ENDPOINT + _TRACES_PATH if self.url == _OTLP else self.url.strip()
         parts = _split(url)
         return urlunsplit(parts._replace(path=_TRACES_PATH)) if parts.path in ("", "/") else url
+
+    @property
+    def metrics_endpoint(self) -> str:
+        """The whole URL that metrics go to."""
+        parts = _split(self.endpoint)
+        return urlunsplit(parts._replace(path=parts.path.removesuffix(_TRACES_PATH) + "/v1/metrics"))
 
     @property
     def known_as(self) -> str:

@@ -58,11 +58,12 @@ class Exporting:
         """From now on what is recorded into `store` goes to `targets`."""
         if (store, targets) == (self._store, self.targets):
             return
-        from agentops.exporters.delivery import Delivery
+        from agentops.exporters.delivery import Delivery, MetricsDelivery
 
         self._stop_thread(0.0)  # it may wait for an answer, and has deliveries of its own then
         self._store, self.targets = store, targets
         self._deliveries = [Delivery(store, target, self._process) for target in targets]
+        self._deliveries += [MetricsDelivery(store, target, self._process) for target in targets if target.metrics]
 
     def names(self) -> list[tuple[str, str]]:
         """What a journal says of the targets."""
@@ -93,9 +94,13 @@ class Exporting:
         try:
             self._bring_in_the_dead(deadline)
             # Those that answered last come first: one that hangs takes all the time there is.
+            for delivery in self._deliveries:
+                delivery.is_ending = True
             done = [self._finish(one, deadline) for one in sorted(self._deliveries, key=lambda one: one.retry_at)]
             return all(done)
         finally:
+            for delivery in self._deliveries:
+                delivery.is_ending = False
             self._work.release()
 
     def _finish(self, delivery: Delivery, deadline: float | None) -> bool:

@@ -7,7 +7,7 @@ import json
 import sqlite3
 from base64 import b64encode
 from collections.abc import Iterable, Iterator
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from agentops import conventions
 from agentops.conventions import token_count
@@ -18,7 +18,10 @@ from agentops.store.contents import Contents, Missing, fields, numbers, referenc
 from agentops.store.plain_text import Phrase, normal, strings
 from agentops.store.rows import Event, Library, Link, ScoreRow, SpanDetail, SpanRow, TraceRow, checked
 
-__all__ = ["USAGE", "Texts", "details", "details_of", "jsonable", "named_events", "scores_of"]
+if TYPE_CHECKING:
+    from agentops.store.outbox import Facts
+
+__all__ = ["USAGE", "Texts", "details", "details_of", "facts_of", "jsonable", "named_events", "scores_of"]
 
 #: How much a call used, and the attributes that may say so, ours first.
 USAGE = {
@@ -109,6 +112,26 @@ def details_of(
             found.append((detail, own, contents.read_bytes - before, awaited))
         except (ValueError, TypeError, StoreDamaged):  # not there, or not what ingest writes
             found.append(None)
+    return found
+
+
+def facts_of(connection: sqlite3.Connection, keys: Iterable[tuple[int, int]]) -> list[Facts]:
+    """What is counted of spans, by number of the trace and id; those that are not there are left out."""
+    from agentops.store.outbox import Facts
+
+    found: list[Facts] = []
+    for key in keys:
+        rows = connection.execute(f"SELECT {_OF_SPAN} WHERE trace = ? AND span_id = ?", key).fetchall()
+        for row in checked("spans", rows):
+            span, body = SpanRow._make(row[:12]), _body(row[14])
+            provider = (body.get("a") or {}).get(conventions.PROVIDER_NAME)
+            error = str(body["x"][0]) if body.get("x") else None
+            failed = span.status in ("error", "interrupted")
+            tokens = span.input_tokens, span.output_tokens, span.cost_usd
+            provider = provider if isinstance(provider, str) else None
+            found.append(
+                Facts(span.kind, span.name, failed, error, span.model, provider, span.start_ns, span.end_ns, *tokens)
+            )
     return found
 
 

@@ -18,7 +18,7 @@ from agentops.store.damage import identity
 from agentops.store.rows import STATUS, ScoreRow, SpanDetail
 from agentops.store.schema import begin, connect, translate
 
-__all__ = ["Outbox", "State", "Waiting", "Whole", "export_from", "no_longer_exported", "states", "targets_of"]
+__all__ = ["Facts", "Outbox", "State", "Waiting", "Whole", "export_from", "no_longer_exported", "states", "targets_of"]
 
 _T = TypeVar("_T")
 
@@ -43,6 +43,22 @@ class Waiting(NamedTuple):
     open: int
     failed: bool
     duration_ns: int
+
+
+class Facts(NamedTuple):
+    """What is counted of a span; times in ns since 1970."""
+
+    kind: str
+    name: str
+    failed: bool
+    error_type: str | None
+    model: str | None
+    provider: str | None
+    start_ns: int
+    end_ns: int | None
+    input_tokens: int | None
+    output_tokens: int | None
+    cost_usd: float | None
 
 
 class Whole(NamedTuple):
@@ -222,6 +238,12 @@ class Outbox:
             if self._connection.in_transaction:
                 self._connection.execute("COMMIT")
         return [Whole(row, *one) for row, one in zip(rows, found, strict=True) if one is not None]
+
+    def facts(self, rows: Sequence[Waiting]) -> list[Facts]:
+        """What is to be counted of spans, of those that are still there."""
+        from agentops.store.details import facts_of
+
+        return self._ask(lambda _: facts_of(self._connection, [row[2:4] for row in rows]))
 
     def begin(self, rows: Sequence[Waiting]) -> list[Waiting]:
         """They are about to be sent; gives those that still wait. The others were taken out of the store."""

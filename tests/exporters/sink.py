@@ -12,6 +12,7 @@ from collections.abc import Callable
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 
+from opentelemetry.proto.collector.metrics.v1.metrics_service_pb2 import ExportMetricsServiceRequest
 from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import (
     ExportTraceServiceRequest,
     ExportTraceServiceResponse,
@@ -32,6 +33,7 @@ class Sink:
 
     def __init__(self, port: int = 0) -> None:
         self.spans: list[Any] = []  # as protobuf has them
+        self.metrics: list[Any] = []
         self.services: set[str] = set()
         self.requests: list[dict[str, str]] = []  # headers
         self.reply: Callable[[list[Any]], Reply | bool] = lambda spans: True
@@ -63,6 +65,13 @@ class Sink:
         self.url = f"http://127.0.0.1:{self.port}"
 
     def take(self, handler: BaseHTTPRequestHandler, body: bytes) -> None:
+        if handler.path.endswith("/v1/metrics"):
+            with self.lock:
+                self.metrics.append(ExportMetricsServiceRequest.FromString(body))
+            handler.send_response(200)
+            handler.send_header("Content-Length", "0")
+            handler.end_headers()
+            return
         request = ExportTraceServiceRequest.FromString(body)
         names = (attributes(resource.resource).get("service.name") for resource in request.resource_spans)
         self.services.update(map(str, names))

@@ -546,6 +546,36 @@ def test_nothing_of_ours_is_traced_while_it_exports(store: Path, sink: Sink, mon
     assert len(seen) >= 2 and set(seen) == {True}
 
 
+def test_metrics_are_counted_once_of_all_traces(store: Path, sink: Sink) -> None:
+    agentops.init(export=Target(sink.url, rate=0, errors=False, metrics=True))
+    for n in range(4):
+        with contextlib.suppress(ValueError), span("answer", kind="agent"):
+            with span("call", kind="llm") as call:
+                call.set_attributes({"gen_ai.request.model": "m-1", "gen_ai.provider.name": "p-1"})
+                call.set_attributes({"gen_ai.usage.input_tokens": 100, "gen_ai.usage.output_tokens": 7})
+                if n == 3:
+                    raise ValueError("declined")
+    assert agentops.shutdown()
+    assert not sink.spans  # none was sampled
+    found = {
+        metric.name: metric
+        for resource in sink.metrics[-1].resource_metrics
+        for scope in resource.scope_metrics
+        for metric in scope.metrics
+    }
+    good, bad = sorted(found["gen_ai.client.inference.duration"].histogram.data_points, key=lambda p: -p.count)
+    assert (good.count, bad.count, list(good.explicit_bounds)[:2]) == (3, 1, [0.01, 0.02])
+    assert attributes(good) == {
+        "gen_ai.operation.name": "chat", "gen_ai.request.model": "m-1", "gen_ai.provider.name": "p-1",
+    }  # fmt: skip
+    assert attributes(bad)["error.type"] == "ValueError"
+    tokens = found["gen_ai.client.inference.usage.input_tokens"].sum
+    assert sum(point.as_int for point in tokens.data_points) == 400
+    assert tokens.is_monotonic and tokens.aggregation_temporality == 2  # cumulative
+    assert sum(p.as_int for p in found["agentops.client.inference.errors"].sum.data_points) == 1
+    assert sum(p.count for p in found["gen_ai.invoke_agent.duration"].histogram.data_points) == 4
+
+
 @pytest.mark.parametrize(
     ("wrong", "says"),
     [
@@ -558,6 +588,7 @@ def test_nothing_of_ours_is_traced_while_it_exports(store: Path, sink: Sink, mon
         (lambda: Target("http://host", dialect="mine"), "dialect of a target is one of"),  # type: ignore[arg-type]
         (lambda: Target("http://host", redact="pii"), "redact of a target is a function"),  # type: ignore[arg-type]
         (lambda: Target("http://host", headers={"a": "b\nc: d"}), "each of one line"),
+        (lambda: Target("http://host/otlp", metrics=True), "metrics go where /v1/traces is"),
         (lambda: agentops.init(export="nowhere"), "export (from init()) cannot be used: 'nowhere"),
         (lambda: agentops.init(export=["http://host", "http://host/"]), "two targets are called http://host/v1/traces"),
         (lambda: agentops.init(export=[7]), "not int"),  # type: ignore[list-item]
