@@ -24,7 +24,7 @@ PROCESSES, TRACES, TURNS, PAUSE_S = 4, 120, 4, 0.005
 def fill(store: str, url: str, spans: int) -> int:
     """Let all spans of a store wait for `url`; how many there are."""
     from agentops.exporters.target import Target
-    from agentops.store.outbox import export_from
+    from agentops.store.destinations import export_from
     from agentops.store.schema import connect
 
     connection = connect(store, create=True)

@@ -78,6 +78,7 @@ class Target:
 
     @property
     def is_console(self) -> bool:
+        """Whether spans are shown and not sent."""
         return self.url == CONSOLE
 
     @property

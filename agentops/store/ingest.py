@@ -39,8 +39,8 @@ from agentops.store.arrivals import no_longer_awaited
 from agentops.store.batch import Batch
 from agentops.store.contents import Contents
 from agentops.store.damage import Unusable, identity, is_damage, set_aside
+from agentops.store.destinations import export_from, no_longer_exported, targets_of
 from agentops.store.location import NO_LOCKS, journal_folder
-from agentops.store.outbox import export_from, no_longer_exported, targets_of
 from agentops.store.packing import pack_and_index, reclaim, rest_while_busy
 from agentops.store.removal import remove_orphans
 from agentops.store.ring import Limits, keep_within, settle

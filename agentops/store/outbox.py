@@ -9,24 +9,21 @@ from __future__ import annotations
 
 import sqlite3
 import time
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple, TypeVar
 
 from agentops.errors import StoreDamaged
 from agentops.store.contents import Contents
 from agentops.store.damage import identity
+from agentops.store.destinations import COUNTS, named
 from agentops.store.rows import STATUS, ScoreRow, SpanDetail
 from agentops.store.schema import begin, connect, translate
 
-__all__ = ["Facts", "Outbox", "State", "Waiting", "Whole", "export_from", "no_longer_exported", "states", "targets_of"]
+__all__ = ["Facts", "Outbox", "State", "Waiting", "Whole", "states", "states_in"]
 
 _T = TypeVar("_T")
 
-#: A journal may come from elsewhere.
-_TARGETS_MAX, _NAME_CHARACTERS = 50, 500
 _FAILURE_CHARACTERS = 300
-#: What is counted of a target's spans.
-_COUNTS = ("sent", "again", "refused", "withheld", "sampled_out", "removed")
 
 
 class Waiting(NamedTuple):
@@ -88,37 +85,6 @@ class State(NamedTuple):
     failure: str | None
 
 
-# -- for ingest, inside of its transaction -----------------------------------------------------------
-
-
-def export_from(connection: sqlite3.Connection, journal: str, targets: Iterable[tuple[str, str]]) -> None:
-    """What ends in this journal is to be sent to `targets`: each a name, and that of the function to pass before."""
-    for name, redactor in list(targets)[:_TARGETS_MAX]:
-        named = _text(name), _text(redactor)
-        connection.execute(
-            f"INSERT OR IGNORE INTO targets (name, redactor, {', '.join(_COUNTS)}) VALUES (?, ?, 0, 0, 0, 0, 0, 0)",
-            named,
-        )
-        connection.execute(
-            "INSERT OR IGNORE INTO exporting SELECT ?, id FROM targets WHERE name = ? AND redactor = ?",
-            (journal, *named),
-        )
-
-
-def targets_of(connection: sqlite3.Connection, journal: str) -> list[int]:
-    """Where what ends in this journal is to be sent."""
-    return [number for (number,) in connection.execute("SELECT target FROM exporting WHERE journal = ?", (journal,))]
-
-
-def no_longer_exported(connection: sqlite3.Connection, journal: str) -> None:
-    """The journal has ended."""
-    connection.execute("DELETE FROM exporting WHERE journal = ?", (journal,))
-
-
-def _text(text: str) -> str:
-    return text.encode("utf-8", "backslashreplace").decode()[:_NAME_CHARACTERS]
-
-
 # -- for those who send ------------------------------------------------------------------------------
 
 
@@ -135,7 +101,7 @@ def states(store: str) -> list[State]:
 
 def states_in(connection: sqlite3.Connection) -> list[State]:
     """The same of a store that is open."""
-    counts = ", ".join(f"CAST({name} AS INTEGER)" for name in _COUNTS)
+    counts = ", ".join(f"CAST({name} AS INTEGER)" for name in COUNTS)
     rows = connection.execute(
         "SELECT CAST(name AS TEXT), CAST(redactor AS TEXT), (SELECT count(*) FROM outbox WHERE target = targets.id), "
         f"{counts}, sent_ns, failed_ns, CAST(failure AS TEXT) FROM targets ORDER BY id"
@@ -158,7 +124,7 @@ class Outbox:
 
     def __init__(self, store: str, name: str, redactor: str = "") -> None:
         self._store = store
-        self._name = _text(name), _text(redactor)
+        self._name = named(name), named(redactor)
         self._which = identity(store)
         self._connection = connect(store)
         self._contents = Contents(self._connection)
@@ -285,7 +251,7 @@ class Outbox:
                     "UPDATE outbox SET under_way = 0 WHERE n = ? AND trace = ? AND span_id = ?",
                     [_key(row) for row in rows],
                 )
-            self._set(failed_ns=time.time_ns(), failure=_text(failure)[:_FAILURE_CHARACTERS])
+            self._set(failed_ns=time.time_ns(), failure=named(failure)[:_FAILURE_CHARACTERS])
 
         self._write(note)
 
