@@ -143,16 +143,22 @@ def _choices(choices: list[Any]) -> list[dict[str, Any]] | None:
     return found
 
 
+def _item(value: dict[str, Any]) -> Callable[[Part], Part] | None:
+    """What makes a part of a thing that stands among messages and is none."""
+    kind = value.get("type")
+    return _ITEMS.get(kind) if type(kind) is str and "role" not in value else None
+
+
 def _is_item(value: Any) -> bool:
-    return _is_message(value) or (type(value) is dict and value.get("type") in _ITEMS)
+    return _is_message(value) or (type(value) is dict and _item(value) is not None)
 
 
 def _message(message: dict[str, Any], role: str) -> list[Message]:
-    """A message in parts; two if it has a tool's answers and other things, for those are the tool's message."""
-    if message.get("type") in _ITEMS and "role" not in message:
-        kind = message["type"]
-        role = "tool" if kind == "function_call_output" else "assistant"
-        return [{"role": role, "parts": [_ITEMS[kind](message)]}]
+    """A message in parts; a tool's answers, which Anthropic has among the user's words, are messages of their own."""
+    make = _item(message)
+    if make is not None:
+        part = make(message)
+        return [{"role": "tool" if part["type"] == "tool_call_response" else "assistant", "parts": [part]}]
     given = message.get("role")
     role = _ROLES.get(given, given) if type(given) is str else role
     known: Message = {"role": role}
@@ -166,10 +172,11 @@ def _message(message: dict[str, Any], role: str) -> list[Message]:
         response = message.get("content", message.get("parts"))
         return [{**known, "parts": [_response(message.get("tool_call_id"), response)]}]
     answers = [part for part in parts if part.get("type") == "tool_call_response"]
-    if not answers or role != "user":
-        return [{**known, "parts": parts}]
+    if not answers or len(parts) == 1:
+        return [{**known, "role": "tool", "parts": parts} if answers and role == "user" else {**known, "parts": parts}]
+    # Of several in one message Phoenix shows the last.
+    made: list[Message] = [{"role": "tool", "parts": [answer]} for answer in answers]
     rest = [part for part in parts if part.get("type") != "tool_call_response"]
-    made: list[Message] = [{"role": "tool", "parts": answers}]
     return [*made, {**known, "parts": rest}] if rest else made
 
 
@@ -197,7 +204,7 @@ def _part(block: Any) -> Part:
             answer = {"type": kind.removesuffix("_tool_result"), "content": block.get("content")}
             return {
                 "type": "server_tool_call_response",
-                "id": block.get("tool_use_id"),
+                "id": _id(block.get("tool_use_id")),
                 "server_tool_call_response": answer,
             }
         return block  # type: ignore[no-any-return]
@@ -213,8 +220,12 @@ def _text(block: Part) -> Part:
     return {"type": "text", "content": said if type(said) is str else json_text(said)}
 
 
+def _id(value: Any) -> str | None:
+    return value if value is None or type(value) is str else json_text(value)
+
+
 def _call(id: Any, name: Any, arguments: Any) -> Part:
-    return {"type": "tool_call", "id": id, "name": name if type(name) is str else "", "arguments": arguments}
+    return {"type": "tool_call", "id": _id(id), "name": name if type(name) is str else "", "arguments": arguments}
 
 
 def _call_of_openai(call: dict[str, Any]) -> Part:
@@ -224,14 +235,14 @@ def _call_of_openai(call: dict[str, Any]) -> Part:
 
 
 def _response(id: Any, response: Any) -> Part:
-    return {"type": "tool_call_response", "id": id, "response": response}
+    return {"type": "tool_call_response", "id": _id(id), "response": response}
 
 
 def _server_call(block: Part) -> Part:
     name = block.get("name")
     name = name if type(name) is str else ""
     call = {"type": name, "arguments": block.get("input")}
-    return {"type": "server_tool_call", "id": block.get("id"), "name": name, "server_tool_call": call}
+    return {"type": "server_tool_call", "id": _id(block.get("id")), "name": name, "server_tool_call": call}
 
 
 def _medium(modality: str) -> Callable[[Part], Part]:
@@ -270,7 +281,10 @@ _BLOCKS: dict[str, Callable[[Part], Part]] = {
     "output_text": _text,
     "thinking": lambda b: {"type": "reasoning", "content": b.get("thinking", "")},
     "tool_use": lambda b: _call(b.get("id"), b.get("name"), b.get("input")),
-    "tool_result": lambda b: _response(b.get("tool_use_id"), b.get("content")),
+    "tool_result": lambda b: {
+        **_response(b.get("tool_use_id"), b.get("content")),
+        **({"is_error": True} if b.get("is_error") is True else {}),
+    },
     "server_tool_use": _server_call,
     "mcp_tool_use": _server_call,
     "image": _medium("image"),

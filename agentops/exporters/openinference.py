@@ -43,7 +43,7 @@ def renamed(made: dict[str, Any], flat: bool) -> dict[str, Any]:
 
     Args:
         made: the attributes.
-        flat: messages and tools in them are those that we have made: each part becomes an attribute.
+        flat: each part of a message, and each tool, becomes an attribute.
     """
     found: dict[str, Any] = {}
     parameters: dict[str, Any] = {}
@@ -58,7 +58,10 @@ def renamed(made: dict[str, Any], flat: bool) -> dict[str, Any]:
         elif key.startswith(_REQUEST):
             parameters[key.removeprefix(_REQUEST)] = value
         elif flat and key in _FLAT:
-            found.update(_FLAT[key](value))
+            try:
+                found.update(_FLAT[key](value))
+            except (msgspec.DecodeError, TypeError):  # the program has set something else there
+                found[key] = value
         elif key == c.FINISH_REASONS and type(value) is list and value:
             found["llm.finish_reason"] = value[0]
         else:
@@ -99,12 +102,20 @@ _DOCUMENT = {
 }
 
 
+class _Message(msgspec.Struct):
+    role: str
+    parts: list[dict[str, Any]]
+
+
+_decode = msgspec.json.Decoder(list[_Message]).decode
+
+
 def _messages(prefix: str, value: str) -> Iterator[tuple[str, Any]]:
-    for number, message in enumerate(msgspec.json.decode(value)):
+    for number, message in enumerate(_decode(value)):
         at = f"{prefix}.{number}.message."
-        yield at + "role", message["role"]
+        yield at + "role", message.role
         calls = contents = 0
-        for part in message["parts"]:
+        for part in message.parts:
             kind = part.get("type")
             if kind == "tool_call":
                 call = f"{at}tool_calls.{calls}.tool_call."
@@ -117,7 +128,7 @@ def _messages(prefix: str, value: str) -> Iterator[tuple[str, Any]]:
                 if part.get("id") is not None:
                     yield at + "tool_call_id", str(part["id"])
                 yield at + "content", _text(part.get("response"))
-            elif kind == "text" and len(message["parts"]) == 1:
+            elif kind == "text" and len(message.parts) == 1:
                 yield at + "content", _text(part.get("content"))
             else:
                 content = f"{at}contents.{contents}.message_content."
@@ -139,10 +150,7 @@ def _answered(value: str) -> dict[str, Any]:
 
 
 def _tools(value: str) -> dict[str, Any]:
-    try:
-        tools = msgspec.json.decode(value)
-    except msgspec.DecodeError:  # a text that was no list of tools
-        return {c.TOOL_DEFINITIONS: value}
+    tools = msgspec.json.decode(value, type=list[dict[str, Any]])
     return {f"llm.tools.{n}.tool.json_schema": json_text(tool) for n, tool in enumerate(tools)}
 
 

@@ -139,8 +139,8 @@ def _of_ours(detail: SpanDetail, dialect: Dialect) -> Attributes:
         if cost is not None:
             made["gen_ai.usage.cost"] = made["operation.cost"] = made[c.OI_COST] = cost
     if dialect == "genai":
-        made.pop(c.OI_KIND, None)
-        made.pop(c.OI_COST, None)
+        for key in (c.OI_KIND, c.OI_COST, c.CACHE_CREATION_TOKENS):
+            made.pop(key, None)
     elif dialect == "openinference":
         made = renamed(made, flat=kind in ("llm", "agent"))
     if dialect != "genai" and kind == "retrieval":
@@ -242,7 +242,8 @@ def _add_retrieval(made: Attributes, detail: SpanDetail) -> None:
         made.setdefault(_QUERY, text(query))
     found = detail.output
     if type(found) is list and all(type(one) is dict and one.keys() >= {"id", "score"} for one in found):
-        made.setdefault(_DOCUMENTS, json_text(found))
+        documents = [one if type(one["id"]) is str else {**one, "id": _written(one["id"])} for one in found]
+        made.setdefault(_DOCUMENTS, json_text(documents))
 
 
 #: Where the content of a kind stands in OpenTelemetry's conventions.

@@ -41,6 +41,8 @@ STEP_BYTES = 64 << 10
 AHEAD_BYTES = 2 << 20
 #: Room at the end of a mapped journal for what has to be said on a full disk: what was lost, and the end.
 RESERVE_BYTES = 4 << 10
+#: MADV_POPULATE_WRITE of Linux: pages are there before somebody writes to them.
+_POPULATE_WRITE = 23
 #: What a system says where files cannot be mapped at all; anything else may pass.
 _UNMAPPABLE = (errno.ENODEV, errno.EINVAL, errno.ENOSYS, errno.EOPNOTSUPP, errno.EPERM)
 #: File systems on which a page that was written can be written again whatever happens.
@@ -234,8 +236,13 @@ class MappedJournal(Journal):
             self.written = end
 
     def _grow(self, end: int) -> None:
+        before = self._size & -mmap.PAGESIZE
         self._fill(end)
         self._map.resize(self._size)
+        with contextlib.suppress(
+            OSError, ValueError
+        ):  # not every kernel knows it: each page then costs its first writer
+            self._map.madvise(_POPULATE_WRITE, before, self._size - before)
 
     def _fill(self, end: int) -> None:
         """Make the file longer, in whole steps, until `end` is in it and what is kept for the end."""

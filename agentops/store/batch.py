@@ -137,6 +137,8 @@ class Batch:
                     continue
                 span.start_ns, span.parent_id = span.end_ns, span.parent_id or 0  # its start may come yet
             span.settle()
+            if span.nearest and not self._is_there(trace, trace_id, span.parent_id or 0):
+                span.parent_id = span.nearest  # nobody records its parent, or not here
             rows.append(self._row(trace, key, span))
             self._traces.count(trace, key, span)
             if span.end_ns is None:
@@ -145,6 +147,13 @@ class Batch:
                 self._ended.append((trace, key))
         self._many(f"INSERT INTO spans VALUES ({', '.join('?' * 16)})", rows)
         self._many("INSERT OR IGNORE INTO open_spans VALUES (?, ?, ?)", opened)
+
+    def _is_there(self, trace: int, trace_id: bytes, span_id: int) -> bool:
+        """Whether a span is in the store or in this batch."""
+        if (trace_id, span_id & _ID_BITS) in self._spans:
+            return True
+        found = self._sql("SELECT 1 FROM spans WHERE trace = ? AND span_id = ?", (trace, signed(span_id)))
+        return found.fetchone() is not None
 
     def _row(self, trace: int, key: int, span: SpanChanges) -> tuple[Any, ...]:
         body: dict[str, Any] = {}
@@ -188,8 +197,6 @@ class Batch:
             texts.extend(strings(scope))
         if span.links:
             body["l"] = span.links
-        if span.nearest:
-            body["n"] = span.nearest
         return (
             trace, key, signed(span.parent_id or 0) or None, self._name(name), kind,
             RUNNING if span.end_ns is None else span.status, sql_time(span.start_ns or 0), sql_time(span.end_ns),

@@ -71,7 +71,7 @@ class ClientSpan(ours.Span):
     @contextmanager
     def apart(self) -> Iterator[None]:
         """Inside, what is said of the span does not reach the application's exporter."""
-        sdk, self._sdk = self._sdk, None
+        sdk, self._sdk, self._handed_all = self._sdk, None, False
         try:
             yield
         finally:

@@ -129,6 +129,7 @@ class Span(OtelSpan):
     _sdk: OtelSpan | None = None
     _token: Any = None
     _context: SpanContext | None = None
+    _outer: SpanContext | None = None  # of the span that it began below, if that was not a light one of ours
     _scope: dict[str, Any] | None = None
     _links: Sequence[Link] | None = None
     _renamed = False
@@ -136,8 +137,15 @@ class Span(OtelSpan):
     _outside_name: str | None = None  # what the SDK's span that it goes with is called, if otherwise
     _trace = b""
     _id = 0
-    _above: Span | None = None  # these two only beside an SDK provider
-    _event_times: set[int]
+    # These only beside an SDK provider.
+    _above: Span | None = None
+    _is_light = True  # nobody has asked the provider for a span that goes with it
+    _seen_above: SpanContext | None = None  # of a span that the provider's exporter does not see, what it sees above
+    _is_shown = False  # the provider's exporter sees it
+    _to_say: dict[str, Any] | None = None  # attributes that the provider's span gets when it begins
+    _handed = 0  # attributes that the provider's span got beside those that were set
+    _handed_all = True  # it got all that were set
+    _event_times: frozenset[int] = frozenset()
     _offset: int  # of the wall clock over the monotonic one, as it was when the trace began here
     _epoch = 0  # of the process that began it, see agentops.recorder.forks
 
@@ -206,9 +214,12 @@ class Span(OtelSpan):
                 self._trace, parent_id = above
             else:
                 self._trace = (recorder.random_bits(128) or 1).to_bytes(16, "big")
+        nearest = 0
         if self._parent is None:
             self._offset = _wall() - _clock()
-        self._write_start(parent_id, _clock() + self._offset)
+        elif parent_id != self._parent._id:
+            nearest = self._parent._id  # perhaps nobody records the parent
+        self._write_start(parent_id, _clock() + self._offset, nearest)
 
     def _begin_again(self) -> None:
         """A span that has ended is entered again: a new one of the same description."""
@@ -232,9 +243,10 @@ class Span(OtelSpan):
         if isinstance(ours, Span) and ours._trace == trace:
             self._parent = ours
             self._offset = ours._offset
+        self._outer = parent
         return span_id
 
-    def _write_start(self, parent_id: int, time_ns: int) -> None:
+    def _write_start(self, parent_id: int, time_ns: int, nearest: int = 0) -> None:
         self._start_ns = time_ns
         _latest[_thread()] = self._id
         value = self._input
@@ -267,9 +279,9 @@ class Span(OtelSpan):
             )  # fmt: skip
         else:
             record = (START, self._id, self._trace, parent_id, time_ns, self.name, self._kind)
-        if self._attributes is not None or self._scope is not None or self._links is not None:
+        if self._attributes is not None or self._scope is not None or self._links is not None or nearest:
             new = new or capture.new(self._trace, self._id, parent_id, self._scope)
-            record = self._with_extras(record, capture, new)
+            record = self._with_extras(record, capture, new, nearest)
         parent = self._parent
         if parent is not None and parent._changed:
             parent._write_update()
@@ -298,7 +310,7 @@ class Span(OtelSpan):
         else:
             self._offset = _wall() - _clock()
 
-    def _with_extras(self, record: tuple[object, ...], capture: Capture, new: New) -> tuple[object, ...]:
+    def _with_extras(self, record: tuple[object, ...], capture: Capture, new: New, nearest: int) -> tuple[object, ...]:
         if len(record) == 7:
             record = (*record, ABSENT, None, None)
         contents = list(record[9] or ())  # type: ignore[call-overload]
@@ -306,7 +318,7 @@ class Span(OtelSpan):
         links = linked(self._links)
         seen = {number for number, _, _ in contents}
         contents += [content for content in new.contents if content[0] not in seen]
-        return (*record[:9], contents, attributes, self._scope, links)
+        return (*record[:9], contents, attributes, self._scope, links, nearest)
 
     # -- while it is open ----------------------------------------------------------------------------
 
@@ -624,10 +636,29 @@ class Span(OtelSpan):
         }
 
     def get_span_context(self) -> SpanContext:
-        """OpenTelemetry's ids of this span."""
+        """OpenTelemetry's ids of this span.
+
+        Where the application has set a tracer provider since it began, that one makes a span with these ids too:
+        somebody who asks may be about to begin one below it.
+        """
         context = self._context
+        if self._is_light and self._started and not self._ended:
+            try:
+                look_at_provider()
+                if _Provider.joined is not None:
+                    _Provider.joined.take_over(self)
+                    context = self._context
+            except Exception as problem:  # noqa: BLE001
+                failed("joining an open span to the tracer provider", problem, lost=0)
         if context is None:
-            context = self._context = span_context(self._trace, self._id)
+            above: Span | None = self
+            while above is not None and above._outer is None:
+                above = above._parent
+            outer = above and above._outer
+            context = span_context(self._trace, self._id)
+            if outer is not None and outer.trace_id == context.trace_id:  # what samples by its parent goes on to
+                context = SpanContext(outer.trace_id, self._id, False, outer.trace_flags, outer.trace_state)
+            self._context = context
         return context
 
     def is_recording(self) -> bool:

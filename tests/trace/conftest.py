@@ -34,14 +34,25 @@ def exported():
 
 
 @pytest.fixture
-def recorded(program: Any, read: Any, tmp_path: Path) -> Callable[[str], dict[str, dict[str, Any]]]:
-    """Runs `APPLICATION` and what is given; gives what was recorded by name."""
+def recorded_all(program: Any, read: Any, tmp_path: Path) -> Callable[[str], list[dict[str, Any]]]:
+    """Runs `APPLICATION` and what is given; gives all that was recorded."""
 
-    def recorded(body: str) -> dict[str, dict[str, Any]]:
+    def recorded(body: str) -> list[dict[str, Any]]:
         done = program(APPLICATION + body + "\nagentops.shutdown()\n")
         assert done.returncode == 0, done.stderr
         assert "agentops" not in done.stderr
-        records = read(tmp_path / "traces.db")
+        records: list[dict[str, Any]] = read(tmp_path / "traces.db")
+        return records
+
+    return recorded
+
+
+@pytest.fixture
+def recorded(recorded_all: Callable[[str], list[dict[str, Any]]]) -> Callable[[str], dict[str, dict[str, Any]]]:
+    """The same by name, where each name is there once."""
+
+    def recorded(body: str) -> dict[str, dict[str, Any]]:
+        records = recorded_all(body)
         found = {record["name"]: record for record in records}
         assert len(found) == len(records), "a span is there twice"
         return found
