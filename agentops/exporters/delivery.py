@@ -19,7 +19,7 @@ import xxhash
 
 from agentops import safety
 from agentops.errors import StoreError, UsageError
-from agentops.exporters.target import Target
+from agentops.exporters.target import CONSOLE, Target
 from agentops.store.location import journal_folder, prepare
 from agentops.store.outbox import Outbox, Waiting, Whole
 from agentops.store.rows import ScoreRow, SpanDetail
@@ -435,12 +435,13 @@ class MetricsDelivery(Delivery):
         return True
 
 
+CONSOLE_OF = f"{CONSOLE}#"
 NOT_INSTALLED = "exporting needs what is not installed here: pip install 'agentops-recorder[otel]'"
 
 
 def name_of(target: Target, process: int = 0) -> str:
     """What a target is called in the store; a console is that of one process."""
-    return f"{target.known_as}#{process:016x}" if target.is_console else target.known_as
+    return f"{CONSOLE_OF}{process:016x}" if target.is_console else target.known_as
 
 
 def missing() -> UsageError | None:

@@ -63,6 +63,11 @@ class Target:
             raise UsageError('a target is a URL such as http://localhost:4318, "otlp" or "console"')
         if not self.is_console:
             _checked(self.endpoint)
+        if self.url == _OTLP and (protocol := _protocol()) != "http/protobuf":
+            raise UsageError(
+                f"OpenTelemetry's variables ask for {protocol}, and agentops sends http/protobuf: set "
+                "OTEL_EXPORTER_OTLP_TRACES_PROTOCOL to that, and the endpoint to its port (mostly 4318)"
+            )
         if self.redact is not None and not callable(self.redact):
             raise UsageError(f"redact of a target is a function of text, not {type(self.redact).__name__}")
         for of, value, least, most in (("rate", self.rate, 0, 1), ("slower_than", self.slower_than or 0, 0, 1e9)):
@@ -119,6 +124,11 @@ def environment_endpoint() -> str | None:
     if base := os.environ.get("OTEL_EXPORTER_OTLP_ENDPOINT"):
         return base.removesuffix("/") + _TRACES_PATH
     return None
+
+
+def _protocol() -> str:
+    names = ("OTEL_EXPORTER_OTLP_TRACES_PROTOCOL", "OTEL_EXPORTER_OTLP_PROTOCOL")
+    return next((value for name in names if (value := os.environ.get(name))), "http/protobuf")
 
 
 def targets_of(value: Value) -> tuple[Target, ...]:

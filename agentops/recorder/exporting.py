@@ -175,6 +175,7 @@ class Exporting:
         folder = journal_folder(self._store)
         own = f"-{self._process:016x}-"
         try:
+            self._forget_consoles(folder)
             others = [name for name in journals(folder) if own not in name]
             dead = {int(name.split("-")[1], 16) for name in others if _is_dead(os.path.join(folder, name))}
             if dead:
@@ -188,6 +189,21 @@ class Exporting:
                     ingester.close()
         except (OSError, StoreError) as problem:
             safety.failed("bringing in what others have left", problem, lost=0)
+
+    def _forget_consoles(self, folder: str) -> None:
+        """What was for the console of a process that was killed is for nobody."""
+        if not any(target.is_console for target in self.targets):
+            return
+        from agentops.exporters.delivery import CONSOLE_OF
+        from agentops.store.outbox import Outbox, states
+
+        there = {name.split("-")[1] for name in journals(folder)}
+        for state in states(self._store):
+            process = state.name.removeprefix(CONSOLE_OF)
+            if process != state.name and process not in there and process != f"{self._process:016x}":
+                outbox = Outbox(self._store, state.name)
+                outbox.forget_target()
+                outbox.close()
 
     def _stop_thread(self, timeout: float) -> None:
         thread, self._thread = self._thread, None

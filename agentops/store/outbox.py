@@ -101,12 +101,15 @@ def states(store: str) -> list[State]:
 
 def states_in(connection: sqlite3.Connection) -> list[State]:
     """The same of a store that is open."""
-    counts = ", ".join(f"CAST({name} AS INTEGER)" for name in COUNTS)
+    numbers = ", ".join(f"CAST({name} AS INTEGER)" for name in (*COUNTS, "sent_ns", "failed_ns"))
     rows = connection.execute(
         "SELECT CAST(name AS TEXT), CAST(redactor AS TEXT), (SELECT count(*) FROM outbox WHERE target = targets.id), "
-        f"{counts}, sent_ns, failed_ns, CAST(failure AS TEXT) FROM targets ORDER BY id"
+        f"{numbers}, CAST(failure AS TEXT) FROM targets ORDER BY id"
     ).fetchall()
     return [State._make(row) for row in rows]
+
+
+_ROW = [int, int, int, int, str, int, int, int, int]
 
 
 class Outbox:
@@ -155,29 +158,31 @@ class Outbox:
     def rows(self, after: int, limit: int) -> list[Waiting]:
         """The next that wait, after the one numbered `after`."""
         ids = self._ids()
-        if not ids:
-            return []
-        rows = self._ask(
-            lambda sql: sql(
-                "SELECT n, target, trace, span_id, lower(hex(trace_id)), open, errors, status, start_ns, end_ns "
-                f"FROM outbox LEFT JOIN traces ON no = trace WHERE target IN ({ids}) AND n > ? ORDER BY n LIMIT ?",
-                (after, limit),
-            ).fetchall()
+        question = (
+            "SELECT n, target, trace, span_id, lower(hex(trace_id)), open, errors, status, start_ns, end_ns "
+            f"FROM outbox LEFT JOIN traces ON no = trace WHERE target IN ({ids}) AND n > ? ORDER BY n LIMIT ?"
         )
-        found, lost = [], []
-        for row in rows:
-            kinds = set(map(type, row[:9]))
-            if kinds != {int, str} or type(row[4]) is not str or len(row[4]) != 32:  # a store from elsewhere
-                lost.append(row[:1])
-                continue
-            n, target, trace, span_id, trace_id, open, errors, status, start, end = row
-            failed = errors > 0 or status in (STATUS.index("error"), STATUS.index("interrupted"))
-            duration = end - start if type(end) is int else 0
-            found.append(Waiting(n, target, trace, span_id, trace_id, open, failed, duration))
-        if lost:
-            self._write(lambda: self._connection.executemany("DELETE FROM outbox WHERE n = ?", lost))
-            return found or self.rows(after, limit)
+        found: list[Waiting] = []
+        while ids and not found:
+            rows = self._all(question, after, limit)
+            if not rows:
+                break
+            after = rows[-1][0]
+            lost = []
+            for row in rows:
+                if [type(value) for value in row[:9]] != _ROW or len(row[4]) != 32:  # a store from elsewhere
+                    lost.append(row[:1])
+                    continue
+                n, target, trace, span_id, trace_id, open, errors, status, start, end = row
+                failed = errors > 0 or status in (STATUS.index("error"), STATUS.index("interrupted"))
+                duration = end - start if type(end) is int else 0
+                found.append(Waiting(n, target, trace, span_id, trace_id, open, failed, duration))
+            if lost:
+                self._drop(lost)
         return found
+
+    def _drop(self, rows: list[tuple[int]]) -> None:
+        self._write(lambda: self._connection.executemany("DELETE FROM outbox WHERE n = ?", rows))
 
     def any_row(self, chance: float) -> list[Waiting]:
         """One that waits, anywhere among them; `chance` from 0 to 1 says where."""
@@ -292,6 +297,9 @@ class Outbox:
             return question(self._connection.execute)
         except sqlite3.Error as problem:
             raise translate(problem, self._store) from problem
+
+    def _all(self, question: str, *parameters: object) -> list[Any]:
+        return self._ask(lambda sql: list(sql(question, parameters).fetchall()))
 
     def _write(self, work: Callable[[], _T]) -> _T:
         try:

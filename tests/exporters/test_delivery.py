@@ -137,6 +137,21 @@ def test_a_bad_answer_loses_nothing(store: Path, sink: Sink, bad: Reply) -> None
     assert state_of(store).again == (10 if lost_answers else 0)
 
 
+def test_a_target_is_left_alone_for_as_long_as_it_asks(store: Path, sink: Sink) -> None:
+    times: list[float] = []
+
+    def reply(_: list[Any]) -> Reply | bool:
+        times.append(time.monotonic())
+        return (503, {"Retry-After": "0.7"}, b"") if len(times) == 1 else True
+
+    sink.reply = reply
+    agentops.init(export=sink.url)
+    with span("one"):
+        pass
+    sink.wait(1)
+    assert times[1] - times[0] >= 0.7
+
+
 def test_a_target_that_drips_its_answer_is_not_waited_for(
     store: Path, sink: Sink, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -457,6 +472,10 @@ def test_opentelemetrys_variables_hold(store: Path, sink: Sink, monkeypatch: pyt
     monkeypatch.setenv("OTEL_EXPORTER_OTLP_HEADERS", "x-key=k-1")
     monkeypatch.setenv("OTEL_EXPORTER_OTLP_COMPRESSION", "gzip")
     monkeypatch.setenv("OTEL_SERVICE_NAME", "shop")
+    monkeypatch.setenv("OTEL_EXPORTER_OTLP_PROTOCOL", "grpc")
+    with pytest.raises(UsageError, match="ask for grpc, and agentops sends http/protobuf"):
+        agentops.init(export="otlp")
+    monkeypatch.delenv("OTEL_EXPORTER_OTLP_PROTOCOL")
     with span("before"):
         pass
     assert agentops.shutdown()
@@ -511,6 +530,18 @@ def test_a_console_shows_each_span_on_a_line(program: Run, tmp_path: Path) -> No
     agent, call = sorted(done.stderr.splitlines())
     assert "agent answer\\x1b[31m" in agent and "llm call  m-1  12+0 tokens" in call
     assert states(str(tmp_path / "traces.db")) == []  # nothing waits for the next one
+
+
+def test_what_was_for_the_console_of_a_killed_program_is_for_nobody(program: Run, tmp_path: Path) -> None:
+    source = (
+        "import os, sys, agentops\nagentops.init(export='console')\nwith agentops.span(sys.argv[1]): pass\n"
+        "os.kill(os.getpid(), 9) if sys.argv[1] == 'killed' else None\n"
+    )
+    assert program(source, "killed").returncode == -9
+    for _ in range(2):  # the first finds what the killed one recorded, the next that nobody waits for it
+        done = program(source, "well")
+        assert len(done.stderr.splitlines()) == 1 and " well " in done.stderr
+    assert states(str(tmp_path / "traces.db")) == []
 
 
 def test_the_program_of_agentops_run_is_exported_too(tmp_path: Path, sink: Sink) -> None:
