@@ -392,6 +392,8 @@ class Delivery:
         self._delay = min(_LAST_RETRY_S, max(_FIRST_RETRY_S, 2 * self._delay))
         rest = max(self._delay * random.uniform(0.5, 1.0), retry_after or 0.0)  # noqa: S311 - so that not all come at once
         self.retry_at = time.monotonic() + rest
+        if self.is_ending:  # what waits is told in a moment, with the reason
+            return
         safety.said(
             f"no export to {self.name}",
             f"nothing is exported to {self.name} now: {why}. Spans wait in the store and are sent when it goes again.",

@@ -126,7 +126,7 @@ class Exporting:
             count = delivery.waiting()
             if not count or delivery.target.is_console or sys.stderr is None:
                 continue
-            why = delivery.trouble or "no time was left"
+            why = delivery.trouble or "it has not taken them in time"
             spans = "span waits" if count == 1 else "spans wait"
             says = f"{count} {spans} for {delivery.name} ({why}), sent with the next program that exports there"
             if delivery.target.redact is None:
