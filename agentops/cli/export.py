@@ -65,7 +65,7 @@ def _send(given: argparse.Namespace, out: Output) -> int:
     filter = parse(words)
     if given.waiting and words:
         raise UsageError("--waiting sends all that waits for that URL: leave out the filter")
-    from agentops.exporters.delivery import missing
+    from agentops.exporters.sender import missing
 
     if problem := missing():
         raise problem

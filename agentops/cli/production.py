@@ -84,7 +84,7 @@ def _redaction() -> Check:
 
 def _export() -> Check:
     """Whether what is configured can be sent to: the checks of the store say what came of it."""
-    from agentops.exporters.delivery import missing
+    from agentops.exporters.sender import missing
     from agentops.exporters.target import targets_of
 
     configured = resolve()["export"]

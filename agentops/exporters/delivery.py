@@ -12,29 +12,26 @@ import os
 import random
 import sys
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING, Any
 
 import xxhash
 
 from agentops import safety
-from agentops.errors import StoreError, UsageError
+from agentops.errors import StoreError
+from agentops.exporters.sender import NOT_INSTALLED, Sender, Withheld
 from agentops.exporters.target import CONSOLE, Target
 from agentops.store.location import journal_folder, prepare
 from agentops.store.outbox import Outbox, Waiting, Whole
-from agentops.store.rows import ScoreRow, SpanDetail
 
 if TYPE_CHECKING:
-    from agentops.exporters.metrics import Metrics
-    from agentops.exporters.otlp import Answer, Client
+    from agentops.exporters.otlp import Answer
 
-__all__ = ["Delivery", "MetricsDelivery", "Sender"]
+__all__ = ["BATCH_SPANS", "CONSOLE_OF", "DOUBTS", "READ_MOST", "Delivery", "name_of"]
 
 BATCH_SPANS, BATCH_BYTES = 512, 2 << 20
-#: While the program records, batches are smaller: it must not wait for what is made of one.
-BUSY_SPANS = 32
 #: So many are read at once, by how large they were last.
-_READ_LEAST, _READ_MOST = 8, 256
+READ_LEAST, READ_MOST = 8, 256
 _FIRST_RETRY_S, _LAST_RETRY_S = 1.0, 60.0
 #: So long a span waits for what is redacted yet; the program redacts within seconds.
 _AWAITED_S = 60.0
@@ -43,55 +40,8 @@ DOUBTS = 8
 _FULL_RANDOM = 2.0**56
 
 
-class Withheld(Exception):
-    """A span cannot be redacted."""
-
-
-class Sender:
-    """Makes spans what the target gets, and sends them.
-
-    Args:
-        target: where to.
-    """
-
-    def __init__(self, target: Target) -> None:
-        self.target = target
-        self._client: Client | None = None
-        self._resource: Any = None
-
-    def made(self, detail: SpanDetail, scores: list[ScoreRow]) -> Any:
-        """A span as it is sent.
-
-        Raises:
-            Withheld: the target's function fails, and nobody knows what is in the span.
-        """
-        if self.target.redact is not None:
-            from agentops.exporters.redacting import redacted, redacted_scores
-
-            try:
-                detail = redacted(detail, self.target.redact)
-                scores = redacted_scores(scores, self.target.redact)
-            except Exception as problem:
-                raise Withheld from problem
-        if self.target.is_console:
-            from agentops.exporters.console import span_line
-
-            return span_line(detail)
-        from agentops.exporters.otel import readable
-
-        if self._resource is None:
-            from agentops.exporters.otlp import resource
-
-            self._resource = resource()
-        return readable(detail, scores, dialect=self.target.dialect, resource=self._resource)
-
-    def send(self, spans: Sequence[Any], seconds: float | None) -> Answer:
-        """Send spans that `made` has made."""
-        if self._client is None:
-            from agentops.exporters.otlp import Client
-
-            self._client = Client(self.target)
-        return self._client.send(spans, seconds)
+#: What is for a console is called after its process.
+CONSOLE_OF = f"{CONSOLE}#"
 
 
 class Delivery:
@@ -112,7 +62,7 @@ class Delivery:
         self._awaited: dict[tuple[int, int], float] = {}
         self._suspects: list[Waiting] = []
         self._accepts = self._doubts = False
-        self._read_spans = _READ_LEAST
+        self._read_spans = READ_LEAST
         self._lock = -1
         self._delay = 0.0
         self._version: tuple[int, int] | None = None
@@ -230,7 +180,7 @@ class Delivery:
             after = rows[-1].n
             found = outbox.whole(self._chosen(outbox, rows))
             average = sum(whole.size for whole in found) // max(1, len(found))
-            self._read_spans = max(_READ_LEAST, min(_READ_MOST, BATCH_BYTES // (4 * (average + 1))))
+            self._read_spans = max(READ_LEAST, min(READ_MOST, BATCH_BYTES // (4 * (average + 1))))
             for whole in found:
                 if whole.awaited and self._waits_for_content(whole.row):
                     continue
@@ -400,59 +350,6 @@ class Delivery:
         )
 
 
-class MetricsDelivery(Delivery):
-    """What waits to be counted, and its way to a target as metrics; arguments as for `Delivery`."""
-
-    def __init__(self, store: str, target: Target, process: int = 0) -> None:
-        super().__init__(store, target, process)
-        self.name += " (metrics)"
-        self._metrics: Metrics | None = None
-        self._process = process
-
-    def has_news(self) -> bool:
-        return super().has_news() or (self._metrics is not None and self._metrics.is_due(False))
-
-    def _run(self, go_on: Callable[[int], int], until: float | None) -> bool:
-        outbox = self._opened()
-        self._version = (id(outbox), outbox.version())
-        if self._metrics is None:
-            try:
-                from agentops.exporters.metrics import Metrics
-            except ModuleNotFoundError:
-                raise StoreError(NOT_INSTALLED) from None
-            self._metrics = Metrics(self.target, self._process)
-        while room := go_on(0):
-            rows = outbox.rows(0, min(_READ_MOST, room))
-            if not rows:
-                break
-            facts = outbox.facts(rows)
-            outbox.end(rows, sent=len(rows))
-            self._metrics.count(facts)
-        if self._metrics.is_due(self.is_ending):
-            answer = self._metrics.send(None if until is None else max(0.05, until - time.monotonic()))
-            if answer.kind != "taken":
-                self._wait(answer.says, answer.retry_after)
-                return False
-        self._delay, self.retry_at, self.trouble = 0.0, 0.0, None
-        return True
-
-
-CONSOLE_OF = f"{CONSOLE}#"
-NOT_INSTALLED = "exporting needs what is not installed here: pip install 'agentops-recorder[otel]'"
-
-
 def name_of(target: Target, process: int = 0) -> str:
     """What a target is called in the store; a console is that of one process."""
     return f"{CONSOLE_OF}{process:016x}" if target.is_console else target.known_as
-
-
-def missing() -> UsageError | None:
-    """What keeps spans from being sent over OTLP, if anything: what it needs may not be installed."""
-    import importlib.util
-
-    try:
-        if importlib.util.find_spec("opentelemetry.exporter.otlp.proto.http") is not None:
-            return None
-    except ModuleNotFoundError:
-        pass
-    return UsageError(NOT_INSTALLED)

@@ -7,7 +7,8 @@ from collections.abc import Callable, Iterable
 from typing import Any
 
 from agentops.errors import AgentopsError
-from agentops.exporters.delivery import BATCH_SPANS, DOUBTS, NOT_INSTALLED, Sender, Withheld
+from agentops.exporters.delivery import BATCH_SPANS, DOUBTS
+from agentops.exporters.sender import NOT_INSTALLED, Sender, Withheld
 from agentops.exporters.target import Target
 from agentops.store.reader import Reader
 from agentops.store.rows import TraceRow

@@ -58,7 +58,8 @@ class Exporting:
         """From now on what is recorded into `store` goes to `targets`."""
         if (store, targets) == (self._store, self.targets):
             return
-        from agentops.exporters.delivery import Delivery, MetricsDelivery
+        from agentops.exporters.counting import MetricsDelivery
+        from agentops.exporters.delivery import Delivery
 
         self._stop_thread(0.0)  # it may wait for an answer, and has deliveries of its own then
         self._store, self.targets = store, targets
@@ -243,6 +244,6 @@ def missing(targets: Sequence[Target]) -> AgentopsError | None:
     """What keeps spans from being sent to `targets`, if anything: what that needs may not be installed."""
     if all(target.is_console for target in targets):
         return None
-    from agentops.exporters.delivery import missing as missing_package
+    from agentops.exporters.sender import missing as missing_package
 
     return missing_package()
