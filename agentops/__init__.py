@@ -21,6 +21,7 @@ if os.path.basename(getattr(sys, "argv", [""])[0]) != "agentops":  # the command
 
 if TYPE_CHECKING:
     from agentops.errors import AgentopsError, UsageError
+    from agentops.exporters.target import Target
     from agentops.integrations import instrument, wrap
     from agentops.redaction.redactor import Redactor
     from agentops.setup import flush, init, shutdown
@@ -42,6 +43,7 @@ __all__ = [
     "Redactor",
     "Span",
     "Step",
+    "Target",
     "UsageError",
     "carry",
     "current_span",
@@ -64,6 +66,7 @@ _HOMES = {
     "Redactor": "agentops.redaction.redactor",
     "Span": "agentops.trace.span",
     "Step": "agentops.trace.loop",
+    "Target": "agentops.exporters.target",
     "UsageError": "agentops.errors",
     "carry": "agentops.trace.carrying",
     "current_span": "agentops.trace.span",

@@ -104,6 +104,15 @@ def _seconds(value: object) -> float:
     return seconds
 
 
+def _export(value: object) -> tuple[object, ...]:
+    """What targets there are; what each of them has to be, `agentops.exporters.target` knows."""
+    if value == "off":
+        return ()
+    if isinstance(value, str):
+        return tuple(re.split(r"[\s,]+", value.strip(" \t\n,")))
+    return tuple(value) if isinstance(value, (list, tuple)) else (value,)
+
+
 def _redact(value: object) -> str:
     if value not in ("pii", "secrets", "off"):
         raise ValueError("pii (personal data and secrets), secrets or off")
@@ -125,6 +134,7 @@ SETTINGS: tuple[Setting, ...] = (
         "watch_after", _seconds, 30.0, "seconds after which the stacks of a step that is still open are noted; 0: never"
     ),
     Setting("watch_memory", _switch, True, "false leaves out noting when the program's memory grows large"),
+    Setting("export", _export, (), "where spans are sent: URLs of OTLP receivers, otlp, console, or off"),
     Setting("redact", _redact, "off", "pii: nothing personal or secret is written; secrets: those alone"),
 )
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING
 
 from opentelemetry import trace as otel_trace
@@ -11,6 +11,7 @@ from agentops.errors import UsageError
 from agentops.recorder.recorder import recorder
 
 if TYPE_CHECKING:
+    from agentops.exporters.target import Target
     from agentops.redaction.redactor import Redactor
 
 __all__ = ["flush", "init", "shutdown"]
@@ -27,6 +28,7 @@ def init(
     max_age: int | str | None = None,
     watch_after: float | None = None,
     watch_memory: bool | None = None,
+    export: str | Target | Sequence[str | Target] | None = None,
 ) -> None:
     """Change the defaults. Nothing has to be set up: without it `span` records into the nearest store.
 
@@ -48,10 +50,13 @@ def init(
             again at twice that, and so on; 30 without it, 0 for never.
         watch_memory: False leaves out noting them when the program's memory grows past most of its limit, or a
             first GB and each doubling of that.
+        export: where each span is sent when it has ended: the URL of an OTLP receiver, "otlp" for the one that
+            OpenTelemetry's variables name, "console" for a line on standard error, a `Target`, or several of these;
+            "off" for nowhere. A thread of ours sends from the store, and what cannot be sent now waits there.
 
     Raises:
         SettingError: a value, an environment variable or `agentops.toml` cannot be used.
-        UsageError: `redact` is none of these, or what it needs is not installed.
+        UsageError: `redact` or `export` is none of these, or what it needs is not installed.
     """
     named = redact if isinstance(redact, str) else None
     if redact is not None and named is None and not callable(redact) and not hasattr(redact, "may_hold"):
@@ -71,6 +76,7 @@ def init(
         max_age=max_age,
         watch_after=watch_after,
         watch_memory=watch_memory,
+        export=export,
     )
     if otel and otel_trace._TRACER_PROVIDER is None:
         from agentops.trace.joined import own_provider
@@ -96,15 +102,16 @@ def flush(timeout: float | None = None) -> bool:
 
 
 def shutdown(timeout: float | None = None) -> bool:
-    """Bring all that was recorded into the store, packed and searchable, and close the journal.
+    """Bring all that was recorded into the store, packed and searchable, close the journal, and export what waits.
 
-    It happens by itself at the program's end, there for at most half a second; what is left then goes in
-    when somebody next reads. A span after it opens a new journal.
+    It happens by itself at the program's end, there for at most half a second, and five where spans are exported and
+    the target answers; what is left then goes in when somebody next reads, and out with the next program that exports
+    there. A span after it opens a new journal.
 
     Args:
         timeout: in seconds; None waits as long as it takes.
 
     Returns:
-        True if all of it is in the store.
+        True if all of it is in the store, and sent if it is to be. A target that does not answer is not waited for.
     """
     return recorder.shutdown(timeout)

@@ -27,6 +27,11 @@ def run(given: argparse.Namespace, out: Output) -> int:
     del given
     values = resolve()
     store = find_store()
+    if values["export"].value:
+        from agentops.exporters.target import targets_of
+
+        names = [target.known_as for target in targets_of(values["export"])]  # URLs may hold passwords
+        values["export"] = values["export"]._replace(value=names if out.json else ", ".join(names))
     if out.json:
         settings = [
             {"name": s.name, "value": values[s.name].value, "origin": values[s.name].origin, "variable": s.variable}
@@ -36,7 +41,9 @@ def run(given: argparse.Namespace, out: Output) -> int:
         return 0
     for setting in SETTINGS:
         value, origin = values[setting.name]
-        shown = "not set" if value is None else str(value).lower() if isinstance(value, bool) else str(value)
+        shown = str(value).lower() if isinstance(value, bool) else str(value)
+        if value is None or value == ():
+            shown = "not set"
         out.line(f"{setting.name:8} {line(shown)}  ({line(origin)})")
         out.line(out.paint(f"         {setting.meaning}; {setting.variable}", "dim"))
     out.line(f"\nrecording goes to {line(store)} ({line(store.reason)})")

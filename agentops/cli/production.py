@@ -1,7 +1,4 @@
-"""`agentops doctor --production`: what a deployment needs besides a good store.
-
-An exporter has none of these checks yet: where there is one, whether it is alive belongs here.
-"""
+"""`agentops doctor --production`: what a deployment needs besides a good store."""
 
 from __future__ import annotations
 
@@ -86,4 +83,15 @@ def _redaction() -> Check:
 
 
 def _export() -> Check:
-    return Check("export", True, "no export is configured", None)
+    """Whether what is configured can be sent to: the checks of the store say what came of it."""
+    from agentops.exporters.sender import missing
+    from agentops.exporters.target import targets_of
+
+    configured = resolve()["export"]
+    if not configured.value:
+        says = "none is configured; whether a program calls agentops.init(export=...) cannot be seen from outside"
+        return Check("export", True, says, None)
+    targets = targets_of(configured)
+    if any(not target.is_console for target in targets) and (problem := missing()):
+        return Check("export", False, str(problem), "pip install 'agentops-recorder[otel]'")
+    return Check("export", True, f"{', '.join(one.known_as for one in targets)} (from {configured.origin})", None)

@@ -290,6 +290,15 @@ class Import(_Output):
     files: list[ImportedFile]
 
 
+class Export(_Output):
+    """`agentops export --to otlp --json`; `refused`: spans that the target did not take; `running`: left out."""
+
+    target: str
+    spans: int
+    refused: int
+    running: int
+
+
 class Config(_Output):
     """`agentops config --json`."""
 
@@ -386,6 +395,7 @@ SCHEMAS: dict[str, type[BaseModel]] = {
     "search": Search,
     "stats": Stats,
     "export": ExportLine,
+    "export otlp": Export,
     "import": Import,
     "config": Config,
     "prune": Prune,

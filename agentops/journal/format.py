@@ -51,6 +51,8 @@ class Head(msgspec.Struct, array_like=True, tag=HEAD, gc=False):
     sequence: int  # of this journal among them
     pid: int
     time_ns: int
+    #: Where its spans are exported to: a target's name, and that of the function that they have to pass.
+    targets: list[tuple[str, str]] = []
 
 
 class Content(msgspec.Struct, array_like=True, gc=False):

@@ -22,6 +22,8 @@ from agentops.journal.format import EVENT, LOST, MAGIC, encode
 from agentops.journal.room import check_room
 from agentops.recorder.above import above_process
 from agentops.recorder.capture import FAILED, Capture, watch_memory
+from agentops.recorder.exporting import EXIT_WAIT_S as EXPORT_WAIT_S
+from agentops.recorder.exporting import Exporting
 from agentops.recorder.forks import TELLS, epoch
 from agentops.recorder.intake import Intake, Stopped
 from agentops.recorder.nowhere import Nowhere
@@ -29,7 +31,7 @@ from agentops.recorder.plain import Redactor
 from agentops.recorder.suppression import suppressed
 from agentops.recorder.watching import Watching
 from agentops.recorder.writer import Journal, Place, open_journal
-from agentops.settings import resolve
+from agentops.settings import Value, resolve
 from agentops.store.location import find_store, journal_folder, prepare, rotation_asked
 
 if TYPE_CHECKING:
@@ -85,7 +87,7 @@ class Recorder:
         self.root, self.program = (above and above[:2] for above in above_process(os.environ))
         #: The span that each thread began last, for the watchdog; of threads that are over too, until it looks.
         self.latest: dict[int, int] = {}
-        self._at_exit = self._is_unsettled = False
+        self._at_exit = self._is_unsettled = self._is_quiet = False
         self._epoch = epoch[0]
         self._becoming: dict[int, threading.RLock] = {}  # by process, since a child may inherit a lock that is held
         self._begin()
@@ -101,6 +103,7 @@ class Recorder:
         self._lock = threading.RLock()
         self._intake = Intake(self.process[0])
         self._watching = Watching(self._intake, self.latest)
+        self._exporting = Exporting(self.process[0], self._bytes)
         self._thread: threading.Thread | None = None
         #: False in a child that was forked without Python's hooks: it may wait for ever for a thread to begin, since
         #: nobody has put the interpreter's own locks in order (from 3.13 on).
@@ -130,7 +133,9 @@ class Recorder:
         if self.screening is not None:
             self.screening.drain(time.monotonic() + MOVE_WAIT_S)  # its thread may need the lock
         with self._lock:
-            resolve({**self.given, **given})  # wrong values are said here and now
+            values = resolve({**self.given, **given})  # wrong values are said here and now
+            if values["export"].value:
+                self._check_targets(values["export"])
             self.given.update({name: value for name, value in given.items() if value is not None})
             if redactor is not None or given.get("redact") is not None:
                 redacted = self.redacts
@@ -226,6 +231,7 @@ class Recorder:
         self.process, self._draft = process, draft
         self._intake = Intake(process[0])
         self._watching = Watching(self._intake, self.latest)
+        self._exporting = Exporting(process[0], self._bytes)
 
     def _given_store(self) -> str | None:
         store = self.given.get("store")
@@ -300,7 +306,10 @@ class Recorder:
         prepare(store)
         if self._place is None:
             self._take_key(store)
-            self._place = Place(journal_folder(store), self.process, self.redact, self._full, self.screening)
+            self._export_to(store, values["export"])
+            names = self._exporting.names()
+            self._place = Place(journal_folder(store), self.process, self.redact, self._full, self.screening, names)
+        self._is_quiet = bool(values["quiet"].value)
         bounds = values["max_bytes"], values["max_age"]
         self._bounds = tuple(value.value for value in bounds), any(value.origin != "default" for value in bounds)
         self._rotation_asked = rotation_asked(store)
@@ -315,6 +324,19 @@ class Recorder:
                 print(f"agentops: recording to {store}", file=sys.stderr)
         self._watching.asked = (float(values["watch_after"].value), bool(values["watch_memory"].value))
         return journal
+
+    def _check_targets(self, value: Value) -> None:
+        from agentops.exporters.target import targets_of
+        from agentops.recorder.exporting import missing
+
+        if problem := missing(targets_of(value)):
+            raise problem
+
+    def _export_to(self, store: str, value: Value) -> None:
+        if value.value or self._exporting.targets:
+            from agentops.exporters.target import targets_of
+
+            self._exporting.use(store, targets_of(value))
 
     def _start_thread(self) -> None:
         if self._thread is None and self.may_start_threads:
@@ -433,6 +455,7 @@ class Recorder:
                 self._look()
                 size = self._bytes()
                 if size == done:
+                    self._exporting.wake(self.may_start_threads)  # others may have brought something in
                     delay = min(delay * 2, POLL_IDLE_S)
                     continue
                 delay = POLL_S
@@ -440,6 +463,7 @@ class Recorder:
                 if quiet or size - done > BACKLOG_BYTES:
                     pack = quiet or size - packed > UNPACKED_BYTES
                     self._ingest(None, pack=pack, polite=pulse)
+                    self._exporting.wake(self.may_start_threads)
                     done = size
                     packed = size if pack else packed
                 seen = size
@@ -520,6 +544,7 @@ class Recorder:
             done = self._ingest(deadline, pack=True) and looked_through
             if done:
                 self._intake.close()
+            done = self._exporting.finish(deadline) and done
         if self.hook_runner is not None:
             done = self.hook_runner.flush(deadline) and done
         return done
@@ -534,8 +559,10 @@ class Recorder:
         deadline = time.monotonic() + EXIT_WAIT_S
         with suppressed():
             self._ingest(deadline, pack=False)
+            if not self._exporting.finish(time.monotonic() + EXPORT_WAIT_S) and not self._is_quiet:
+                self._exporting.say_what_waits()
         if self.hook_runner is not None:
-            self.hook_runner.flush(deadline)
+            self.hook_runner.flush(time.monotonic() + EXIT_WAIT_S)
 
     def _look_through(self, deadline: float | None) -> bool:
         """Redact all that waits for it; True if nothing is left."""
@@ -580,6 +607,7 @@ class Recorder:
         self.know_yourself()
         if self.screening is not None:
             self.screening.before_fork(FORK_WAIT_S)
+        self._exporting.before_fork(FORK_WAIT_S)
         thread = self._thread
         if thread is None or thread is threading.current_thread():
             return
@@ -610,7 +638,9 @@ class Recorder:
         for journal in (self.journal, self._resting, self._stuck):
             if journal is not None:
                 journal.abandon()
-        self._left_behind = self._intake  # closing an inherited SQLite connection would hurt the parent
+        self._exporting.abandon()
+        # Closing an inherited SQLite connection would hurt the parent.
+        self._left_behind = self._intake, self._exporting
         self.journal = None
         safety.reset_after_fork()
         self._begin()

@@ -17,7 +17,7 @@ import os
 import sys
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING
 
 from agentops.errors import StoreError
@@ -65,6 +65,7 @@ class Place:
         redact: see `Capture`.
         full: called with a journal once it holds ROTATE_BYTES.
         screening: see `Capture`.
+        targets: see `Head`.
     """
 
     def __init__(
@@ -74,12 +75,14 @@ class Place:
         redact: Redactor | None,
         full: Callable[[Journal], None],
         screening: Screening | None = None,
+        targets: Sequence[tuple[str, str]] = (),
     ) -> None:
         self.folder = folder
         self.process = process
         self.redact = redact
         self.screening = screening
         self.full = full
+        self.targets = targets
         self.mappable = sys.platform == "linux" and file_system(folder) in _MAPPABLE
 
 
@@ -118,7 +121,8 @@ class Journal:
             raise
         self.path, self.descriptor = made
         try:
-            head = MAGIC + frame(encode((HEAD, FORMAT, place.process[0], sequence, os.getpid(), time.time_ns())))
+            about = (HEAD, FORMAT, place.process[0], sequence, os.getpid(), time.time_ns())
+            head = MAGIC + frame(encode((*about, place.targets) if place.targets else about))
             self.written = os.write(self.descriptor, head)
             self._prepare()
             made.name()

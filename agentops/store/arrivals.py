@@ -24,7 +24,7 @@ from agentops.journal.format import (
 )
 from agentops.store.contents import Contents, references, texts
 
-__all__ = ["Arrivals", "key_of", "no_longer_awaited"]
+__all__ = ["Arrivals", "is_awaited", "key_of", "no_longer_awaited"]
 
 _KEY_BITS = 48
 _CACHED_TRACES = 4_096
@@ -50,6 +50,7 @@ class Arrivals:
     def __init__(
         self, connection: sqlite3.Connection, contents: Contents, ids: array.array[int], seen: dict[int, set[int]]
     ) -> None:
+        self._connection = connection
         self._sql = connection.execute
         self._many = connection.executemany
         self._contents = contents
@@ -166,8 +167,7 @@ class Arrivals:
         return number
 
     def _is_awaited(self, number: int) -> bool:
-        row = self._sql("SELECT 1 FROM fresh WHERE id = ? AND indexed = ?", (number, _AWAITED)).fetchone()
-        return row is not None
+        return is_awaited(self._connection, number)
 
     def _give(self, number: int, id: int, offset: int) -> None:
         """Note a content's id in the store by its number in the journal."""
@@ -306,6 +306,12 @@ class Arrivals:
         self._many("INSERT OR IGNORE INTO orphans VALUES (?)", [(number,) for number in unused])
         self._many("INSERT OR IGNORE INTO instructions VALUES (?)", [(number,) for number in self._new_instructions])
         self._sql("UPDATE meta SET value = ? WHERE name = 'content'", (self._next,))
+
+
+def is_awaited(connection: sqlite3.Connection, number: int) -> bool:
+    """Whether a content is still to come from a journal."""
+    row = connection.execute("SELECT 1 FROM fresh WHERE id = ? AND indexed = ?", (number, _AWAITED)).fetchone()
+    return row is not None
 
 
 def no_longer_awaited(connection: sqlite3.Connection, ids: array.array[int]) -> None:

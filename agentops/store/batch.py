@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import array
 import sqlite3
+from collections.abc import Sequence
 from typing import Any
 
 from agentops import conventions
 from agentops.conventions import CHUNK, CHUNKS
 from agentops.journal.format import (
     ERROR,
+    INTERRUPTED,
     RUNNING,
     Added,
     End,
@@ -48,6 +50,7 @@ class Batch:
         process: the journal's process.
         trace_numbers: see `Traces`.
         seen: see `Arrivals`.
+        targets: what ends is to be sent there.
     """
 
     def __init__(
@@ -58,12 +61,15 @@ class Batch:
         process: int,
         trace_numbers: dict[bytes, int],
         seen: dict[int, set[int]],
+        targets: Sequence[int] = (),
     ) -> None:
         self._sql = connection.execute
         self._many = connection.executemany
         self._arrivals = Arrivals(connection, contents, ids, seen)
         self._traces = Traces(connection, trace_numbers)
         self._process = process
+        self._targets = targets
+        self._ended: list[tuple[int, int]] = []  # trace and id of spans, if there are targets
         self._spans: dict[tuple[bytes, int], SpanChanges] = {}
         self._names: dict[str, int] = {}
         self._texts: dict[int, list[str]] = {}
@@ -99,12 +105,14 @@ class Batch:
         self._write_scores(scores)
         if losses:
             self._write_losses(losses)
+        self._write_outbox()
         self._traces.write()
         self._arrivals.write(self._texts)
 
     def interrupt_open_spans(self) -> None:
         """The process is dead: what it had open will not end."""
-        self._traces.interrupt(self._process)
+        self._ended = self._traces.interrupt(self._process)
+        self._write_outbox()
 
     def _span(self, trace_id: bytes, span_id: int) -> SpanChanges:
         key = (trace_id, span_id & _ID_BITS)
@@ -135,6 +143,8 @@ class Batch:
             self._traces.count(trace, key, span)
             if span.end_ns is None:
                 opened.append((self._process, trace, key))
+            else:
+                self._ended.append((trace, key))
         self._many(f"INSERT INTO spans VALUES ({', '.join('?' * 16)})", rows)
         self._many("INSERT OR IGNORE INTO open_spans VALUES (?, ?, ?)", opened)
 
@@ -252,6 +262,8 @@ class Batch:
         output, body = _value_after(output, new[9], "o", body, new_body)
         body = {**body, **new_body, **({"a": attributes} if attributes else {})}
         if span.end_ns is not None and end is None:
+            if status != INTERRUPTED:  # else it was sent as that, and nothing is sent twice
+                self._ended.append((trace, key))
             end, status = sql_time(span.end_ns), span.status
             self._sql(
                 "DELETE FROM open_spans WHERE process = ? AND trace = ? AND span_id = ?", (self._process, trace, key)
@@ -343,6 +355,13 @@ class Batch:
                 for score in scores
             ],
         )  # fmt: skip
+
+    def _write_outbox(self) -> None:
+        self._many(
+            "INSERT INTO outbox (target, trace, span_id, under_way) VALUES (?, ?, ?, 0)",
+            [(target, trace, key) for trace, key in self._ended for target in self._targets],
+        )
+        self._ended = []
 
     def _write_losses(self, losses: list[Lost]) -> None:
         self._many(

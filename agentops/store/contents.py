@@ -13,7 +13,7 @@ from typing import Any
 import msgspec
 import zstandard
 
-from agentops.journal.format import BLOB, LIST, TEMPLATE, Reference, decode_value
+from agentops.journal.format import BLOB, LIST, TEMPLATE, WITHHELD, Reference, decode_value, encode
 from agentops.store.plain_text import strings
 
 __all__ = [
@@ -42,6 +42,7 @@ _DEPTH_MAX = 64
 _VALUE_BYTES_MAX = 1 << 30
 _REFERENCE_BYTES, _AGAIN_BYTES = 256, 64 << 10
 NUMBER_MAX = 2**63 - 1
+_WITHHELD = encode(WITHHELD)
 _NESTED = (Reference, dict, list)
 _Items = list[tuple[int, int, bytes]]
 _decode_block = msgspec.msgpack.Decoder(_Items).decode
@@ -118,12 +119,19 @@ class Contents:
         self._connection = connection
         self._depth = self._left = self._cached = 0
         self._met: set[int] = set()  # in the value that is being made
+        self._latest: dict[int, tuple[int, bytes]] = {}  # of the block that was asked last
+        #: Bytes of all that was made into values.
+        self.read_bytes = 0
+        #: Contents in them that stand for others which were not looked at when the program wrote them.
+        self.withheld: set[int] = set()
         self._blocks: OrderedDict[tuple[int, int], dict[int, tuple[int, bytes]]] = OrderedDict()
 
     def load(self, number: int) -> tuple[int, bytes] | None:
         """Form and bytes of content `number`; None if it is not there or its block is damaged."""
         if type(number) is not int or not 0 < number <= NUMBER_MAX:
             return None
+        if number in self._latest:
+            return self._latest[number]
         row = self._connection.execute("SELECT form, data FROM fresh WHERE id = ?", (number,)).fetchone()
         if row is not None:
             return (row[0], row[1]) if type(row[1]) is bytes else None
@@ -132,7 +140,8 @@ class Contents:
         ).fetchone()
         if row is None or type(row[1]) is not int or number > row[1]:
             return None
-        return self.block(*row).get(number)
+        self._latest = self.block(*row)
+        return self._latest.get(number)
 
     def block(self, first: int, last: int) -> dict[int, tuple[int, bytes]]:
         """Form and bytes of the contents of the block with the contents `first` to `last`; none if it is damaged."""
@@ -160,6 +169,7 @@ class Contents:
     def forget(self) -> None:
         """Blocks were written anew: those that are open are not what the store has."""
         self._blocks.clear()
+        self._latest = {}
         self._cached = 0
 
     def value(self, number: int) -> Any:
@@ -188,6 +198,9 @@ class Contents:
             again = form != BLOB and number in self._met
             self._left -= len(data) + (_AGAIN_BYTES if again else _REFERENCE_BYTES)
             self._met.add(number)
+            self.read_bytes += len(data)
+            if data == _WITHHELD:
+                self.withheld.add(number)
             try:
                 value = decode_value(data)
                 previous, items = value if form == LIST else (0, [])

@@ -6,17 +6,22 @@ import datetime
 import json
 import sqlite3
 from base64 import b64encode
-from collections.abc import Iterator
-from typing import Any
+from collections.abc import Iterable, Iterator
+from typing import TYPE_CHECKING, Any
 
 from agentops import conventions
 from agentops.conventions import token_count
+from agentops.errors import StoreDamaged
 from agentops.journal.format import Reference
+from agentops.store.arrivals import is_awaited
 from agentops.store.contents import Contents, Missing, fields, numbers, references
 from agentops.store.plain_text import Phrase, normal, strings
-from agentops.store.rows import Event, Library, Link, SpanDetail, SpanRow, TraceRow, checked
+from agentops.store.rows import Event, Library, Link, ScoreRow, SpanDetail, SpanRow, TraceRow, checked
 
-__all__ = ["USAGE", "Texts", "details", "jsonable", "named_events"]
+if TYPE_CHECKING:
+    from agentops.store.outbox import Facts
+
+__all__ = ["USAGE", "Texts", "details", "details_of", "facts_of", "jsonable", "named_events", "scores_of"]
 
 #: How much a call used, and the attributes that may say so, ours first.
 USAGE = {
@@ -36,9 +41,7 @@ def details(
 ) -> Iterator[SpanDetail]:
     """Spans of `trace`, whole, in the order of starting."""
     rows = connection.execute(
-        "SELECT span_id, parent_id, names.text, kind, status, start_ns, end_ns, models.text, input_tokens, "
-        "output_tokens, cost_usd, error, input, output, body FROM spans JOIN names ON names.id = spans.name "
-        f"LEFT JOIN names AS models ON models.id = spans.model WHERE trace = ? {where}",
+        f"SELECT {_OF_SPAN} WHERE trace = ? {where}",
         (trace.no, *parameters),
     ).fetchall()
     checked("spans", rows).sort(key=lambda row: (row[5], row[0]))
@@ -53,6 +56,96 @@ def details(
     scopes = _Scopes(connection, trace, every=not where)
     for row in rows:
         yield _detail(row, contents, trace, events.get(row[0], []), scopes)
+
+
+_OF_SPAN = (
+    "span_id, parent_id, names.text, kind, status, start_ns, end_ns, models.text, input_tokens, output_tokens, "
+    "cost_usd, error, input, output, body FROM spans JOIN names ON names.id = spans.name "
+    "LEFT JOIN names AS models ON models.id = spans.model"
+)
+_OF_TRACE = (
+    "no, lower(hex(trace_id)), traces.name, kind, status, start_ns, end_ns, spans, errors, open, llm_calls, "
+    "input_tokens, output_tokens, cost_usd, session, user, tags, root FROM traces"
+)
+
+
+def details_of(
+    connection: sqlite3.Connection, contents: Contents, keys: Iterable[tuple[int, int]]
+) -> list[tuple[SpanDetail, list[ScoreRow], int, bool] | None]:
+    """Spans whole, by number of the trace and id; None for those that are not there or cannot be read.
+
+    With each span its scores (the trace's are its root's), how many bytes were read for it, and whether a content in it
+    is yet to come.
+    """
+    sql = connection.execute
+    found: list[tuple[SpanDetail, list[ScoreRow], int, bool] | None] = []
+    traces: dict[int, tuple[TraceRow, int | None, _Scopes, list[ScoreRow]]] = {}
+    for no, span_id in keys:
+        try:
+            if no not in traces:
+                (known,) = checked("traces", sql(f"SELECT {_OF_TRACE} WHERE no = ?", (no,)).fetchall())
+                trace = TraceRow._make(known[:17])
+                traces[no] = trace, known[17], _Scopes(connection, trace, every=False), scores_of(connection, trace)
+            trace, root, scopes, scores = traces[no]
+            (row,) = checked(
+                "spans", sql(f"SELECT {_OF_SPAN} WHERE trace = ? AND span_id = ?", (no, span_id)).fetchall()
+            )
+            scopes.know(row[0], row[1], row[14])
+            contents.withheld.clear()
+            before = contents.read_bytes
+            events = []
+            for time_ns, name, body in sql(
+                "SELECT time_ns, name, body FROM events WHERE trace = ? AND span_id = ? ORDER BY time_ns, n",
+                (no, span_id),
+            ).fetchall():
+                checked("events", [(span_id, time_ns, name)])
+                contents.read_bytes += len(body or b"")
+                events.append(Event(time_ns, name, jsonable(contents.resolve(fields(body)))))
+            detail = _detail(row, contents, trace, events, scopes)
+            contents.read_bytes += len(row[14] or b"")
+            own = [
+                score
+                for score in scores
+                if score.span_id == detail.row.hex_id or (score.span_id is None and root == span_id)
+            ]
+            awaited = any(is_awaited(connection, number) for number in contents.withheld)
+            found.append((detail, own, contents.read_bytes - before, awaited))
+        except (ValueError, TypeError, StoreDamaged):  # not there, or not what ingest writes
+            found.append(None)
+    return found
+
+
+def facts_of(connection: sqlite3.Connection, keys: Iterable[tuple[int, int]]) -> list[Facts]:
+    """What is counted of spans, by number of the trace and id; those that are not there are left out."""
+    from agentops.store.outbox import Facts
+
+    found: list[Facts] = []
+    for key in keys:
+        rows = connection.execute(f"SELECT {_OF_SPAN} WHERE trace = ? AND span_id = ?", key).fetchall()
+        for row in checked("spans", rows):
+            span, body = SpanRow._make(row[:12]), _body(row[14])
+            provider = (body.get("a") or {}).get(conventions.PROVIDER_NAME)
+            error = str(body["x"][0]) if body.get("x") else None
+            failed = span.status in ("error", "interrupted")
+            tokens = span.input_tokens, span.output_tokens, span.cost_usd
+            provider = provider if isinstance(provider, str) else None
+            found.append(
+                Facts(span.kind, span.name, failed, error, span.model, provider, span.start_ns, span.end_ns, *tokens)
+            )
+    return found
+
+
+def scores_of(connection: sqlite3.Connection, trace: TraceRow) -> list[ScoreRow]:
+    """Scores of a trace and of its spans, in the order of being given."""
+    rows = connection.execute(
+        "SELECT hex(trace_id), span_id, name, coalesce(number, label), comment, time_ns FROM scores "
+        "WHERE trace_id = ? ORDER BY id",
+        (bytes.fromhex(trace.trace_id),),
+    ).fetchall()
+    return [
+        ScoreRow(row[0].lower(), None if row[1] is None else format(row[1] & (2**64 - 1), "016x"), *row[2:])
+        for row in checked("scores", rows)
+    ]
 
 
 def named_events(
@@ -75,7 +168,9 @@ def _detail(
     attributes = jsonable(contents.resolve(raw_attributes))
     error = body.get("x")
     session, user, tags, metadata = scopes.of(row[0])
-    usage = {name: count for name, keys in USAGE.items() if (count := token_count(attributes, *keys)) is not None}
+    usage = {}
+    if attributes:
+        usage = {name: count for name, keys in USAGE.items() if (count := token_count(attributes, *keys)) is not None}
     return SpanDetail(
         row=SpanRow._make(row[:12]),
         trace_id=trace.trace_id,
@@ -126,12 +221,16 @@ class _Scopes:
         if every:
             self._read("")
 
+    def know(self, span_id: int, parent: int | None, body: bytes | None) -> None:
+        """What was read of a span already."""
+        scope = fields(body).get("s") if body and b"\xa1s" in body else None  # its key, as msgpack
+        self._known[span_id] = parent, scope if isinstance(scope, dict) else {}
+
     def _read(self, where: str, *parameters: int) -> None:
         for span_id, parent, body in self._connection.execute(
             f"SELECT span_id, parent_id, body FROM spans WHERE trace = ? {where}", (self._trace.no, *parameters)
         ):
-            scope = fields(body).get("s") if body else None
-            self._known[span_id] = parent, scope if isinstance(scope, dict) else {}
+            self.know(span_id, parent, body)
 
     def _of_trace(self) -> dict[str, Any]:
         trace = self._trace
@@ -143,7 +242,7 @@ class _Scopes:
         while at is not None and at not in self._whole:
             self._whole[at] = {}  # parents may run in a circle
             path.append(at)
-            if not self._every:
+            if not self._every and at not in self._known:
                 self._read("AND span_id = ?", at)
             if at not in self._known:  # its parent is not here: the trace's own is the best that is known
                 self._whole[at] = self._of_trace()
@@ -181,6 +280,8 @@ def jsonable(value: Any) -> Any:
 
     Without recursion: a value may be as deep as the encoder takes it.
     """
+    if value is None or type(value) is str:  # as most
+        return value
     top: list[Any] = [None]
     todo: list[tuple[Any, Any, Any]] = [(value, top, 0)]
     while todo:

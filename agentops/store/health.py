@@ -126,7 +126,7 @@ def _contents(store: str) -> list[Check]:
     except StoreError as problem:
         return [Check("format", False, str(problem), _advice(problem))]
     try:
-        found = [_lock(connection, store), *_losses(connection), _horizon(connection)]
+        found = [_lock(connection, store), *_losses(connection), _horizon(connection), *_exports(connection)]
         traces, spans, first, last = connection.execute(
             "SELECT count(*), ifnull(sum(spans), 0), min(start_ns), max(start_ns) FROM traces"
         ).fetchone()
@@ -232,6 +232,31 @@ def _losses(connection: sqlite3.Connection) -> list[Check]:
         says = f"{counted} not kept, last at {_day(when)}: {what}"
         found.append(Check("losses", not recent, says, _remedy(what) if recent else None))
     return found or [Check("losses", True, "none", None)]
+
+
+def _exports(connection: sqlite3.Connection) -> list[Check]:
+    """How it stands with each target that programs export to."""
+    from agentops.store.outbox import states_in
+
+    found = []
+    for state in states_in(connection):
+        if state.name.startswith("console#"):
+            continue
+        says = f"{state.name}: {state.sent} sent"
+        says += f", the last at {_day(state.sent_ns)}" if state.sent_ns else ""
+        counts = (("possibly a second time", state.again), ("refused by it", state.refused),
+                  ("not redacted, so not sent", state.withheld), ("left out by sampling", state.sampled_out),
+                  ("taken out of the store before", state.removed))  # fmt: skip
+        says += "".join(f", {count} {what}" for what, count in counts if count)
+        failed = state.failed_ns is not None and (state.sent_ns or 0) < state.failed_ns
+        if state.waiting:
+            says += f"; {state.waiting} wait" + (f" for a program that has {state.redactor}" if state.redactor else "")
+        if state.failed_ns is not None:
+            says += f"; last trouble at {_day(state.failed_ns)}: {state.failure}"
+        ok = not (failed and state.waiting)
+        advice = f"see that it is there; then `agentops export --to otlp {state.name} --waiting`, or any program that "
+        found.append(Check("export", ok, says, None if ok else f"{advice}exports there, sends them"))
+    return found
 
 
 def _set_aside(store: str) -> list[Check]:

@@ -39,6 +39,7 @@ from agentops.store.arrivals import no_longer_awaited
 from agentops.store.batch import Batch
 from agentops.store.contents import Contents
 from agentops.store.damage import Unusable, identity, is_damage, set_aside
+from agentops.store.destinations import export_from, no_longer_exported, targets_of
 from agentops.store.location import NO_LOCKS, journal_folder
 from agentops.store.packing import pack_and_index, reclaim, rest_while_busy
 from agentops.store.removal import remove_orphans
@@ -98,6 +99,7 @@ class Ingester:
         self._trace_numbers: dict[bytes, int] = {}
         self._seen: dict[int, set[int]] = {}
         self._removals = 0
+        self._targets: list[int] = []  # of the journal that is being brought in
 
     def run(
         self,
@@ -354,11 +356,15 @@ class Ingester:
                 position = end
                 if isinstance(record, Rotated):
                     rotated = True
-                elif record is not None and not isinstance(record, Head):
+                elif isinstance(record, Head):
+                    if record.targets and start == 0:
+                        export_from(self._connection, name, record.targets)
+                elif record is not None:
                     records.append((end, record))
                 if position - start > BATCH_BYTES or position >= ends.get(name, position + 1):
                     break
             process = signed(int(name.split("-")[1], 16))
+            self._targets = targets_of(self._connection, name)
             if position == start and alive:
                 self._connection.execute("ROLLBACK")
                 return False
@@ -380,6 +386,7 @@ class Ingester:
                 (name, position, contents.tobytes(), rotated, ended),
             )
             if ended:
+                no_longer_exported(self._connection, name)
                 no_longer_awaited(self._connection, contents)
                 remove_orphans(self._connection, self._contents)
             self._connection.execute("COMMIT")
@@ -395,7 +402,8 @@ class Ingester:
         return position < ends.get(name, position + 1)
 
     def _batch(self, contents: array.array[int], process: int) -> Batch:
-        return Batch(self._connection, self._contents, contents, process, self._trace_numbers, self._seen)
+        numbers, seen = self._trace_numbers, self._seen
+        return Batch(self._connection, self._contents, contents, process, numbers, seen, self._targets)
 
     def _apply_carefully(self, records: list[tuple[int, Record]], contents: array.array[int], process: int) -> None:
         """Write what can be written of `records`, of which one at least cannot: a journal may come from elsewhere."""

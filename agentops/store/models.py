@@ -371,6 +371,55 @@ class Loss(_Table, table=True):
     bytes: int
 
 
+class Target(_Table, table=True):
+    """Where spans are exported to, and what has come of it.
+
+    name: the target's URL without credentials and query, or the name that a program gave it. redactor: the function
+    that spans for it have to pass, empty for none. sent, again, refused, withheld, sampled_out, removed: how many spans
+    were sent, perhaps a second time, not taken by the target, not redacted because the function failed, left out by
+    sampling, and taken out of the store before. sent_ns, failed_ns: when one was last, ns since 1970. failure: why.
+    """
+
+    __tablename__ = "targets"
+    __table_args__ = (Index("targets_name", "name", "redactor", unique=True),)
+
+    id: int | None = Field(default=None, primary_key=True, nullable=True)
+    name: str = Field(sa_type=Text)
+    redactor: str = Field(sa_type=Text)
+    sent: int
+    again: int
+    refused: int
+    withheld: int
+    sampled_out: int
+    removed: int
+    sent_ns: int | None
+    failed_ns: int | None
+    failure: str | None = Field(sa_type=Text)
+
+
+class Outgoing(_Table, table=True):
+    """A span that has ended and waits to be sent to a target; under_way: 1 while nobody knows whether it arrived."""
+
+    __tablename__ = "outbox"
+    __table_args__ = (Index("outbox_target", "target"),)
+
+    n: int | None = Field(default=None, primary_key=True, nullable=True)
+    target: int
+    trace: int
+    span_id: int
+    under_way: int
+
+
+class Exporting(_Table, table=True):
+    """A journal of a program whose spans are exported to a target."""
+
+    __tablename__ = "exporting"
+    __table_args__ = _WITHOUT_ROWID
+
+    journal: str = Field(sa_type=Text, primary_key=True)
+    target: int = Field(primary_key=True)
+
+
 class OpenSpan(_Table, table=True):
     """A span that a process has not ended yet: if the process dies, the span was interrupted.
 

@@ -372,15 +372,9 @@ class Reader:
 
     def scores(self, trace: TraceRow) -> list[ScoreRow]:
         """Scores of a trace and of its spans, in the order of being given."""
-        rows = self._rows(
-            "SELECT hex(trace_id), span_id, name, coalesce(number, label), comment, time_ns FROM scores "
-            "WHERE trace_id = ? ORDER BY id",
-            (bytes.fromhex(trace.trace_id),),
-        )
-        return [
-            ScoreRow(row[0].lower(), None if row[1] is None else format(row[1] & (2**64 - 1), "016x"), *row[2:])
-            for row in checked("scores", rows)
-        ]
+        from agentops.store.details import scores_of
+
+        return self._guarded(scores_of, self._connection, trace)
 
     def find_spans(self, filter: Filter, limit: int | None = 100) -> list[tuple[TraceRow, SpanRow]]:
         """Spans that `filter` selects, newest first; all keys are the span's."""

@@ -62,6 +62,12 @@ def remove(connection: sqlite3.Connection, contents: Contents, traces: Iterable[
     sql(f"DELETE FROM events WHERE trace IN {_DOOMED}")
     sql(f"DELETE FROM scores WHERE trace_id IN (SELECT trace_id FROM traces WHERE no IN {_DOOMED})")
     sql(f"DELETE FROM open_spans WHERE trace IN {_DOOMED}")
+    if sql("SELECT 1 FROM outbox LIMIT 1").fetchone():  # what was to be sent and is taken out is not sent any more
+        sql(
+            f"UPDATE targets SET removed = removed + (SELECT count(*) FROM outbox WHERE target = targets.id "
+            f"AND trace IN {_DOOMED})"
+        )
+        sql(f"DELETE FROM outbox WHERE trace IN {_DOOMED}")
     gone = sql(f"DELETE FROM traces WHERE no IN {_DOOMED}").rowcount
     for table in ("uses", "keeps"):
         sql(f"INSERT OR IGNORE INTO temp.loose SELECT content FROM {table} WHERE trace IN {_DOOMED} AND {_IS_ONE}")

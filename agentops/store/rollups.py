@@ -173,14 +173,18 @@ class Traces:
                 (*_about(change.scope_below), number),
             )
 
-    def interrupt(self, process: int) -> None:
-        """The process is dead: what it had open will not end."""
-        rows = self._sql("SELECT trace, span_id FROM open_spans WHERE process = ?", (process,)).fetchall()
+    def interrupt(self, process: int) -> list[tuple[int, int]]:
+        """The process is dead: what it had open will not end. Gives trace and id of these spans."""
+        rows = self._sql(
+            "SELECT trace, span_id FROM open_spans JOIN spans USING (trace, span_id) "
+            "WHERE process = ? AND end_ns IS NULL", (process,)
+        ).fetchall()  # fmt: skip
         self._many(f"UPDATE spans SET status = {INTERRUPTED} WHERE trace = ? AND span_id = ? AND end_ns IS NULL", rows)
         self._sql("DELETE FROM open_spans WHERE process = ?", (process,))
         touched = [(trace,) for trace in {trace for trace, _ in rows}]
         self._many(_COUNTS, touched)
         self._many(_ROOT_DECIDES, touched)
+        return rows
 
 
 def _about(scope: dict[str, Any]) -> tuple[str | None, str | None, str | None]:

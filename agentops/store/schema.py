@@ -20,6 +20,7 @@ __all__ = [
     "APPLICATION_ID",
     "TABLES",
     "TABLES_2",
+    "TABLES_3",
     "VERSION",
     "DatabaseError",
     "begin",
@@ -183,6 +184,38 @@ CREATE TABLE losses (
 );
 """
 
+#: Version 3: what waits to be exported, where to, and which journals are of programs that export.
+TABLES_3 = """
+CREATE TABLE targets (
+    id INTEGER PRIMARY KEY,
+    name TEXT NOT NULL,
+    redactor TEXT NOT NULL,
+    sent INTEGER NOT NULL,
+    again INTEGER NOT NULL,
+    refused INTEGER NOT NULL,
+    withheld INTEGER NOT NULL,
+    sampled_out INTEGER NOT NULL,
+    removed INTEGER NOT NULL,
+    sent_ns INTEGER,
+    failed_ns INTEGER,
+    failure TEXT
+);
+CREATE UNIQUE INDEX targets_name ON targets (name, redactor);
+CREATE TABLE outbox (
+    n INTEGER PRIMARY KEY,
+    target INTEGER NOT NULL,
+    trace INTEGER NOT NULL,
+    span_id INTEGER NOT NULL,
+    under_way INTEGER NOT NULL
+);
+CREATE INDEX outbox_target ON outbox (target);
+CREATE TABLE exporting (
+    journal TEXT NOT NULL,
+    target INTEGER NOT NULL,
+    PRIMARY KEY (journal, target)
+) WITHOUT ROWID;
+"""
+
 
 def _first(connection: sqlite3.Connection) -> None:
     """Version 1: spans and what they hold."""
@@ -202,6 +235,11 @@ def _second(connection: sqlite3.Connection) -> None:
         recount(connection)
 
 
+def _third(connection: sqlite3.Connection) -> None:
+    """Version 3: spans can go elsewhere."""
+    _statements(connection, TABLES_3)
+
+
 def _statements(connection: sqlite3.Connection, statements: str) -> None:
     """Run them in the transaction that is open; `executescript` would end it."""
     for statement in statements.split(";\n"):
@@ -210,7 +248,7 @@ def _statements(connection: sqlite3.Connection, statements: str) -> None:
 
 
 #: One function a version, each run in one transaction together with setting the version.
-MIGRATIONS: tuple[Callable[[sqlite3.Connection], None], ...] = (_first, _second)
+MIGRATIONS: tuple[Callable[[sqlite3.Connection], None], ...] = (_first, _second, _third)
 VERSION = len(MIGRATIONS)
 
 

@@ -141,7 +141,10 @@ def test_a_setting_that_cannot_be_used_is_said_in_a_sentence(
     (tmp_path / "agentops.toml").write_text("quite = true\n")
     done = agentops(*words)
     assert (done.code, done.out) == (2, "")
-    assert "there is no setting 'quite'; there are enabled, max_age, max_bytes, max_journal_bytes, quiet" in done.err
+    assert (
+        "there is no setting 'quite'; there are enabled, export, max_age, max_bytes, max_journal_bytes, quiet"
+        in done.err
+    )
 
 
 # -- help --------------------------------------------------------------------------------------------

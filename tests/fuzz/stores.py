@@ -38,7 +38,12 @@ COLUMNS = {
     "meta": "value",
     "losses": "time_ns what records bytes",
     "parts": "part documents",
+    "targets": "name redactor sent again refused withheld sampled_out removed sent_ns failed_ns failure",
+    "outbox": "target trace span_id under_way",
+    "exporting": "journal target",
 }
+#: Of formats after the first.
+NEWER_TABLES = ("losses", "keeps", "orphans", "parts", "targets", "outbox", "exporting")
 PLACE = st.sampled_from([(table, column) for table, columns in COLUMNS.items() for column in columns.split()])
 
 
@@ -135,7 +140,7 @@ def make_old(store: Path) -> None:
     try:
         parts = [name for (name,) in connection.execute("SELECT name FROM sqlite_schema WHERE sql LIKE '%USING fts5%'")]
         for statement in (
-            *(f"DROP TABLE {name}" for name in [*parts, "losses", "keeps", "orphans", "parts"]),
+            *(f"DROP TABLE {name}" for name in [*parts, *NEWER_TABLES]),
             "DROP INDEX uses_trace",
             "DELETE FROM meta WHERE name != 'content'",
             "PRAGMA user_version = 1",

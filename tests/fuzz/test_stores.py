@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import io
 import shutil
 import sqlite3
 import sys
@@ -18,8 +19,11 @@ from hypothesis import strategies as st
 from agentops.cli.ls import span_fields
 from agentops.cli.tail import Edges
 from agentops.errors import AgentopsError
+from agentops.exporters.delivery import Delivery, name_of
+from agentops.exporters.target import Target
 from agentops.journal.format import encode
 from agentops.store.contents import pack
+from agentops.store.destinations import export_from
 from agentops.store.filters import parse
 from agentops.store.ingest import Ingester
 from agentops.store.reader import Reader
@@ -29,6 +33,7 @@ from tests.fuzz.looking import ask, command, peak_megabytes, use
 from tests.fuzz.stores import BOMB, HELD, ROWS, doubled, put_rows, squeezed
 from tests.fuzz.test_journals import new_store, real  # noqa: F401
 
+TARGET = Target("console", rate=0.5, errors=True)
 #: Of memory, for whatever reads a store of a few KB.
 ROOM_BYTES = 3 << 29
 
@@ -46,6 +51,10 @@ def good(real: bytes, tmp_path_factory: pytest.TempPathFactory) -> Path:  # noqa
     items = connection.execute("SELECT id, form, data FROM fresh ORDER BY id LIMIT 12").fetchall()
     connection.execute("INSERT INTO blocks VALUES (?, ?, ?)", (items[0][0], items[-1][0], pack(items)))
     connection.execute("DELETE FROM fresh WHERE id <= ?", (items[-1][0],))
+    export_from(connection, "a journal", [(name_of(TARGET), "")])
+    connection.execute(
+        "INSERT INTO outbox (target, trace, span_id, under_way) SELECT id, trace, span_id, 0 FROM spans, targets"
+    )
     connection.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchall()
     connection.close()
     return store
@@ -58,6 +67,11 @@ def look(store: Path) -> None:
     with contextlib.suppress(AgentopsError), Reader(str(store)) as reader:  # `tail`, which does not end by itself
         for edge in [*Edges(reader, parse([])).so_far(10), *Edges(reader, parse([]), new=True).news()]:
             span_fields(edge.trace, edge.span)
+    command(["doctor"], store)
+    with contextlib.redirect_stderr(io.StringIO()):
+        delivery = Delivery(str(store), TARGET)
+        delivery.run(lambda _: 512)
+        delivery.close()
 
 
 def check_rows(good: Path, changes: Any) -> None:

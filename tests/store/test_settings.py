@@ -25,7 +25,7 @@ def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 def test_without_anything_defaults_hold() -> None:
     found = resolve()
     assert {name: value.value for name, value in found.items()} == {
-        "store": None, "enabled": True, "quiet": False, "max_bytes": 5_000_000_000, "max_age": 0,
+        "store": None, "enabled": True, "quiet": False, "max_bytes": 5_000_000_000, "max_age": 0, "export": (),
         "max_journal_bytes": 10**9, "watch_after": 30.0, "watch_memory": True, "redact": "off",
     }  # fmt: skip
     assert {value.origin for value in found.values()} == {"default"}
@@ -110,7 +110,7 @@ def test_a_bad_value_in_the_file_names_the_file(project: Path) -> None:
 
 def test_an_unknown_name_says_which_there_are(project: Path) -> None:
     (project / "agentops.toml").write_text("quite = true\n")
-    with pytest.raises(SettingError, match=r"no setting 'quite'; there are enabled, max_age, max_bytes, max_journal_"):
+    with pytest.raises(SettingError, match=r"no setting 'quite'; there are enabled, export, max_age, max_bytes"):
         resolve()
 
 

@@ -1,0 +1,127 @@
+"""`agentops export --to otlp`, and what `doctor` and `config` say of exports."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import pytest
+
+from agentops.cli.schemas import SCHEMAS
+from tests.exporters.sink import Sink, attributes
+
+RUNS = """
+with span("good", kind="agent", input="x"):
+    with span("step", kind="tool"): pass
+try:
+    with span("bad", kind="agent"): raise ValueError("declined")
+except ValueError: pass
+"""
+
+
+class Done(NamedTuple):
+    code: int
+    out: str
+    err: str
+
+
+@pytest.fixture
+def sink() -> Iterator[Sink]:
+    one = Sink()
+    yield one
+    one.close()
+
+
+def command(store: Path, *words: str, **environment: str) -> Done:
+    kept = {name: value for name, value in os.environ.items() if not name.startswith(("AGENTOPS_", "OTEL_"))}
+    program = os.path.join(os.path.dirname(sys.executable), "agentops")
+    given = {**kept, "AGENTOPS_STORE": str(store), **environment}
+    done = subprocess.run([program, *words], cwd=store.parent, env=given, capture_output=True, text=True, timeout=60)
+    return Done(done.returncode, done.stdout, done.stderr)
+
+
+def test_whole_traces_are_sent(record: Any, sink: Sink) -> None:
+    store = record(RUNS)
+    done = command(store, "export", "--to", "otlp", sink.url, "name:step", "-H", "x-key=a=b", "-H", "x-other: c")
+    assert done == (0, f"2 spans sent to {sink.url}/v1/traces\n", "")
+    assert sorted(sink.names) == ["good", "step"]
+    assert (sink.requests[0]["x-key"], sink.requests[0]["x-other"]) == ("a=b", "c")
+    again = command(store, "export", "--to", "otlp", sink.url, "--json", "--dialect", "openinference")
+    assert json.loads(again.out) == {
+        "version": 1, "target": f"{sink.url}/v1/traces", "spans": 3, "refused": 0, "running": 0,
+    }  # fmt: skip
+    SCHEMAS["export otlp"].model_validate(json.loads(again.out), strict=True)
+    assert "gen_ai.operation.name" not in attributes(sink.spans[-1])
+
+
+def test_the_variables_may_name_the_url(record: Any, sink: Sink) -> None:
+    store = record(RUNS)
+    done = command(store, "export", "--to", "otlp", "status:error", OTEL_EXPORTER_OTLP_ENDPOINT=sink.url)
+    assert done.out == f"1 span sent to {sink.url}/v1/traces\n"
+
+
+def test_a_target_that_takes_nothing_is_a_problem(record: Any, sink: Sink) -> None:
+    store = record(RUNS)
+    sink.reply = lambda _: (401, {"Content-Type": "application/json"}, b'{"message": "no \x1b[31m key"}')
+    done = command(store, "export", "--to", "otlp", sink.url)
+    assert (done.code, done.out) == (1, "")
+    assert done.err.startswith(f"agentops: {sink.url}/v1/traces: it answered 401") and "nothing was sent" in done.err
+    assert "\x1b" not in done.err
+    sink.away()
+    gone = command(store, "export", "--to", "otlp", sink.url, "--json")
+    assert (gone.code, gone.out) == (1, "") and "Connection refused" in json.loads(gone.err)["error"]["message"]
+
+
+def test_a_span_that_is_refused_is_counted_and_the_others_are_sent(record: Any, sink: Sink) -> None:
+    store = record(RUNS)
+    sink.reply = lambda spans: (400, {}, b"") if any(one.name == "bad" for one in spans) else True
+    done = command(store, "export", "--to", "otlp", sink.url)
+    assert done.code == 1
+    assert done.out == f"2 spans sent to {sink.url}/v1/traces\n1 was refused: it answered 400\n"
+
+
+def test_what_is_called_wrongly_is_said(record: Any, tmp_path: Path) -> None:
+    store = record(RUNS)
+    for words, says in (
+        (["--to", "otlp"], "say where to: agentops export --to otlp http://localhost:4318"),
+        (["--to", "otlp", "name:x"], "say where to"),
+        (["--to", "otlp", "ftp://host"], "is no target"),
+        (["--to", "otlp", "http://host", "-H", "nothing"], "a header is given as NAME=VALUE"),
+        (["--to", "otlp", "http://host", "-o", "x"], "--output is for --to jsonl"),
+        (["--to", "otlp", "http://host", "--waiting", "name:x"], "leave out the filter"),
+        (["--waiting"], "--waiting is for --to otlp"),
+    ):
+        done = command(store, "export", *words)
+        assert done.code == 2 and says in done.err, (words, done)
+
+
+def test_what_waits_can_be_sent_by_hand_and_doctor_tells_how_it_stands(tmp_path: Path, sink: Sink) -> None:
+    store = tmp_path / "traces.db"
+    sink.away()
+    source = "import sys, agentops\nagentops.init(export=sys.argv[1])\nwith agentops.span('late'): pass\n"
+    given = {**os.environ, "AGENTOPS_STORE": str(store)}
+    subprocess.run([sys.executable, "-c", source, sink.url], env=given, capture_output=True, timeout=60, check=True)
+    ill = command(store, "doctor")
+    (line,) = [one for one in ill.out.splitlines() if "export" in one and "sent" in one and "wait" in one][:1]
+    assert ill.code == 1 and f"{sink.url}/v1/traces: 0 sent; 1 wait" in line and "Connection refused" in line
+    failed = command(store, "export", "--to", "otlp", sink.url, "--waiting")
+    assert failed.code == 1 and "it cannot be reached (Connection refused)" in failed.err
+    sink.back()
+    done = command(store, "export", "--to", "otlp", sink.url, "--waiting")
+    assert done == (0, f"1 span sent to {sink.url}/v1/traces\n", "")
+    assert command(store, "export", "--to", "otlp", sink.url, "--waiting").out.startswith("0 spans sent")
+    assert sink.names == ["late"]
+    well = command(store, "doctor")
+    assert well.code == 0 and f"{sink.url}/v1/traces: 1 sent, the last at" in well.out
+
+
+def test_settings_show_targets_without_their_secrets(tmp_path: Path) -> None:
+    given = {"AGENTOPS_EXPORT": "http://ada:pass-word@host:4318?token=t-1, console"}
+    for words in (["config"], ["config", "--json"], ["doctor", "--production"]):
+        done = command(tmp_path / "traces.db", *words, **given)
+        assert "http://host:4318/v1/traces" in done.out and "pass-word" not in done.out and "t-1" not in done.out
