@@ -40,6 +40,8 @@ _ERROR = StatusCode.ERROR
 _BOUNDED: Any = BoundedList  # what is in it is had without its lock
 _NOTHING: tuple[None, tuple[()], tuple[()]] = None, (), ()
 _CHAIN = conventions.KIND_NUMBER[conventions.DEFAULT_KIND]
+#: Ids of open spans of our own provider: the exporter of one that the application sets over it never sees them.
+_of_own: set[int] = set()
 _CLIENT_KINDS = ("llm", "embedding", "retrieval", "rerank")
 _TRACER_NAME = "agentops"
 
@@ -89,6 +91,9 @@ class Processor(SpanProcessor):
                 recorder.lost(journal, problem, len(payload))
         except Exception as problem:  # noqa: BLE001
             failed("recording another library's span", problem)
+        finally:
+            if _of_own and type(self) is Processor:
+                _show(span, parent_context)
 
     def on_end(self, span: ReadableSpan) -> None:
         try:
@@ -136,6 +141,37 @@ class Processor(SpanProcessor):
 
     def force_flush(self, timeout_millis: int = 30000) -> bool:
         return recorder.flush(timeout_millis / 1000)
+
+
+class _OwnProcessor(Processor):
+    """Of our own provider."""
+
+    def on_start(self, span: SdkSpan, parent_context: Context | None = None) -> None:
+        super().on_start(span, parent_context)
+        _of_own.add(span.get_span_context().span_id)
+
+    def on_end(self, span: ReadableSpan) -> None:
+        super().on_end(span)
+        context = span.get_span_context()
+        if context is not None:
+            _of_own.discard(context.span_id)
+
+
+def _show(span: SdkSpan, parent_context: Context | None) -> None:
+    """A span of the application's provider below one of our own, that was set before, is one below ours there."""
+    context, parent = span.get_span_context(), span.parent
+    if parent is None or parent.span_id not in _of_own:
+        return
+    try:
+        above: Any = (_current() if parent_context is None else parent_context).get(OUR_KEY)
+        if isinstance(above, Span) and above._id == context.span_id:
+            above = above._above
+        span._parent = None
+        if isinstance(above, Span) and above._trace == context.trace_id.to_bytes(16, "big"):
+            above.get_span_context()  # one that was open takes the provider's with that
+            span._parent = _visible(above)
+    except Exception as problem:  # noqa: BLE001
+        failed("showing a span's place", problem, lost=0)
 
 
 def _is_ours(span: SdkSpan, ours: Span) -> bool:
@@ -257,7 +293,7 @@ class Joined:
         sdk = tracer.start_span(name, context, _OTEL_KIND[span._kind], attributes, links, span._start_ns)
         span._context = sdk.get_span_context()
         span._seen_above = parent
-        if isinstance(sdk, SdkSpan) and span._sdk is None:  # nobody called our processor
+        if sdk.is_recording() and span._sdk is None:  # nobody called our processor
             span._sdk, span._is_shown = sdk, span._context.trace_flags.sampled
             open_spans[span._id] = span
             self.attach_processor()
@@ -319,7 +355,7 @@ def begin(
     span._is_light = False
     if not span._started:  # dropped by the sampler, or nobody called our processor
         made = sdk.get_span_context()
-        if isinstance(sdk, SdkSpan):
+        if sdk.is_recording():
             reached = False
             span._sdk, span._is_shown = sdk, made.trace_flags.sampled
             open_spans[made.span_id] = span
@@ -412,7 +448,7 @@ def own_provider() -> Any:
     if _Own.provider is None:
         from agentops.trace.own import make
 
-        _Own.provider = make(Processor())
+        _Own.provider = make(_OwnProcessor())
     return _Own.provider
 
 

@@ -1,0 +1,96 @@
+"""The set-up functions of others, each with its package: before our spans, between them, after them, and twice."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+
+pytestmark = pytest.mark.proof
+
+#: Each defines `sink`, `set_up()`, `theirs(name)` for a span by its own way, and how often a span is exported.
+SET_UPS = {
+    "logfire": """
+        import logfire
+        sink = None
+        def set_up():
+            logfire.configure(
+                send_to_logfire=False, console=False, additional_span_processors=[SimpleSpanProcessor(memory)],
+                advanced=logfire.AdvancedOptions(id_generator=ids),
+            )
+        def theirs(name): return logfire.span(name)
+    """,
+    "phoenix": """
+        import phoenix.otel
+        sink = Sink()
+        def set_up():
+            phoenix.otel.register(endpoint=sink.url + "/v1/traces", protocol="http/protobuf", verbose=False)
+        def theirs(name): return other(name, attributes={"openinference.span.kind": "CHAIN"})
+    """,
+    "langfuse": """
+        import langfuse
+        sink = Sink()
+        def set_up():
+            langfuse.Langfuse(public_key="pk", secret_key="sk", base_url=sink.url)
+        def theirs(name): return langfuse.get_client(public_key="pk").start_as_current_observation(name=name)
+    """,
+}
+WORK = """
+        def work():
+            with span("ours", kind="agent", session="s-1", input="a question"):
+                with theirs("theirs"):
+                    with span("ours inside", kind="llm"):
+                        with theirs("theirs inside"):
+                            pass
+                    try:
+                        with theirs("theirs fails"):
+                            raise LookupError("nothing there")
+                    except LookupError:
+                        pass
+            with theirs("theirs root"):
+                with span("ours below"):
+                    pass
+"""
+TREE = {
+    "ours": None,
+    "theirs": "ours",
+    "ours inside": "theirs",
+    "theirs inside": "ours inside",
+    "theirs fails": "theirs",
+    "theirs root": None,
+    "ours below": "theirs root",
+}
+ORDERS = {
+    "before": "set_up()\nwork()",
+    "before and init": "set_up()\ninit(otel=True)\nwork()",
+    "after init": "init(otel=True)\nset_up()\nwork()",
+    "after init and a span": "init(otel=True)\nwith span('first'): pass\nset_up()\nwork()",
+    "after a span": "with span('first'): pass\nset_up()\nwork()",
+    "twice": "set_up()\nset_up()\nwork()",
+    "again": "set_up()\nwith span('first'): pass\nset_up()\nwork()",
+}
+
+Compared = Callable[..., Any]
+
+
+@pytest.mark.parametrize("order", ORDERS)
+@pytest.mark.parametrize("library", SET_UPS)
+def test_each_span_is_in_both_places_once(library: str, order: str, foreign: str, compared: Compared) -> None:
+    found = compared(program(library, ORDERS[order]), python=foreign)
+    found.stored = [one for one in found.stored if one["name"] != "first"]
+    found.exported = [one for one in found.exported if one["name"] != "first"]
+    found.check_one_tree_in_both_places()
+    assert found.parents() == TREE
+
+
+@pytest.mark.parametrize("library", SET_UPS)
+def test_a_set_up_while_a_span_of_ours_is_open(library: str, foreign: str, compared: Compared) -> None:
+    found = compared(program(library, "with span('open'):\n    set_up()\n    work()"), python=foreign)
+    found.check_one_tree_in_both_places()
+    assert found.parents() == {**TREE, "open": None, "ours": "open", "theirs root": "open"}
+
+
+def program(library: str, order: str) -> str:
+    lines = "\n".join(" " * 8 + line for line in [*order.splitlines(), "done(sink)"])
+    return f"{SET_UPS[library]}\n{WORK}\n{lines}\n"
