@@ -242,7 +242,7 @@ def outcome(tmp_path: Path, read: Callable[[Path], list[dict[str, Any]]]) -> Cal
         lines = [line for line in done.stderr.splitlines() if not line.startswith(SAYS)]
         assert not any("agentops" in line for line in lines), done.stderr
         exported = json.loads((where / "exported.json").read_text())
-        return Outcome(exported, [] if without else read(where / "traces.db"), where / "traces.db")
+        return Outcome(exported, read(where / "traces.db") if under or not without else [], where / "traces.db")
 
     return outcome
 
