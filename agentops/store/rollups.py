@@ -4,10 +4,14 @@ from __future__ import annotations
 
 import json
 import sqlite3
+from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 from agentops.conventions import KIND_NUMBER
 from agentops.journal.format import ERROR, INTERRUPTED, RUNNING, encode
+from agentops.store.repeats import Call, Said, repeated, said_of, said_on
+from agentops.store.schema import signed
 from agentops.store.span_changes import SpanChanges, sql_time
 
 __all__ = ["Traces"]
@@ -24,6 +28,18 @@ _COUNTS = (
     f"CAST(total(iif(kind IN {_COUNTED}, output_tokens, 0)) AS INTEGER), sum(iif(kind IN {_COUNTED}, cost_usd, NULL)) "
     "FROM spans WHERE trace = no) WHERE no = ?"
 )
+#: Whether any of a trace's calls overlap. Most traces have none that do, and then each is a call of its own.
+_OVERLAP = (
+    "SELECT 1 FROM (SELECT start_ns, max(ifnull(end_ns, 9223372036854775807)) OVER (ORDER BY start_ns "
+    "ROWS BETWEEN UNBOUNDED PRECEDING AND 1 PRECEDING) AS until "
+    f"FROM spans WHERE trace = ? AND kind IN {_COUNTED}) WHERE start_ns <= until LIMIT 1"
+)
+_CALLS = (
+    "SELECT span_id, parent_id, kind, CAST(start_ns AS INTEGER), CAST(end_ns AS INTEGER), "
+    "CAST(input_tokens AS INTEGER), CAST(output_tokens AS INTEGER), CAST(cost_usd AS REAL) FROM spans "
+    f"WHERE trace = ? AND kind IN {_COUNTED}"
+)
+_USED = "UPDATE traces SET (llm_calls, input_tokens, output_tokens, cost_usd) = (?, ?, ?, ?) WHERE no = ?"
 
 #: A trace has its root's name, kind, status and times; session, user and tags too, where the root has them.
 _ROOT_DECIDES = (
@@ -37,15 +53,16 @@ class _Trace:
     """How one trace's roll-up changes."""
 
     __slots__ = (
-        "cost_usd", "errors", "input_tokens", "is_root", "kind", "llm_calls", "name", "new_id", "open", "output_tokens",
-        "root", "root_span", "scope", "scope_below", "spans", "start_ns",
+        "calls", "errors", "is_root", "kind", "name", "new_id", "open", "root", "root_span", "said", "scope",
+        "scope_below", "spans", "start_ns",
     )  # fmt: skip
 
     def __init__(self, new_id: bytes | None = None) -> None:
         self.new_id = new_id  # of a trace that is not in the store yet
         self.root_span: SpanChanges | None = None
-        self.spans = self.errors = self.open = self.llm_calls = self.input_tokens = self.output_tokens = 0
-        self.cost_usd: float | None = None
+        self.spans = self.errors = self.open = 0
+        self.calls: list[Call] = []
+        self.said: dict[int, Said] = {}
         self.root: int | None = None
         self.name, self.kind, self.start_ns, self.is_root = "", 0, 0, False
         self.scope: dict[str, Any] | None = None
@@ -61,6 +78,7 @@ class Traces:
     """
 
     def __init__(self, connection: sqlite3.Connection, numbers: dict[bytes, int]) -> None:
+        self._connection = connection
         self._sql = connection.execute
         self._many = connection.executemany
         self._numbers = numbers
@@ -102,7 +120,6 @@ class Traces:
         """A span comes into its trace."""
         total = self.touch(trace)
         total.spans += 1
-        total.llm_calls += span.kind == _LLM
         if not total.is_root and (not span.parent_id or total.root is None):
             total.root, total.name, total.kind = key, span.name or "?", span.kind or 0
             total.start_ns, total.scope, total.is_root = span.start_ns or 0, span.scope, not span.parent_id
@@ -112,10 +129,13 @@ class Traces:
         total.open += span.end_ns is None
         total.errors += span.end_ns is not None and span.status == ERROR
         if span.kind in _COUNTED:
-            total.input_tokens += span.input_tokens or 0
-            total.output_tokens += span.output_tokens or 0
-            if span.cost_usd is not None:
-                total.cost_usd = (total.cost_usd or 0.0) + span.cost_usd
+            total.calls.append(
+                Call(
+                    key, signed(span.parent_id or 0), span.kind, span.start_ns or 0, span.end_ns, span.input_tokens,
+                    span.output_tokens, span.cost_usd,
+                )
+            )  # fmt: skip
+            total.said[key] = said_on(span.attributes, span.scope)
 
     def touch(self, trace: int) -> _Trace:
         """Something about a trace changes."""
@@ -130,24 +150,20 @@ class Traces:
             root_scope = change.scope or {}
             metadata = root_scope.get("metadata")
             metadata = encode(metadata) if isinstance(metadata, dict) and metadata else None
-            counts = (
-                change.spans, change.errors, change.open, change.llm_calls, sql_time(change.input_tokens),
-                sql_time(change.output_tokens),
-            )  # fmt: skip
             if change.new_id is not None:
                 root = change.root_span or SpanChanges()
                 ended = root.end_ns is not None
                 new.append(
                     (
                         number, change.new_id, change.root, root.name or change.name or "?", root.kind or 0,
-                        root.status if ended else RUNNING, sql_time(change.start_ns), sql_time(root.end_ns), *counts,
-                        change.cost_usd, *_about({**change.scope_below, **root_scope}), metadata,
+                        root.status if ended else RUNNING, sql_time(change.start_ns), sql_time(root.end_ns),
+                        change.spans, change.errors, change.open, *_used(change.calls, change.said.__getitem__),
+                        *_about({**change.scope_below, **root_scope}), metadata,
                     )
                 )  # fmt: skip
                 continue
             self._update_trace(number, change, metadata)
-            self._sql(_COUNTS, (number,))
-            self._sql(_ROOT_DECIDES, (number,))
+            self._count_anew(number)
         self._many(f"INSERT INTO traces VALUES ({', '.join('?' * 19)})", new)
 
     def _update_trace(self, number: int, change: _Trace, metadata: bytes | None) -> None:
@@ -181,10 +197,29 @@ class Traces:
         ).fetchall()  # fmt: skip
         self._many(f"UPDATE spans SET status = {INTERRUPTED} WHERE trace = ? AND span_id = ? AND end_ns IS NULL", rows)
         self._sql("DELETE FROM open_spans WHERE process = ?", (process,))
-        touched = [(trace,) for trace in {trace for trace, _ in rows}]
-        self._many(_COUNTS, touched)
-        self._many(_ROOT_DECIDES, touched)
+        for trace in {trace for trace, _ in rows}:
+            self._count_anew(trace)
         return rows
+
+    def _count_anew(self, number: int) -> None:
+        self._sql(_COUNTS, (number,))
+        if self._sql(_OVERLAP, (number,)).fetchone():
+            calls = [Call._make(row) for row in self._sql(_CALLS, (number,))]
+            self._sql(_USED, (*_used(calls, partial(said_of, self._connection, number)), number))
+        self._sql(_ROOT_DECIDES, (number,))
+
+
+def _used(calls: list[Call], said: Callable[[int], Said]) -> tuple[int, int | None, int | None, float | None]:
+    """How many calls of a model there were, and what all calls used."""
+    if len(calls) > 1 and (repeats := repeated(calls, said)):
+        calls = [call for call in calls if call.span_id not in repeats]
+    costs = [call.cost_usd for call in calls if call.cost_usd is not None]
+    return (
+        sum(call.kind == _LLM for call in calls),
+        sql_time(sum(call.input_tokens or 0 for call in calls)),
+        sql_time(sum(call.output_tokens or 0 for call in calls)),
+        sum(costs) if costs else None,
+    )
 
 
 def _about(scope: dict[str, Any]) -> tuple[str | None, str | None, str | None]:

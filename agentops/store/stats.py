@@ -8,9 +8,14 @@ from __future__ import annotations
 
 import sqlite3
 from array import array
+from collections.abc import Iterable, Iterator
+from functools import partial
+from itertools import groupby
+from operator import itemgetter
 from typing import Any, Literal, NamedTuple, get_args
 
 from agentops.conventions import KIND_NUMBER, KINDS
+from agentops.store.repeats import Call, repeated, said_of
 from agentops.store.rows import STATUS, checked
 
 __all__ = ["BY", "By", "Stats", "StatsRow", "nearest_rank", "stats"]
@@ -35,7 +40,8 @@ class StatsRow(NamedTuple):
 
     key: the model, the name or the day (`2026-11-25`, local time); None where it is not known.
     kind: of the spans by `name`; None else, and in the total.
-    calls, errors: how many spans there are, how many of them failed.
+    calls, errors: how many spans there are, how many of them failed. Where several report one call to a model, they
+        are one by `model` and `day`, and one has the tokens and the cost by `name`: see `agentops.store.repeats`.
     runs: in how many traces they stand.
     cost_usd: of those whose cost is known; None if it is of none.
     unpriced: model calls whose cost is not known.
@@ -100,13 +106,17 @@ def stats(connection: sqlite3.Connection, by: By, where: str, parameters: list[A
     groups: dict[tuple[Any, int], _Group] = {}
     by_name = by == "name"
     runs, last = 0, -1
-    for key, kind, status, took, given, output, cost, trace in connection.execute(
+    cursor = connection.execute(
         # A store from elsewhere may hold anything in these columns.
-        f"SELECT {group}, CAST(kind AS INTEGER), status, CAST(end_ns - start_ns AS INTEGER), "
-        "CAST(input_tokens AS INTEGER), CAST(output_tokens AS INTEGER), CAST(cost_usd AS REAL), trace FROM spans "
-        f"WHERE {counted} AND {where} ORDER BY trace",
+        f"SELECT {group}, status, trace, CAST(span_id AS INTEGER), parent_id, CAST(kind AS INTEGER), "
+        "CAST(start_ns AS INTEGER), CAST(end_ns AS INTEGER), CAST(input_tokens AS INTEGER), "
+        f"CAST(output_tokens AS INTEGER), CAST(cost_usd AS REAL) FROM spans WHERE {counted} AND {where} ORDER BY trace",
         parameters,
-    ):
+    )
+    for key, status, trace, call, repeats in _marked(connection, cursor):
+        if repeats and not by_name:
+            continue
+        _, _, kind, start, end, given, output, cost = call
         name = (key, kind if by_name else -1)
         found = groups.get(name)
         if found is None:
@@ -120,8 +130,10 @@ def stats(connection: sqlite3.Connection, by: By, where: str, parameters: list[A
                 last = trace
         if status == _ERROR:
             found.errors += 1
-        if took is not None:
-            found.durations.append(max(0, min(int(took), _DURATION_MAX)))
+        if end is not None:
+            found.durations.append(max(0, min(end - start, _DURATION_MAX)))
+        if repeats:
+            continue
         if given is not None:
             found.input += given
         if output is not None:
@@ -133,8 +145,11 @@ def stats(connection: sqlite3.Connection, by: By, where: str, parameters: list[A
             found.unpriced += 1
     total = _Group()
     total.runs = runs
-    for one in groups.values():
-        for field in ("calls", "errors", "input", "output", "priced", "unpriced", "cost"):
+    for (_, kind), one in groups.items():
+        fields = ["calls", "errors", "unpriced"]
+        if not by_name or kind in _CALLS:
+            fields += ["input", "output", "priced", "cost"]
+        for field in fields:
             setattr(total, field, getattr(total, field) + getattr(one, field))
         total.durations.extend(one.durations)
     names = {} if by == "day" else dict(checked("names", connection.execute("SELECT id, text FROM names").fetchall()))
@@ -147,6 +162,18 @@ def stats(connection: sqlite3.Connection, by: By, where: str, parameters: list[A
     else:
         rows.sort(key=lambda row: (-row.calls, row.key or "", row.kind or ""))
     return Stats(rows, total.row(None, None))
+
+
+def _marked(
+    connection: sqlite3.Connection, rows: Iterable[tuple[Any, ...]]
+) -> Iterator[tuple[Any, Any, int, Call, bool]]:
+    """The rows, each with whether it repeats what another of them reports of the same call."""
+    for trace, of_trace in groupby(rows, itemgetter(2)):
+        spans = [(row[0], row[1], Call._make(row[3:])) for row in of_trace]
+        calls = [call for _, _, call in spans if call.kind in _CALLS]
+        repeats = repeated(calls, partial(said_of, connection, trace)) if len(calls) > 1 else ()
+        for key, status, call in spans:
+            yield key, status, trace, call, call.span_id in repeats
 
 
 def _kind(number: int) -> str:

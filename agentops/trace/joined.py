@@ -41,6 +41,8 @@ _UNSET, _INTERNAL = StatusCode.UNSET, SpanKind.INTERNAL
 _BOUNDED: Any = BoundedList  # what is in it is had without its lock
 _NOTHING: tuple[None, tuple[()], tuple[()]] = None, (), ()
 _CHAIN = conventions.KIND_NUMBER[conventions.DEFAULT_KIND]
+#: Ids of open spans of our own provider: the exporter of one that the application sets over it never sees them.
+_of_own: set[int] = set()
 _CLIENT_KINDS = ("llm", "embedding", "retrieval", "rerank")
 _TRACER_NAME = "agentops"
 
@@ -152,6 +154,45 @@ class Processor(SpanProcessor):
         return recorder.flush(timeout_millis / 1000)
 
 
+class _OwnProcessor(Processor):
+    """Of our own provider."""
+
+    def on_start(self, span: SdkSpan, parent_context: Context | None = None) -> None:
+        super().on_start(span, parent_context)
+        _of_own.add(span.get_span_context().span_id)
+
+    def on_end(self, span: ReadableSpan) -> None:
+        super().on_end(span)
+        context = span.get_span_context()
+        if context is not None:
+            _of_own.discard(context.span_id)
+
+
+class _AfterOwn(Processor):
+    """Of a provider that the application has set over our own."""
+
+    def on_start(self, span: SdkSpan, parent_context: Context | None = None) -> None:
+        super().on_start(span, parent_context)
+        _show(span, parent_context)
+
+
+def _show(span: SdkSpan, parent_context: Context | None) -> None:
+    """A span of the application's provider below one of our own, that was set before, is one below ours there."""
+    context, parent = span.get_span_context(), span.parent
+    if parent is None or parent.span_id not in _of_own:
+        return
+    try:
+        above: Any = (_current() if parent_context is None else parent_context).get(OUR_KEY)
+        if isinstance(above, Span) and above._id == context.span_id:
+            above = above._above
+        span._parent = None
+        if isinstance(above, Span) and above._trace == context.trace_id.to_bytes(16, "big"):
+            above.get_span_context()  # one that was open takes the provider's with that
+            span._parent = _visible(above)
+    except Exception as problem:  # noqa: BLE001
+        failed("showing a span's place", problem, lost=0)
+
+
 def _is_ours(span: SdkSpan, ours: Span) -> bool:
     """Whether `span` is what the provider makes for `ours`, or stands below it. It is joined then."""
     context: Any = span._context
@@ -216,7 +257,7 @@ class Joined:
     def __init__(self, provider: Any) -> None:
         self._provider = provider
         self._tracer = provider.get_tracer(_TRACER_NAME)
-        self.processor = Processor()
+        self.processor = Processor() if _Own.provider is None or provider is _Own.provider else _AfterOwn()
         if provider is not _Own.provider:  # that one has it
             self.attach_processor()
         inner = getattr(provider, "_active_span_processor", None)
@@ -283,7 +324,7 @@ class Joined:
         sdk = tracer.start_span(name, context, _OTEL_KIND[span._kind], attributes, links, span._start_ns)
         span._context = sdk.get_span_context()
         span._seen_above = parent
-        if isinstance(sdk, SdkSpan) and span._sdk is None:  # nobody called our processor
+        if sdk.is_recording() and span._sdk is None:  # nobody called our processor
             span._sdk, span._is_shown = sdk, span._context.trace_flags.sampled
             open_spans[span._id] = span
             self.attach_processor()
@@ -345,7 +386,7 @@ def begin(
     span._is_light = False
     if not span._started:  # dropped by the sampler, or nobody called our processor
         made = sdk.get_span_context()
-        if isinstance(sdk, SdkSpan):
+        if sdk.is_recording():
             reached = False
             span._sdk, span._is_shown = sdk, made.trace_flags.sampled
             open_spans[made.span_id] = span
@@ -438,7 +479,7 @@ def own_provider() -> Any:
     if _Own.provider is None:
         from agentops.trace.own import make
 
-        _Own.provider = make(Processor())
+        _Own.provider = make(_OwnProcessor())
     return _Own.provider
 
 

@@ -25,9 +25,10 @@ def call(name, model, took_ms, kind="llm", fail=False, tokens=(10, 2), end=True)
     s.set_attribute("gen_ai.usage.output_tokens", tokens[1])
     if fail:
         s.fail(ValueError("no"))
+    s.checkpoint()
     if end:
         s.end(s._start_ns + took_ms * 1_000_000)
-    s.checkpoint()
+        s.__exit__()
 with span("run", kind="agent") as run:
     run.set_attribute("gen_ai.request.model", "haiku")
     run.set_attribute("gen_ai.usage.input_tokens", 10_000)
