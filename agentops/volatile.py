@@ -31,7 +31,7 @@ _MADE = (
     r"|\b(?:[a-z]{1,12}[_-])?(?=[a-f]*\d)(?=\d*[a-f])[0-9a-f]{8,}\b"
 )
 _OF_A_REQUEST = (
-    r"\b(?:req|request|trace|span|call|corr|nonce)(?:[_ -]?id)?[_:= -]{1,3}(?=\S*\d)[\w-]+"
+    r"\b(?:req|request|trace|span|call|corr|nonce)(?:[_ -]?id[\s:=]{1,3}|[_:=-]\s?)(?=[^\s\d]{0,40}\d)[\w-]+"
     r"|\b(?:attempt|try|retry)\s?(?:no\.?\s?|#\s?)?\d+\b|\b0x[0-9a-f]+\b"
 )
 _DURATION = r"\b\d+(?:\.\d+)?\s?(?:ms|milliseconds)\b|\b\d+\.\d+\s?(?:s|secs?|seconds)\b"
@@ -50,13 +50,17 @@ _CLOCKS = re.compile(r"\d\d?:\d\d(?::(\d\d(?:[.,]\d+)?))?")
 #: Of a URL.
 _PARAMETER = re.compile(r"([?&])([\w.-]+)=[^&#]*")
 _HUMP = re.compile(r"(?<=[a-z0-9])(?=[A-Z])")
-#: Names of arguments whose values say nothing of what a call is about.
+_OF_REQUESTS = (
+    r"^(?:ts|now|today|epoch|utc|clock|as_of|trace|span|rid|reqid|xid)$"
+    r"|stamp|request_?id|req_?id|trace_?id|span_?id|correlation|traceparent|_(?:ts|at|now)$"
+    r"|^(?:current|request|client|server|local|system)_(?:time|date|datetime|ts)$|^(?:tool_)?call_?id$"
+    r"|^(?:invocation|execution)_?id$|^(?:elapsed|duration|latency|took)(?:$|_)"
+)
+#: Names of what says nothing in an answer; and of arguments that say nothing of what a call is about.
+_NAMES_ANSWER = re.compile(_OF_REQUESTS)
 _NAMES = re.compile(
-    r"^(?:ts|now|today|epoch|utc|clock|as_of|nonce|salt|cb|seq|sequence|sequence_no|sequence_number|try|tries|retry"
-    r"|retries|counter|uuid|guid|trace|span|etag|rand|random|rid|reqid|tid|xid)$"
-    r"|stamp|request_?id|req_?id|trace_?id|span_?id|correlation|idempot|nonce|cache_?bust|attempt|traceparent"
-    r"|_(?:ts|at|now)$|^(?:try|retry)_|^(?:current|request|client|server|local|system)_(?:time|date|datetime|ts)$"
-    r"|^(?:tool_)?call_?id$|^(?:invocation|execution)_?id$|^(?:elapsed|duration|latency|took)(?:$|_)"
+    rf"{_OF_REQUESTS}|^(?:nonce|salt|cb|seq|sequence|sequence_no|sequence_number|try|tries|retry|retries|counter|uuid"
+    r"|guid|tid|etag|rand|random)$|idempot|nonce|cache_?bust|attempt|^(?:try|retry)_"
 )
 #: Names of ids and times that stand for what a call is about, if nothing beside them says it.
 _OR_SUBJECT = frozenset((
@@ -75,7 +79,7 @@ _SUBJECTS = frozenset((
 _OF_SOMETHING = re.compile(r"_(?:id|key|no|number)$")
 
 #: Longer texts are compared as they are: to look through them would take the program's time.
-_CHARACTERS_MAX = 50_000
+_CHARACTERS_MAX = 20_000
 _HOLE = "…"
 
 
@@ -118,10 +122,11 @@ def _steady(value: Any, name: str, is_said: bool, volatile: re.Pattern[str]) -> 
 
 def _mapping(value: dict[Any, Any], volatile: re.Pattern[str]) -> str:
     named = {_snake(key) if isinstance(key, str) else str(key): item for key, item in value.items()}
+    names = _NAMES if volatile is VOLATILE else _NAMES_ANSWER
     subjects = sum(name in _SUBJECTS or _has_words(item) for name, item in named.items())
     parts = []
     for name, item in named.items():
-        if not (_NAMES.search(name) or (name in _OF_A_CALLER and len(named) > 1)):
+        if not (names.search(name) or (name in _OF_A_CALLER and len(named) > 1)):
             mine = name in _SUBJECTS or _has_words(item)
             parts.append(f"{name}:{_steady(item, name, subjects > mine, volatile)}")
     return "{" + ",".join(sorted(parts)) + "}"
@@ -152,6 +157,7 @@ def _text(text: str, name: str, is_said: bool, volatile: re.Pattern[str]) -> str
 
 def _without(text: str, volatile: re.Pattern[str]) -> str:
     """`text` without what matches; only around its digits, of which each match has one."""
+    hole: Any = _HOLE if volatile is VOLATILE else _hole
     parts: list[str] = []
     done = 0
     for digits in _DIGITS.finditer(text):
@@ -163,9 +169,19 @@ def _without(text: str, volatile: re.Pattern[str]) -> str:
             end = further.end() + _AROUND
         end = text.find(" ", end)
         end = len(text) if end < 0 else end
-        parts += [text[done:start], volatile.sub(_HOLE, text[start:end])]
+        parts += [text[done:start], volatile.sub(hole, text[start:end])]
         done = end
     return "".join(parts) + text[done:]
+
+
+def _is_full_minute(text: str) -> bool:
+    clock = _CLOCKS.search(text)
+    return clock is not None and not (clock[1] or "").strip("0.,")
+
+
+def _hole(found: re.Match[str]) -> str:
+    """In an answer, a time on the full minute may be what was asked for."""
+    return found[0] if _is_full_minute(found[0]) else _HOLE
 
 
 def _without_volatile(parameter: re.Match[str]) -> str:
@@ -174,9 +190,7 @@ def _without_volatile(parameter: re.Match[str]) -> str:
 
 def _time(text: str, name: str, is_said: bool) -> str:
     """A moment; on the full minute it may be a slot that is asked for."""
-    clock = _CLOCKS.search(text)
-    full_minute = clock is not None and not (clock[1] or "").strip("0.,")
-    is_slot = full_minute and not (is_said and name in _OR_SUBJECT)
+    is_slot = _is_full_minute(text) and not (is_said and name in _OR_SUBJECT)
     return text if is_slot or _OF_SOMETHING.search(name) else _HOLE
 
 

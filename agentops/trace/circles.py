@@ -152,9 +152,7 @@ class History:
         self._people: set[bytes] = set()
         self._arguments: Any = None  # of the latest call
         self._with_spans: set[str] = set()  # tools that have them
-        self._waiting: list[Called] | None = (
-            None  # an iteration: its calls have no answers yet, a model's next messages have them
-        )
+        self._waiting: list[Called] | None = None  # of an iteration: the next messages have the answers
         self._sees_results = True
         self._begin()
 
@@ -172,20 +170,22 @@ class History:
             self._begin()
             return None
         self._with_spans.update(event.name for event in events if isinstance(event, Called))
+        known = False
         if self._waiting is not None:
             waiting, self._waiting = self._waiting, None
-            self._take(self._answered(waiting, events), [], False)
+            known = self._take(self._answered(waiting, events), [])
         said = {event.words for event in events if isinstance(event, Person)}
         if not said <= self._people:
             self._people |= said
             self._begin()
+            known = False
         calls = [event for event in events if isinstance(event, Called)]
         asked = [] if calls else [call for call in turn.asked if call.name not in self._with_spans]
         if asked and self._sees_results:
             self._waiting = asked
         else:
-            self._take(calls or asked, events, True)
-        return self._circle()
+            known = self._take(calls or asked, events) or known
+        return self._circle() if known else None
 
     def _answered(self, asked: list[Called], events: list[Event]) -> list[Called]:
         """The calls that a model asked for, with the answers in its next messages."""
@@ -213,12 +213,12 @@ class History:
             del self._answers[next(iter(self._answers))]
         return before != answer
 
-    def _take(self, calls: list[Called], events: list[Event], with_words: bool) -> None:
-        """Note an iteration; one of which nothing is known neither helps nor hinders."""
+    def _take(self, calls: list[Called], events: list[Event]) -> bool:
+        """Note an iteration; one of which nothing is known neither helps nor hinders, and gives False."""
         said = [event for event in events if isinstance(event, Said)]
         given = [event for event in events if isinstance(event, Given)]
         if not calls and not said:
-            return
+            return False
         self._often = 0
         signs = {(call.name, call.given, call.answer) for call in calls}
         if calls:
@@ -236,13 +236,11 @@ class History:
             fresh = bool(fresh_words or fresh_given)
             self._done.append(_of_words(said, given))
         self._quiet = 0 if fresh else self._quiet + 1
+        return True
 
     # -- what is a circle ------------------------------------------------------------------------------
 
     def _circle(self) -> Circle | None:
-        done = self._done
-        if not done:
-            return None
         for period in range(1, PERIOD_MAX + 1):
             if self._alike(period) >= period * self._repeats:
                 return self._repetition(period)

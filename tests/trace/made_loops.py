@@ -401,6 +401,13 @@ def healthy() -> dict[str, list[list[Tool | Model]]]:
         ],
         "parts of an upload": [[Tool("upload", {"key": "k", "part": n}, {"etag": next(ids)})] for n in range(9)],
         "jobs from a queue": [[Tool("next_job", {}, f"got job {next(ids)[:8]}, 2 parts")] for _ in range(9)],
+        "a counter": [[Tool("next", {}, {"counter": n})] for n in range(9)],
+        "events in order": [[Tool("next_event", {}, {"seq": n, "type": "tick"})] for n in range(9)],
+        "times of a plan": [
+            [Tool("next_train", {"to": "Zürich"}, f"the next one is 2026-11-25 {n}:30 from 4")] for n in range(9)
+        ],
+        "calls of people": [[Tool("phone", f"call 030 55512{n}", "no answer")] for n in range(9)],
+        "new things": [[Tool("create", {"kind": "note"}, {"uuid": next(ids)})] for _ in range(9)],
         "ids of a generator": [[Tool("new_id", {}, next(ids))] for _ in range(9)],
         "tables of an evening": [
             [Tool("find_table", {"time": f"{18 + n // 4}:{n % 4 * 15:02}", "people": 2}, None)] for n in range(10)

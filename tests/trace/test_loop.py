@@ -294,6 +294,14 @@ def test_a_flag_is_set_and_the_loop_goes_on(spans: Spans) -> None:
     assert steps.circle.times == 5
 
 
+def test_an_iteration_of_which_nothing_is_known_is_part_of_no_circle(spans: Spans) -> None:
+    for step in loop("solve", max_iterations=6, on_circle="flag"):
+        if step.number != 4:
+            call("search", {"q": "refund"}, [])
+    found = [one["attributes"] for one in spans() if one["kind"] == "loop"]
+    assert ["agentops.loop.circle" in one for one in found] == [False, False, True, False, True, True]
+
+
 def test_a_function_decides(store: Path) -> None:
     seen: list[Circle] = []
 
