@@ -40,9 +40,10 @@ def _in_processes(process: Any) -> None:
     def carrying(self: Any) -> Any:
         context = current()
         facts = getattr(self, "_config", None)  # of multiprocessing's own, for the child
-        if context is None or not isinstance(facts, dict):
+        said, _ = traceparent(context) if context is not None else ("", False)
+        if not said or not isinstance(facts, dict):
             return start(self)
-        facts[_KEY] = _Below(traceparent(context)[0])
+        facts[_KEY] = _Below(said)
         try:
             return start(self)
         finally:

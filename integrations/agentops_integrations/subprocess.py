@@ -46,7 +46,7 @@ def _with(given: Any, said: str, is_current: bool) -> Any:
     """An environment that says what stands above; TRACEPARENT, which others read too, only where there is none."""
     known = os.environ.get("TRACEPARENT")
     env = os.environ if given is None else given
-    if not isinstance(env, Mapping) or (given is not None and env.get("TRACEPARENT", known) != known):
+    if not said or not isinstance(env, Mapping) or (given is not None and env.get("TRACEPARENT", known) != known):
         return given  # the program says it itself
     more = {"TRACEPARENT": said} if is_current and "TRACEPARENT" not in env else {}
     return {**env, **more, "AGENTOPS_PARENT": said}

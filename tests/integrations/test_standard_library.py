@@ -169,6 +169,41 @@ assert "TRACEPARENT" not in os.environ and "AGENTOPS_PARENT" not in os.environ
     assert found["elsewhere"]["parent_span_id"] == "b7ad6b7169203331"
 
 
+def test_what_a_request_starts_hangs_below_it_and_is_told_no_current_span(recorded: Recorded) -> None:
+    found = recorded(
+        """
+from agentops_integrations.web import wsgi
+def app(environ, start_response):
+    run_in_a_thread(work, "thread")
+    with ThreadPoolExecutor(1) as executor: executor.submit(work, "task").result()
+    with multiprocessing.get_context("spawn").Pool(1) as pool: pool.map(work, ["pool"])
+    subprocess.run(child("child"), check=True)
+    look = "import os; print(os.environ.get('TRACEPARENT'))"
+    assert subprocess.check_output([sys.executable, "-c", look], text=True).strip() == "None"
+    return [b""]
+
+if __name__ == "__main__":
+    wsgi(app)({"REQUEST_METHOD": "GET", "PATH_INFO": "/x"}, None)
+"""
+    )
+    assert below(found) == {"": {"GET /x"}, "GET /x": {"thread", "task", "pool", "child"}}
+
+
+def test_threads_of_ours_are_in_no_span_of_the_programs(recorded: Recorded) -> None:
+    found = recorded(
+        """
+@agentops.on_span_end
+def looks(ended):
+    if ended.name == "inside":
+        work("in a hook")
+with span("root"):
+    work("inside")
+agentops.flush()
+"""
+    )
+    assert below(found) == {"": {"root", "in a hook"}, "root": {"inside"}}
+
+
 def test_somebody_elses_traceparent_stays_as_it_is_for_others_and_ours_below(recorded: Recorded) -> None:
     given = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01"
     found = recorded(

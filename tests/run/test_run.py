@@ -384,6 +384,58 @@ def test_children_of_every_kind_are_covered(write: Any, run: Run, spans: Any) ->
     assert {span["parent_span_id"] for span in found.values()} == {root["span_id"]}
 
 
+def test_what_a_step_starts_hangs_below_the_step(write: Any, run: Run, spans: Any) -> None:
+    script = write(
+        """
+        import multiprocessing, os, subprocess, sys, threading
+        from concurrent.futures import ProcessPoolExecutor, ThreadPoolExecutor
+        from agentops import span
+
+        def work(name):
+            with span(name): pass
+
+        CHILD = "import sys; from agentops import span\\nwith span(sys.argv[1]): pass"
+
+        if __name__ == "__main__":
+            with span("step"):
+                thread = threading.Thread(target=work, args=("thread",)); thread.start(); thread.join()
+                with ThreadPoolExecutor(1) as executor: list(executor.map(work, ["task"]))
+                with ProcessPoolExecutor(1) as executor: list(executor.map(work, ["process task"]))
+                with multiprocessing.get_context("spawn").Pool(1) as pool: pool.map(work, ["pool"])
+                subprocess.run([sys.executable, "-c", CHILD, "program"], check=True)
+                subprocess.run(["agentops", "run", sys.executable, "-c", CHILD, "run of its own"], check=True)
+        """
+    )
+    given = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01"  # of what started all this
+    done = run("python", script, TRACEPARENT=given)
+    assert done.returncode == 0, done.stderr
+    found = spans()
+    names = {span["span_id"]: name for name, span in found.items()}
+    parents = {name: names.get(span["parent_span_id"]) for name, span in found.items()}
+    assert parents == {
+        "agent.py": None, "step": "agent.py", "thread": "step", "task": "step", "process task": "step", "pool": "step",
+        "program": "step", "run of its own": "python -c", "python -c": None,
+    }  # fmt: skip
+    assert [link["span_id"] for link in found["python -c"]["links"]] == [found["step"]["span_id"]]
+    assert [link["span_id"] for link in found["agent.py"]["links"]] == [given[36:52]]
+
+
+def test_a_program_that_starts_threads_and_records_nothing_loads_nothing_of_ours(write: Any, run: Run) -> None:
+    script = write(
+        """
+        import asyncio, multiprocessing.pool, subprocess, sys, threading
+        from concurrent.futures import ProcessPoolExecutor, ThreadPoolExecutor
+        thread = threading.Thread(target=print, args=("ran",)); thread.start(); thread.join()
+        with ThreadPoolExecutor() as executor: executor.submit(print, "ran").result()
+        subprocess.run(["true"], check=True)
+        assert threading.__spec__.loader is threading.__loader__
+        assert type(threading.__loader__).__name__ == "SourceFileLoader"
+        print([name for name in sys.modules if name.split(".")[0] in ("agentops", "opentelemetry")])
+        """
+    )
+    assert run("python", script).stdout == "ran\nran\n[]\n"
+
+
 def test_a_child_that_dies_is_a_span_of_its_own(write: Any, run: Run, spans: Any) -> None:
     script = write("import subprocess, sys\nsubprocess.run([sys.executable, 'child.py'])")
     write("import json\njson.loads('{')", "child.py")

@@ -301,6 +301,27 @@ def test_the_environments_span_is_not_current_for_the_programs_own_opentelemetry
     assert (done.returncode, done.stderr) == (0, "")
 
 
+@pytest.mark.parametrize(("sampler", "sampled"), [("ALWAYS_ON", 1), ("ALWAYS_OFF", 0)])
+def test_beside_an_sdk_the_traceparent_says_what_it_sampled(sampler: str, sampled: int, program: Any) -> None:
+    done = program(
+        f"""
+        from opentelemetry import trace
+        from opentelemetry.sdk.trace import TracerProvider
+        from opentelemetry.sdk.trace.sampling import {sampler}
+        from agentops import span, traceparent
+        trace.set_tracer_provider(TracerProvider(sampler={sampler}))
+        with span("ours") as ours:
+            assert traceparent()[:-2] == f"00-{{ours.trace_id}}-{{ours.span_id}}-"
+            assert int(traceparent()[-2:], 16) & 1 == {sampled}
+            with trace.get_tracer("app").start_as_current_span("theirs") as theirs:
+                assert format(theirs.get_span_context().span_id, "016x") in traceparent()
+            with span("elsewhere", parent="{ELSEWHERE}") as elsewhere:
+                assert elsewhere.trace_id == "{ELSEWHERE[3:35]}"
+        """
+    )
+    assert (done.returncode, done.stderr) == (0, "")
+
+
 def test_runs_in_a_trace_of_somebody_elses_are_found_and_shown(program: Any, tmp_path: Path) -> None:
     # As in a pipeline, or below an agent that sets TRACEPARENT for what it starts.
     source = "from agentops import span\nwith span({name!r}):\n    with span('inside'): pass"
