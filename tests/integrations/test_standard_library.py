@@ -112,10 +112,19 @@ with ThreadPoolExecutor(1) as executor, ProcessPoolExecutor(1) as processes:
     }
 
 
+SDK = """
+from opentelemetry import trace
+from opentelemetry.sdk.trace import TracerProvider
+trace.set_tracer_provider(TracerProvider())
+"""
+
+
+@pytest.mark.parametrize("beside", ["", SDK], ids=["alone", "beside an SDK"])
 @pytest.mark.parametrize("method", ["fork", "spawn", "forkserver"])
-def test_processes_in_all_start_methods_record_below(method: str, recorded: Recorded) -> None:
+def test_processes_in_all_start_methods_record_below(method: str, beside: str, recorded: Recorded) -> None:
     found = recorded(
-        f"""
+        beside
+        + f"""
 class Own(multiprocessing.get_context({method!r}).Process):
     def run(self): work("own run")
 
