@@ -130,7 +130,7 @@ class Exporting:
             why = delivery.trouble or "it has not taken them in time"
             spans = "span waits" if count == 1 else "spans wait"
             says = f"{count} {spans} for {delivery.name} ({why}), sent with the next program that exports there"
-            if delivery.target.redact is None:
+            if delivery.target.redact is None and delivery.target.name is None:
                 says += f", or by `agentops export --to otlp {delivery.name} --waiting`"
             print(line(f"agentops: {says}"), file=sys.stderr)
 
