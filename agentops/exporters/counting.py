@@ -31,7 +31,7 @@ class MetricsDelivery(Delivery):
 
     def _run(self, go_on: Callable[[int], int], until: float | None) -> bool:
         outbox = self._opened()
-        self._version = (id(outbox), outbox.version())
+        self._version = outbox.version()
         if self._metrics is None:
             try:
                 from agentops.exporters.metrics import Metrics

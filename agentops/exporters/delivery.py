@@ -65,7 +65,7 @@ class Delivery:
         self._read_spans = READ_LEAST
         self._lock = -1
         self._delay = 0.0
-        self._version: tuple[int, int] | None = None
+        self._version: int | None = None
         #: When to try again, on the monotonic clock; 0 if nothing went wrong last time.
         self.retry_at = 0.0
         #: The program ends: nothing may wait for a better time.
@@ -80,7 +80,7 @@ class Delivery:
         """Let go of the store."""
         if self._outbox is not None:
             self._outbox.close()
-            self._outbox = None
+            self._outbox, self._version = None, None
 
     def abandon(self) -> None:
         """A forked child is not the one that sends, and must not keep its parent's lock."""
@@ -121,7 +121,7 @@ class Delivery:
     def has_news(self) -> bool:
         """Whether there may be something to send that was not there last time."""
         try:
-            version = (id(self._opened()), self._opened().version())
+            version = self._opened().version()
         except StoreError:
             return False
         return version != self._version or bool(self._awaited)
@@ -163,7 +163,7 @@ class Delivery:
 
     def _run(self, go_on: Callable[[int], int], until: float | None) -> bool:
         outbox = self._opened()
-        self._version = (id(outbox), outbox.version())
+        self._version = outbox.version()
         self._suspects, self._accepts = [], False
         if self._doubts and not self._probe(outbox, until):
             return False

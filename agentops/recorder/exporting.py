@@ -61,7 +61,11 @@ class Exporting:
         from agentops.exporters.counting import MetricsDelivery
         from agentops.exporters.delivery import Delivery
 
-        self._stop_thread(0.0)  # it may wait for an answer, and has deliveries of its own then
+        self._stop_thread(0.0)
+        if self._work.acquire(blocking=False):  # else it waits for an answer, with deliveries of its own
+            for delivery in self._deliveries:
+                delivery.close()
+            self._work.release()
         self._store, self.targets = store, targets
         self._deliveries = [Delivery(store, target, self._process) for target in targets]
         self._deliveries += [MetricsDelivery(store, target, self._process) for target in targets if target.metrics]
@@ -102,6 +106,7 @@ class Exporting:
         finally:
             for delivery in self._deliveries:
                 delivery.is_ending = False
+                delivery.close()
             self._work.release()
 
     def _finish(self, delivery: Delivery, deadline: float | None) -> bool:
