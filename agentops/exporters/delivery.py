@@ -110,6 +110,7 @@ class Delivery:
         """
         with self._alone() as alone:
             if not alone:
+                self._version = None  # whoever is at it may end before it is done
                 return False
             try:
                 return self._run(go_on, until)
