@@ -49,7 +49,7 @@ def drain(store: str, url: str) -> tuple[float, float, int]:
 
     delivery = Delivery(store, Target(url))
     start = time.perf_counter()
-    if not delivery.run(lambda _: BATCH):
+    if not delivery.run(lambda: BATCH):
         raise RuntimeError(str(delivery.trouble))
     return time.perf_counter() - start, resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024, delivery.sent
 

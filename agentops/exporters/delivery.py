@@ -101,11 +101,11 @@ class Delivery:
         except StoreError:
             return 0
 
-    def run(self, go_on: Callable[[int], int], until: float | None = None) -> bool:
+    def run(self, go_on: Callable[[], int], until: float | None = None) -> bool:
         """Send what waits; True if nothing is left that could be sent now.
 
         Args:
-            go_on: called between steps with what the step before took; how many spans the next one may take, 0 to stop.
+            go_on: called between steps; how many spans the next one may take, 0 to stop.
             until: on the monotonic clock: no request takes longer.
         """
         with self._alone() as alone:
@@ -162,24 +162,27 @@ class Delivery:
                 fcntl.flock(descriptor, fcntl.LOCK_UN)  # a child that was forked meanwhile may have it open
             os.close(descriptor)
 
-    def _run(self, go_on: Callable[[int], int], until: float | None) -> bool:
+    def _run(self, go_on: Callable[[], int], until: float | None) -> bool:
         outbox = self._opened()
         self._version = outbox.version()
         self._suspects, self._accepts = [], False
         if self._doubts and not self._probe(outbox, until):
             return False
-        after, took = 0, 0
+        after = 0
         ready: list[tuple[Waiting, Any]] = []
         size = 0
-        while room := go_on(took):
-            took = 0
+        while room := go_on():
             rows = outbox.rows(after, min(self._read_spans, room))
             if not rows:
                 if ready and not self._deliver(outbox, ready, until):
                     return False
                 return self._ended()
             after = rows[-1].n
-            found = outbox.whole(self._chosen(outbox, rows))
+            chosen = self._chosen(outbox, rows)
+            found = outbox.whole(chosen)
+            if len(found) < len(chosen):  # a store from elsewhere
+                unreadable = list(set(chosen).difference(whole.row for whole in found))
+                outbox.end(unreadable, refused=len(unreadable))
             average = sum(whole.size for whole in found) // max(1, len(found))
             self._read_spans = max(READ_LEAST, min(READ_MOST, BATCH_BYTES // (4 * (average + 1))))
             for whole in found:
@@ -191,7 +194,6 @@ class Delivery:
                 if len(ready) >= min(room, BATCH_SPANS) or size >= BATCH_BYTES:
                     if not self._deliver(outbox, ready, until):
                         return False
-                    took += len(ready)
                     ready, size = [], 0
         if ready and not self._deliver(outbox, ready, until):
             return False
@@ -244,6 +246,8 @@ class Delivery:
             return None
         except ModuleNotFoundError:
             raise StoreError(NOT_INSTALLED) from None
+        except MemoryError:
+            raise StoreError("there is not enough memory") from None
         except Exception as problem:  # noqa: BLE001 - the user's function, or a store from elsewhere
             safety.failed("exporting a span", problem, lost=0)
             self.trouble = f"it cannot be converted ({type(problem).__name__})"

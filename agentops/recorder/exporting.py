@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import os
 import sys
 import threading
@@ -110,7 +111,7 @@ class Exporting:
             self._work.release()
 
     def _finish(self, delivery: Delivery, deadline: float | None) -> bool:
-        def go_on(_: int) -> int:
+        def go_on() -> int:
             return _SPANS if deadline is None or time.monotonic() < deadline else 0
 
         while True:
@@ -122,7 +123,7 @@ class Exporting:
             except Exception as problem:  # noqa: BLE001
                 safety.failed("exporting", problem, lost=0)
                 return False
-            if delivery.trouble is not None or not go_on(0):
+            if delivery.trouble is not None or not go_on():
                 return False
             time.sleep(_POLL_S)  # another process is at it
 
@@ -154,14 +155,14 @@ class Exporting:
                         self._bring_in_the_dead(None)
                         for delivery in self._deliveries:
                             if time.monotonic() >= delivery.retry_at and (delivery.retry_at or delivery.has_news()):
-                                delivery.run(lambda took: self._politely(stop, took))
+                                delivery.run(functools.partial(self._politely, stop))
                             if stop.is_set():
                                 return
                     except Exception as problem:  # noqa: BLE001 - what waits stays in the store
                         safety.failed("exporting", problem, lost=0)
                         stop.wait(1.0)
 
-    def _politely(self, stop: threading.Event, took: int) -> int:
+    def _politely(self, stop: threading.Event) -> int:
         """How many spans may be sent now; rests first where the program is busy."""
         if stop.is_set():
             return 0
