@@ -14,9 +14,11 @@ from typing import NamedTuple
 from agentops.conventions import RESPONSE_ID
 from agentops.store.contents import fields
 
-__all__ = ["Call", "repeated", "response_id"]
+__all__ = ["Call", "Said", "repeated", "said_of", "said_on"]
 
 _NEVER = 2**63
+#: Among so many reports that began last beside a call the same one is looked for.
+_NEIGHBOURS_MAX = 100
 
 
 class Call(NamedTuple):
@@ -32,16 +34,25 @@ class Call(NamedTuple):
     cost_usd: float | None
 
 
-def repeated(calls: Iterable[Call], response_id_of: Callable[[int], str | None]) -> set[int]:
+class Said(NamedTuple):
+    """What else a span says: the id of the answer, and the library that made the span (nothing for our own)."""
+
+    response: str | None
+    library: str
+
+
+def repeated(calls: Iterable[Call], said_of: Callable[[int], Said]) -> set[int]:
     """The spans that do not count, since others report the same calls.
 
-    Two spans of one trace that overlap report one call if they name the same response; or if one stands directly
-    below the other, and nothing that both say of response and usage differs. A span around several calls may sum up
-    what they used. Of such spans the one that knows most about usage counts; of equals, the innermost.
+    Two spans of one trace that overlap report one call if they name the same answer; if one stands directly below
+    the other, and nothing that both say of answer and usage differs; or if they stand beside each other, one within
+    the time of the other, made by different libraries that say the same of usage and do not name different answers. A
+    span around several calls may sum up what they used. Of such spans the one that knows most about usage counts; of
+    equals, the innermost.
 
     Args:
         calls: spans of one trace.
-        response_id_of: of a span, the id of the answer; it is asked of few.
+        said_of: what else a span says; it is asked of few.
     """
     found: set[int] = set()
     together: list[Call] = []
@@ -50,54 +61,73 @@ def repeated(calls: Iterable[Call], response_id_of: Callable[[int], str | None])
     for call in sorted(calls, key=lambda call: (call.start_ns, -_end(call))):
         if call.start_ns > until and together:
             if len(together) > 1:
-                found |= _repeated(together, response_id_of)
+                found |= _repeated(together, said_of)
             together = []
         together.append(call)
         until = max(until, _end(call)) if len(together) > 1 else _end(call)
     if len(together) > 1:
-        found |= _repeated(together, response_id_of)
+        found |= _repeated(together, said_of)
     return found
 
 
-def response_id(connection: sqlite3.Connection, trace: int, span_id: int) -> str | None:
-    """The id of the answer that a span in the store names."""
+def said_on(attributes: object, scope: object) -> Said:
+    """What else a span says, from its attributes and scope."""
+    response = attributes.get(RESPONSE_ID) if isinstance(attributes, dict) else None
+    library = scope.get("scope") if isinstance(scope, dict) else None
+    return Said(response if type(response) is str else None, library if type(library) is str else "")
+
+
+def said_of(connection: sqlite3.Connection, trace: int, span_id: int) -> Said:
+    """What else a span in the store says."""
     row = connection.execute("SELECT body FROM spans WHERE trace = ? AND span_id = ?", (trace, span_id)).fetchone()
-    attributes = fields(row[0]).get("a") if row else None
-    response = attributes.get(RESPONSE_ID) if type(attributes) is dict else None
-    return response if type(response) is str else None
+    body = fields(row[0]) if row else {}
+    return said_on(body.get("a"), body.get("s"))
 
 
 class _Report:
-    """One call as one span reports it, and those inside of it."""
+    """One call as spans report it, and what is reported inside of it."""
 
-    __slots__ = ("call", "counted", "inside", "response", "settled")
+    __slots__ = ("call", "counted", "inside", "libraries", "response", "settled", "until")
 
-    def __init__(self, call: Call, response: str | None) -> None:
+    def __init__(self, call: Call, said: Said) -> None:
         self.call = call
-        self.response = response
+        self.response = said.response
+        self.libraries = {said.library}
+        self.until = _end(call)
         self.inside: list[_Report] = []
         self.counted = [call]  # of it and those inside of it
         self.settled = False
 
+    def add(self, call: Call, said: Said) -> int:
+        """Another span reports it; gives the one of the two that does not count."""
+        better, other = (self.call, call) if _knows(self.call) > _knows(call) else (call, self.call)
+        # What all of them report stands where the outermost does.
+        self.call, self.counted = better._replace(parent_id=self.call.parent_id), [better]
+        self.response = self.response or said.response
+        self.libraries.add(said.library)
+        self.until = max(self.until, _end(call))
+        return other.span_id
 
-def _repeated(calls: list[Call], response_id_of: Callable[[int], str | None]) -> set[int]:
+
+def _repeated(calls: list[Call], said_of: Callable[[int], Said]) -> set[int]:
     found: set[int] = set()
     reports: list[_Report] = []
     of_span: dict[int, _Report] = {}
     of_response: dict[tuple[int, str], _Report] = {}
+    beside: dict[tuple[int, int | None, int | None, int | None], list[_Report]] = {}
     for call in calls:
-        response = response_id_of(call.span_id)
-        report = of_response.get((call.kind, response)) if response else None
+        said = said_of(call.span_id)
+        neighbours = beside.setdefault((call.kind, call.parent_id, call.input_tokens, call.output_tokens), [])
+        report = of_response.get((call.kind, said.response)) if said.response else None
+        report = report or _around(call, said, neighbours)
         if report is not None:
-            better, other = (report.call, call) if _knows(report.call) > _knows(call) else (call, report.call)
-            found.add(other.span_id)
-            # What all of them report stands where the outermost does.
-            report.call, report.counted = better._replace(parent_id=report.call.parent_id), [better]
+            found.add(report.add(call, said))
         else:
-            report = _Report(call, response)
+            report = _Report(call, said)
             reports.append(report)
-            if response:
-                of_response[call.kind, response] = report
+            neighbours.append(report)
+        if report.response:
+            of_response.setdefault((call.kind, report.response), report)
         of_span[call.span_id] = report
     for report in reports:
         above = of_span.get(report.call.parent_id or 0)
@@ -109,6 +139,20 @@ def _repeated(calls: list[Call], response_id_of: Callable[[int], str | None]) ->
         found |= _settle(report, [one for one in report.inside if one.settled])
         report.settled = True
     return found
+
+
+def _around(call: Call, said: Said, neighbours: list[_Report]) -> _Report | None:
+    """Of reports beside a call that say the same of usage, the one that ends first after it and may be the same."""
+    if call.input_tokens is None or call.output_tokens is None:
+        return None
+    able = [
+        report
+        for report in neighbours[-_NEIGHBOURS_MAX:]
+        if report.until >= _end(call)
+        and said.library not in report.libraries
+        and not (report.response and said.response)
+    ]
+    return min(able, key=lambda report: report.until, default=None)
 
 
 def _settle(report: _Report, inside: list[_Report]) -> set[int]:

@@ -8,9 +8,9 @@ from collections.abc import Callable
 from functools import partial
 from typing import Any
 
-from agentops.conventions import KIND_NUMBER, RESPONSE_ID
+from agentops.conventions import KIND_NUMBER
 from agentops.journal.format import ERROR, INTERRUPTED, RUNNING, encode
-from agentops.store.repeats import Call, repeated, response_id
+from agentops.store.repeats import Call, Said, repeated, said_of, said_on
 from agentops.store.schema import signed
 from agentops.store.span_changes import SpanChanges, sql_time
 
@@ -53,7 +53,7 @@ class _Trace:
     """How one trace's roll-up changes."""
 
     __slots__ = (
-        "calls", "errors", "is_root", "kind", "name", "new_id", "open", "responses", "root", "root_span", "scope",
+        "calls", "errors", "is_root", "kind", "name", "new_id", "open", "root", "root_span", "said", "scope",
         "scope_below", "spans", "start_ns",
     )  # fmt: skip
 
@@ -62,7 +62,7 @@ class _Trace:
         self.root_span: SpanChanges | None = None
         self.spans = self.errors = self.open = 0
         self.calls: list[Call] = []
-        self.responses: dict[int, str] = {}
+        self.said: dict[int, Said] = {}
         self.root: int | None = None
         self.name, self.kind, self.start_ns, self.is_root = "", 0, 0, False
         self.scope: dict[str, Any] | None = None
@@ -135,9 +135,7 @@ class Traces:
                     span.output_tokens, span.cost_usd,
                 )
             )  # fmt: skip
-            response = (span.attributes or {}).get(RESPONSE_ID)
-            if type(response) is str:
-                total.responses[key] = response
+            total.said[key] = said_on(span.attributes, span.scope)
 
     def touch(self, trace: int) -> _Trace:
         """Something about a trace changes."""
@@ -159,7 +157,7 @@ class Traces:
                     (
                         number, change.new_id, change.root, root.name or change.name or "?", root.kind or 0,
                         root.status if ended else RUNNING, sql_time(change.start_ns), sql_time(root.end_ns),
-                        change.spans, change.errors, change.open, *_used(change.calls, change.responses.get),
+                        change.spans, change.errors, change.open, *_used(change.calls, change.said.__getitem__),
                         *_about({**change.scope_below, **root_scope}), metadata,
                     )
                 )  # fmt: skip
@@ -203,15 +201,13 @@ class Traces:
         self._sql(_COUNTS, (number,))
         if self._sql(_OVERLAP, (number,)).fetchone():
             calls = [Call._make(row) for row in self._sql(_CALLS, (number,))]
-            self._sql(_USED, (*_used(calls, partial(response_id, self._connection, number)), number))
+            self._sql(_USED, (*_used(calls, partial(said_of, self._connection, number)), number))
         self._sql(_ROOT_DECIDES, (number,))
 
 
-def _used(
-    calls: list[Call], response_id_of: Callable[[int], str | None]
-) -> tuple[int, int | None, int | None, float | None]:
+def _used(calls: list[Call], said: Callable[[int], Said]) -> tuple[int, int | None, int | None, float | None]:
     """How many calls of a model there were, and what all calls used."""
-    if len(calls) > 1 and (repeats := repeated(calls, response_id_of)):
+    if len(calls) > 1 and (repeats := repeated(calls, said)):
         calls = [call for call in calls if call.span_id not in repeats]
     costs = [call.cost_usd for call in calls if call.cost_usd is not None]
     return (

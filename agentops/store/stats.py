@@ -15,7 +15,7 @@ from operator import itemgetter
 from typing import Any, Literal, NamedTuple, get_args
 
 from agentops.conventions import KIND_NUMBER, KINDS
-from agentops.store.repeats import Call, repeated, response_id
+from agentops.store.repeats import Call, repeated, said_of
 from agentops.store.rows import STATUS, checked
 
 __all__ = ["BY", "By", "Stats", "StatsRow", "nearest_rank", "stats"]
@@ -171,7 +171,7 @@ def _marked(
     for trace, of_trace in groupby(rows, itemgetter(2)):
         spans = [(row[0], row[1], Call._make(row[3:])) for row in of_trace]
         calls = [call for _, _, call in spans if call.kind in _CALLS]
-        repeats = repeated(calls, partial(response_id, connection, trace)) if len(calls) > 1 else ()
+        repeats = repeated(calls, partial(said_of, connection, trace)) if len(calls) > 1 else ()
         for key, status, call in spans:
             yield key, status, trace, call, call.span_id in repeats
 

@@ -10,12 +10,17 @@ import subprocess
 import sys
 import textwrap
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import pytest
+
+from agentops.store.reader import Reader
+from agentops.store.rows import TraceRow
+from agentops.store.stats import StatsRow
+from tests.foreign.servers import serving
 
 HERE = Path(__file__).parent
 OURS = "agentops"
@@ -29,6 +34,17 @@ class Outcome:
 
     exported: list[dict[str, Any]]
     stored: list[dict[str, Any]]
+    store: Path
+
+    @property
+    def traces(self) -> list[TraceRow]:
+        with Reader(str(self.store)) as reader:
+            return list(reader.iter_traces())
+
+    @property
+    def stats(self) -> StatsRow:
+        with Reader(str(self.store)) as reader:
+            return reader.stats().total
 
     @property
     def theirs(self) -> list[Any]:
@@ -156,6 +172,7 @@ PACKAGES = (
     "opentelemetry-instrumentation-asyncio==0.66b1",
     "opentelemetry-instrumentation-genai-anthropic==1.3b0",
     "opentelemetry-instrumentation-httpx==0.66b1",
+    "opentelemetry-instrumentation-logging==0.66b1",
     "opentelemetry-instrumentation-sqlite3==0.66b1",
     "opentelemetry-instrumentation-threading==0.66b1",
     "opentelemetry-instrumentation-urllib3==0.66b1",
@@ -174,6 +191,13 @@ def foreign() -> str:
         subprocess.run([python, "-m", "pip", "install", "-qq", "-e", checkout, *PACKAGES], check=True)
         made.touch()
     return str(python)
+
+
+@pytest.fixture(scope="module")
+def servers() -> Iterator[str]:
+    """A line for programs that says where servers are, see `tests.foreign.servers`."""
+    with serving() as line:
+        yield line
 
 
 @pytest.fixture
@@ -218,7 +242,7 @@ def outcome(tmp_path: Path, read: Callable[[Path], list[dict[str, Any]]]) -> Cal
         lines = [line for line in done.stderr.splitlines() if not line.startswith(SAYS)]
         assert not any("agentops" in line for line in lines), done.stderr
         exported = json.loads((where / "exported.json").read_text())
-        return Outcome(exported, [] if without else read(where / "traces.db"))
+        return Outcome(exported, read(where / "traces.db") if under or not without else [], where / "traces.db")
 
     return outcome
 

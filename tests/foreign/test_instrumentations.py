@@ -2,15 +2,11 @@
 
 from __future__ import annotations
 
-import json
-import threading
-from collections.abc import Callable, Iterator
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+import sys
+from collections.abc import Callable
 from typing import Any
 
 import pytest
-
-from examples.stand_in import Fault, Reply, Request, StandIn, Text, ToolUse, Usage
 
 Compared = Callable[..., Any]
 
@@ -255,84 +251,6 @@ INSTRUMENTED = {
     """,
 }
 
-#: Their packages are small and in the versions of our own: `make test` has them.
-LIGHT = ("anthropic's own", "sqlite3", "threading", "asyncio", "urllib3", "anthropic by openinference")
-
-
-@pytest.fixture(scope="module")
-def servers() -> Iterator[str]:
-    """Lines that say where to find a server that speaks the Messages API, and one that answers anything."""
-    answer = Reply(
-        (Text("Within five days."), ToolUse("refund", {"order": 88213})),
-        usage=Usage(100, 20, cache_read_input_tokens=30, cache_creation_input_tokens=50),
-    )
-
-    def script(request: Request) -> Reply | Fault:
-        fails = request.body["messages"][0]["content"] == "fail"
-        return Fault(400, "invalid_request_error", "no") if fails else answer
-
-    with StandIn(script) as messages:
-        anything = ThreadingHTTPServer(("127.0.0.1", 0), Anything)
-        threading.Thread(target=anything.serve_forever, args=(0.02,), daemon=True).start()
-        try:
-            yield f'MESSAGES = "{messages.url}"; ANY = "http://127.0.0.1:{anything.server_port}"'
-        finally:
-            anything.shutdown()
-            anything.server_close()
-
-
-CHAT = {
-    "id": "chatcmpl-1",
-    "object": "chat.completion",
-    "created": 1_790_000_000,
-    "model": "gpt-6-mini",
-    "choices": [
-        {"index": 0, "finish_reason": "stop", "message": {"role": "assistant", "content": "Within five days."}}
-    ],
-    "usage": {"prompt_tokens": 100, "completion_tokens": 20, "total_tokens": 120},
-}
-EMBEDDING = {
-    "object": "list",
-    "model": "text-embedding-4",
-    "data": [{"object": "embedding", "index": 0, "embedding": [0.25, 0.5]}],
-    "usage": {"prompt_tokens": 3, "total_tokens": 3},
-}
-
-
-class Anything(BaseHTTPRequestHandler):
-    """Greets, fails, and answers as OpenAI's API does."""
-
-    protocol_version = "HTTP/1.1"
-
-    def do_GET(self) -> None:
-        self.answer(500 if self.path == "/fails" else 200, b"hello", "text/plain")
-
-    def do_POST(self) -> None:
-        asked = json.loads(self.rfile.read(int(self.headers["content-length"])))
-        if asked["model"] == "fails":
-            self.answer(400, json.dumps({"error": {"message": "no", "type": "invalid"}}).encode(), "application/json")
-        elif "embeddings" in self.path:
-            self.answer(200, json.dumps(EMBEDDING).encode(), "application/json")
-        elif asked.get("stream"):
-            said = {"index": 0, "delta": {"role": "assistant", "content": "Within five days."}, "finish_reason": None}
-            ended = {"index": 0, "delta": {}, "finish_reason": "stop"}
-            chunks = [{**CHAT, "object": "chat.completion.chunk", "choices": [one]} for one in (said, ended)]
-            del chunks[0]["usage"]
-            lines = [f"data: {json.dumps(chunk)}\n\n" for chunk in chunks]
-            self.answer(200, ("".join(lines) + "data: [DONE]\n\n").encode(), "text/event-stream")
-        else:
-            self.answer(200, json.dumps(CHAT).encode(), "application/json")
-
-    def answer(self, status: int, body: bytes, kind: str) -> None:
-        self.send_response(status)
-        self.send_header("content-type", kind)
-        self.send_header("content-length", str(len(body)))
-        self.end_headers()
-        self.wfile.write(body)
-
-    def log_message(self, *arguments: Any) -> None:
-        pass
-
 
 def check(library: str, python: str, servers: str, outcome: Compared) -> int:
     """Runs the same program over the bare SDK, beside us, and over our provider; gives how many spans there are."""
@@ -355,3 +273,31 @@ def test_the_same_spans_as_over_the_bare_sdk(
     library: str, foreign: str, servers: str, outcome: Compared, record_property: Any
 ) -> None:
     record_property("spans compared", check(library, foreign, servers, outcome))
+
+
+def test_the_same_spans_as_over_the_bare_sdk_in_short(servers: str, outcome: Compared) -> None:
+    check("anthropic by openinference", sys.executable, servers, outcome)
+
+
+@pytest.mark.proof
+def test_with_instrumentation_an_idle_program_records_nothing_of_ours(foreign: str, outcome: Compared) -> None:
+    found = outcome(
+        """
+        import sqlite3, time
+        from opentelemetry.instrumentation.logging import LoggingInstrumentor
+        from opentelemetry.instrumentation.sqlite3 import SQLite3Instrumentor
+        from opentelemetry.instrumentation.threading import ThreadingInstrumentor
+        from opentelemetry.instrumentation.urllib3 import URLLib3Instrumentor
+        init(otel=True)
+        for instrumentor in (LoggingInstrumentor, SQLite3Instrumentor, ThreadingInstrumentor, URLLib3Instrumentor):
+            instrumentor().instrument()
+        with span("busy", input="x" * 1000):
+            connection = sqlite3.connect(":memory:")
+            connection.cursor().execute("select 1")
+            connection.close()
+        time.sleep(10)
+        done()
+        """,
+        python=foreign,
+    )
+    assert {one["name"] for one in found.stored} == {"busy", "select"}

@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 
 Compared = Callable[..., Any]
+UNDER_RUN = (str(Path(sys.executable).parent / "agentops"), "run", "--")
 
 TREE = {
     "ours root": None,
@@ -96,9 +97,7 @@ def test_with_ours_the_application_sets_its_own_while_a_span_is_open(compared: C
 @pytest.mark.parametrize("first", ["", "init(otel=True)\n", "instrument()\n"], ids=["plain", "init", "instrument"])
 def test_under_agentops_run_the_programs_own_set_up_holds(first: str, outcome: Compared) -> None:
     without = outcome("application()\nwork()\ndone()\n", without=True)
-    found = outcome(
-        first + "application()\nwork()\ndone()\n", under=(str(Path(sys.executable).parent / "agentops"), "run", "--")
-    )
+    found = outcome(first + "application()\nwork()\ndone()\n", under=UNDER_RUN)
     assert found.theirs == without.theirs
     assert not found.orphans
     names = {one["span_id"]: one["name"] for one in found.stored}
@@ -107,11 +106,26 @@ def test_under_agentops_run_the_programs_own_set_up_holds(first: str, outcome: C
     assert len(found.stored) == len(TREE) + 1  # the program's own
 
 
-SAMPLERS = ["ALWAYS_OFF", "TraceIdRatioBased(0.1)", "ParentBased(TraceIdRatioBased(0.1))", "ByName()"]
+def test_under_agentops_run_a_program_that_knows_nothing_of_it_is_in_both_places(outcome: Compared) -> None:
+    program = "application()\nwith other('first'): pass\nwork()\ndone()\n"
+    without = outcome(program, without=True)
+    found = outcome(program, without=True, under=UNDER_RUN)
+    assert found.theirs == without.theirs
+    assert not found.orphans
+    assert {one["name"]: one["status"] for one in found.stored if one["parent_span_id"]} == {}
+    assert {one["name"] for one in found.stored} >= {one["name"] for one in without.exported}
 
 
-@pytest.mark.parametrize("sampler", SAMPLERS)
-@pytest.mark.parametrize("first", ["", "init(otel=True)\n"], ids=["plain", "init"])
+SAMPLERS = {
+    "none": ("ALWAYS_OFF", ""),
+    "by trace": ("TraceIdRatioBased(0.1)", ""),
+    "by parent": ("ParentBased(TraceIdRatioBased(0.1))", ""),
+    "by parent, after init": ("ParentBased(TraceIdRatioBased(0.1))", "init(otel=True)"),
+    "by name": ("ByName()", ""),
+}
+
+
+@pytest.mark.parametrize(("sampler", "first"), SAMPLERS.values(), ids=SAMPLERS)
 def test_an_application_that_samples_exports_the_share_that_it_did_without_us(
     sampler: str, first: str, compared: Compared
 ) -> None:

@@ -8,8 +8,6 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-import pytest
-
 
 def test_without_a_provider_the_global_one_stays_free(recorded: Recorded) -> None:
     found = recorded(
@@ -176,26 +174,3 @@ agentops.flush()
 """,
     )
     assert set(found) == {"busy", "busy again"}
-
-
-@pytest.mark.proof
-def test_with_real_instrumentation_an_idle_program_records_nothing_of_ours(recorded: Recorded) -> None:
-    for library in ("sqlite3", "urllib3", "logging"):
-        pytest.importorskip(f"opentelemetry.instrumentation.{library}", reason="the instrumentation is not installed")
-    found = recorded(
-        """
-import sqlite3, time
-from opentelemetry.instrumentation.logging import LoggingInstrumentor
-from opentelemetry.instrumentation.sqlite3 import SQLite3Instrumentor
-from opentelemetry.instrumentation.urllib3 import URLLib3Instrumentor
-agentops.init(otel=True)
-for instrumentor in (LoggingInstrumentor, SQLite3Instrumentor, URLLib3Instrumentor):
-    instrumentor().instrument()
-with span("busy", input="x" * 1000):
-    connection = sqlite3.connect(":memory:")
-    connection.cursor().execute("select 1")
-    connection.close()
-time.sleep(10)
-""",
-    )
-    assert set(found) == {"busy", "select"}
