@@ -182,8 +182,8 @@ PACKAGES = (
 @pytest.fixture(scope="session")
 def foreign() -> str:
     """A Python with agentops from this checkout and other people's packages; made once, kept beside our own."""
-    wanted = "\n".join(PACKAGES)
-    folder = Path(sys.prefix) / "foreign" / hashlib.sha256(wanted.encode()).hexdigest()[:12]
+    wanted = "\n".join(PACKAGES).encode() + (HERE.parents[1] / "pyproject.toml").read_bytes()
+    folder = Path(sys.prefix) / "foreign" / hashlib.sha256(wanted).hexdigest()[:12]
     python, made = folder / "bin" / "python", folder / "made"
     if not made.exists():
         subprocess.run([sys.executable, "-m", "venv", "--clear", folder], check=True)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -89,6 +90,18 @@ def test_a_set_up_while_a_span_of_ours_is_open(library: str, foreign: str, compa
     found = compared(program(library, "with span('open'):\n    set_up()\n    work()"), python=foreign)
     found.check_one_tree_in_both_places()
     assert found.parents() == {**TREE, "open": None, "ours": "open", "theirs root": "open"}
+
+
+@pytest.mark.parametrize("knows", [True, False], ids=["with spans of ours", "knows nothing of us"])
+@pytest.mark.parametrize("library", SET_UPS)
+def test_a_set_up_under_agentops_run(library: str, knows: bool, foreign: str, outcome: Compared) -> None:
+    run = (str(Path(foreign).parent / "agentops"), "run", "--")
+    without = outcome(program(library, "set_up()\nwork()"), without=True, python=foreign)
+    found = outcome(program(library, "set_up()\nwork()"), without=not knows, python=foreign, under=run)
+    assert found.theirs == without.theirs
+    found.stored = [one for one in found.stored if one["name"] != "program.py"]
+    found.check_one_tree_in_both_places()
+    assert set(found.parents()) == {name for name in TREE if knows or name.startswith("theirs")}
 
 
 def program(library: str, order: str) -> str:

@@ -9,7 +9,7 @@ if TYPE_CHECKING:
     from typing import Any
 
 #: The modules of our integrations; a test compares them with the entry points.
-WATCHED = ("anthropic", "uvicorn", "wsgiref.handlers")
+WATCHED = ("anthropic", "opentelemetry.sdk.trace", "uvicorn", "wsgiref.handlers")
 
 #: Files of this process that whoever finds it dead reads.
 _left: "list[str]" = []
