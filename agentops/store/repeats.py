@@ -47,8 +47,8 @@ def repeated(calls: Iterable[Call], said_of: Callable[[int], Said]) -> set[int]:
     Two spans of one trace that overlap report one call if they name the same answer; if one stands directly below
     the other, and nothing that both say of answer and usage differs; or if they stand beside each other, one within
     the time of the other, made by different libraries that say the same of usage and do not name different answers. A
-    span around several calls may sum up what they used. Of such spans the one that knows most about usage counts; of
-    equals, the innermost.
+    span around several calls may sum up what they used. Of such spans the one counts that says most of usage (of input,
+    of output, what it cost); of equals, the innermost.
 
     Args:
         calls: spans of one trace.
@@ -175,7 +175,8 @@ def _end(call: Call) -> int:
 
 
 def _knows(call: Call) -> tuple[int, bool]:
-    return (call.input_tokens or 0) + (call.output_tokens or 0), call.cost_usd is not None
+    # Not who counted more: an instrumentation may have counted wrongly, and the client is the innermost.
+    return bool(call.input_tokens) + bool(call.output_tokens), call.cost_usd is not None
 
 
 def _agree(one: Call, other: Call) -> bool:

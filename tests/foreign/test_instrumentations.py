@@ -264,6 +264,10 @@ def check(library: str, python: str, servers: str, outcome: Compared) -> int:
     joined.check_the_store_says_what_the_exporter_got()
     own = outcome(f"{body}\n    init(otel=True)\n{on}    work()\n    done()\n", python=python)
     assert own.stored_theirs == bare.stored_like
+    hung = "    trace.get_tracer_provider().add_span_processor(SimpleSpanProcessor(memory))\n"
+    shared = outcome(f"{body}\n    init(otel=True)\n{hung}{on}    work()\n    done()\n", python=python)
+    assert shared.theirs == bare.theirs
+    shared.check_one_tree_in_both_places()
     return len(bare.exported)
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -15,25 +16,31 @@ SET_UPS = {
     "logfire": """
         import logfire
         sink = None
-        def set_up():
+        def set_up(share=1.0):
             logfire.configure(
                 send_to_logfire=False, console=False, additional_span_processors=[SimpleSpanProcessor(memory)],
-                advanced=logfire.AdvancedOptions(id_generator=ids),
+                advanced=logfire.AdvancedOptions(id_generator=ids), sampling=logfire.SamplingOptions(head=share),
             )
         def theirs(name): return logfire.span(name)
     """,
     "phoenix": """
         import phoenix.otel
         sink = Sink()
-        def set_up():
-            phoenix.otel.register(endpoint=sink.url + "/v1/traces", protocol="http/protobuf", verbose=False)
+        from opentelemetry.sdk.trace.sampling import ParentBased, TraceIdRatioBased
+        def set_up(share=1.0):
+            phoenix.otel.register(
+                endpoint=sink.url + "/v1/traces", protocol="http/protobuf", verbose=False, id_generator=ids,
+                sampler=ParentBased(TraceIdRatioBased(share)),
+            )
         def theirs(name): return other(name, attributes={"openinference.span.kind": "CHAIN"})
     """,
     "langfuse": """
         import langfuse
         sink = Sink()
-        def set_up():
-            langfuse.Langfuse(public_key="pk", secret_key="sk", base_url=sink.url)
+        def set_up(share=1.0):
+            langfuse.Langfuse(
+                public_key="pk", secret_key="sk", base_url=sink.url, sample_rate=share, id_generator=ids
+            )
         def theirs(name): return langfuse.get_client(public_key="pk").start_as_current_observation(name=name)
     """,
 }
@@ -90,6 +97,25 @@ def test_a_set_up_while_a_span_of_ours_is_open(library: str, foreign: str, compa
     found = compared(program(library, "with span('open'):\n    set_up()\n    work()"), python=foreign)
     found.check_one_tree_in_both_places()
     assert found.parents() == {**TREE, "open": None, "ours": "open", "theirs root": "open"}
+
+
+@pytest.mark.parametrize("library", SET_UPS)
+def test_what_is_sampled_is_what_was_sampled_without_us(library: str, foreign: str, compared: Compared) -> None:
+    order = """
+set_up(0.1)
+for _ in range(100):
+    with span("ours", kind="agent"):
+        with theirs("theirs"):
+            with span("ours inside", kind="llm"):
+                with theirs("theirs inside"):
+                    pass
+"""
+    found = compared(program(library, order), python=foreign)
+    assert 0 < len(found.theirs) < 30
+    names = Counter(one["name"] for one in found.stored)
+    assert names["ours"] == names["ours inside"] == 100
+    known = {one["span_id"] for one in found.stored}
+    assert all(one["parent_span_id"] in known or one["name"] == "ours" for one in found.stored)
 
 
 @pytest.mark.parametrize("knows", [True, False], ids=["with spans of ours", "knows nothing of us"])

@@ -82,6 +82,12 @@ def test_tokens_are_counted_once_where_an_agent_repeats_those_of_its_calls() -> 
     assert [lines.tokens(n) for n in range(4)] == [300, 100, 200, 0]
 
 
+def test_tokens_of_a_call_that_two_spans_report_are_counted_once() -> None:
+    spans = [span(1, None), span(2, 1, kind=LLM, tokens=100)._replace(end_ns=9), span(3, 2, kind=LLM, tokens=100)]
+    lines = Outline(trace(3), spans)
+    assert [lines.tokens(n) for n in range(3)] == [100, 100, 100]
+
+
 def test_a_failure_counts_where_it_began_not_where_it_went_through() -> None:
     spans = [span(1, None, ERROR), span(2, 1, ERROR), span(3, 2, ERROR), span(4, 1, ERROR), span(5, 1)]
     lines = Outline(trace(5), spans)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from bisect import bisect_left
 from itertools import accumulate
 
+from agentops.store.repeats import Call, Said, repeated
 from agentops.store.rows import SpanRow, TraceRow
 from agentops.store.tree import TreeRow, tree
 
@@ -49,7 +50,12 @@ class Outline:
         self.failures.sort(key=self._ended)
         self.failure_places = frozenset(self.failures)
         rows = [line.span for line in self.lines]
-        calls = [row if row.kind in _COUNTED else None for row in rows]
+        # Answers' ids are no part of the skeleton: what tells one call of two spans here is how they are nested.
+        reports = (
+            Call._make((*row[:2], row.kind_number, *row[5:7], *row[8:11])) for row in rows if row.kind in _COUNTED
+        )
+        repeats = repeated(reports, lambda _: Said(None, ""))
+        calls = [row if row.kind in _COUNTED and row.span_id not in repeats else None for row in rows]
         self._tokens = _sums([(row.input_tokens or 0) + (row.output_tokens or 0) if row else 0 for row in calls])
         self._costs = _sums([(row.cost_usd or 0.0) if row else 0.0 for row in calls])
         self._priced = _sums([row is not None and row.cost_usd is not None for row in calls])
