@@ -91,9 +91,6 @@ class Processor(SpanProcessor):
                 recorder.lost(journal, problem, len(payload))
         except Exception as problem:  # noqa: BLE001
             failed("recording another library's span", problem)
-        finally:
-            if _of_own and type(self) is Processor:
-                _show(span, parent_context)
 
     def on_end(self, span: ReadableSpan) -> None:
         try:
@@ -155,6 +152,14 @@ class _OwnProcessor(Processor):
         context = span.get_span_context()
         if context is not None:
             _of_own.discard(context.span_id)
+
+
+class _AfterOwn(Processor):
+    """Of a provider that the application has set over our own."""
+
+    def on_start(self, span: SdkSpan, parent_context: Context | None = None) -> None:
+        super().on_start(span, parent_context)
+        _show(span, parent_context)
 
 
 def _show(span: SdkSpan, parent_context: Context | None) -> None:
@@ -226,7 +231,7 @@ class Joined:
     def __init__(self, provider: Any) -> None:
         self._provider = provider
         self._tracer = provider.get_tracer(_TRACER_NAME)
-        self.processor = Processor()
+        self.processor = Processor() if _Own.provider is None or provider is _Own.provider else _AfterOwn()
         if provider is not _Own.provider:  # that one has it
             self.attach_processor()
         inner = getattr(provider, "_active_span_processor", None)
