@@ -99,6 +99,23 @@ def test_a_set_up_while_a_span_of_ours_is_open(library: str, foreign: str, compa
     assert found.parents() == {**TREE, "open": None, "ours": "open", "theirs root": "open"}
 
 
+@pytest.mark.parametrize("first", ["", "with span('first'): pass\n"], ids=["before", "after a span of ours"])
+def test_a_processor_hung_on_the_applications_provider_gets_the_same_tree(
+    first: str, foreign: str, compared: Compared
+) -> None:
+    order = f"application()\n{first}set_up()\nmemory.clear()\nwork()\n"
+    order += "assert {one.name for one in memory.get_finished_spans()} == {one['name'] for one in sent()}"
+    found = compared(
+        program(
+            "langfuse", f"def sent():\n    trace.get_tracer_provider().force_flush()\n    return sink.spans\n{order}"
+        ),
+        python=foreign,
+    )
+    found.stored = [one for one in found.stored if one["name"] != "first"]
+    found.check_one_tree_in_both_places()
+    assert found.parents() == TREE
+
+
 @pytest.mark.parametrize("library", SET_UPS)
 def test_what_is_sampled_is_what_was_sampled_without_us(library: str, foreign: str, compared: Compared) -> None:
     order = """
