@@ -121,7 +121,6 @@ def tree(spans: list[dict[str, Any]], keep: Callable[[dict[str, Any]], bool]) ->
 def _facts(one: dict[str, Any]) -> dict[str, Any]:
     facts = {key: one[key] for key in ("name", "scope", "kind", "status", "message", "attributes", "events")}
     found: dict[str, Any] = json.loads(VARYING_TEXT.sub("varies", json.dumps(facts, sort_keys=True)))
-    found["message"] = found["message"].partition("Traceback")[0]
     found["events"] = [{"name": event["name"], "attributes": event["attributes"] or {}} for event in found["events"]]
     for holder in (found, *found["events"]):
         holder["attributes"] = {
@@ -151,10 +150,10 @@ def _as_stored(nested: list[Any]) -> list[Any]:
 NOT_COMPARED = ("exception.stacktrace", "langfuse.internal.is_app_root")
 #: What differs from run to run without us too.
 VARYING = ("gen_ai.response.time_to_first_chunk", "server.port", "net.peer.port")
-VARYING_TEXT = re.compile(r"127\.0\.0\.1:\d{4,}|\b(req|msg|toolu)_[0-9a-f]+|\b0x[0-9a-f]+|\brun-[-0-9a-f]{36}")
-
-Compare = Callable[..., tuple[Outcome, Outcome]]
-
+VARYING_TEXT = re.compile(
+    r"127\.0\.0\.1:\d{4,}|\b(req|msg|toolu)_[0-9a-f]+|\b0x[0-9a-f]+|[0-9a-f]{8}-[0-9a-f]{4}-[-0-9a-f]{22}"
+    r'|Traceback \(most([^"\\]|\\.)*'
+)
 
 #: What the proofs install beside agentops, each of them the real package.
 PACKAGES = (

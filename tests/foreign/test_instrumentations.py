@@ -39,6 +39,33 @@ ANTHROPIC = """
         import asyncio
         asyncio.run(several())
 """
+LANGCHAIN = """
+    from langchain_core.language_models import GenericFakeChatModel
+    from langchain_core.messages import AIMessage
+    from langchain_core.prompts import ChatPromptTemplate
+    from langchain_core.runnables import RunnableLambda, RunnableParallel
+    from langchain_core.tools import tool
+    @tool
+    def look_up(order: int) -> str:
+        "Looks an order up."
+        with span("ours in a tool", kind="tool"):
+            with other("theirs in a tool"):
+                return f"order {order} is on its way"
+    def work():
+        answers = AIMessage(
+            "On its way.", usage_metadata=dict(input_tokens=100, output_tokens=20, total_tokens=120), id="answer-1"
+        )
+        model = GenericFakeChatModel(messages=iter([answers] * 3))
+        chain = ChatPromptTemplate.from_template("Where is {what}?") | model | RunnableLambda(lambda m: m.content)
+        with span("ours", kind="agent"):
+            chain.invoke(dict(what="my money"))
+            look_up.invoke(dict(order=88213))
+            RunnableParallel(a=RunnableLambda(lambda x: x + 1), b=RunnableLambda(lambda x: x + 2)).invoke(1)
+            try:
+                RunnableLambda(lambda x: 1 / x).invoke(0)
+            except ZeroDivisionError:
+                pass
+    """
 INSTRUMENTED = {
     "anthropic's own": ANTHROPIC.format(instrumented=""),
     "anthropic by openinference": ANTHROPIC.format(
@@ -192,35 +219,25 @@ INSTRUMENTED = {
                 await client.chat.completions.create(**QUESTION)
         asyncio.run(one())
     """,
-    "langchain by openinference": """
-    from langchain_core.language_models import GenericFakeChatModel
-    from langchain_core.messages import AIMessage
-    from langchain_core.prompts import ChatPromptTemplate
-    from langchain_core.runnables import RunnableLambda, RunnableParallel
-    from langchain_core.tools import tool
+    "langchain by openinference": LANGCHAIN
+    + """
     def switch_on():
         from openinference.instrumentation.langchain import LangChainInstrumentor
         LangChainInstrumentor().instrument()
-    @tool
-    def look_up(order: int) -> str:
-        "Looks an order up."
-        with span("ours in a tool", kind="tool"):
-            with other("theirs in a tool"):
-                return f"order {order} is on its way"
+    """,
+    "langchain's own": """
+    import os
+    os.environ.update(
+        LANGSMITH_TRACING="true", LANGSMITH_API_KEY="any", LANGSMITH_ENDPOINT=ANY, LANGSMITH_TRACING_MODE="otel"
+    )
+    """
+    + LANGCHAIN
+    + """
+    at_once = work
     def work():
-        answers = AIMessage(
-            "On its way.", usage_metadata=dict(input_tokens=100, output_tokens=20, total_tokens=120), id="answer-1"
-        )
-        model = GenericFakeChatModel(messages=iter([answers] * 3))
-        chain = ChatPromptTemplate.from_template("Where is {what}?") | model | RunnableLambda(lambda m: m.content)
-        with span("ours", kind="agent"):
-            chain.invoke(dict(what="my money"))
-            look_up.invoke(dict(order=88213))
-            RunnableParallel(a=RunnableLambda(lambda x: x + 1), b=RunnableLambda(lambda x: x + 2)).invoke(1)
-            try:
-                RunnableLambda(lambda x: 1 / x).invoke(0)
-            except ZeroDivisionError:
-                pass
+        from langchain_core.tracers.langchain import wait_for_all_tracers
+        at_once()
+        wait_for_all_tracers()
     """,
     "mcp's own": """
     import asyncio
@@ -254,7 +271,7 @@ INSTRUMENTED = {
 
 def check(library: str, python: str, servers: str, outcome: Compared) -> int:
     """Runs the same program over the bare SDK, beside us, and over our provider; gives how many spans there are."""
-    body = f"{INSTRUMENTED[library]}\n    {servers}\n"
+    body = f"    {servers}\n{INSTRUMENTED[library]}\n"
     on = "    switch_on()\n" if "def switch_on" in body else ""
     bare = outcome(f"{body}\n    application()\n{on}    work()\n    done()\n", without=True, python=python)
     assert bare.exported
