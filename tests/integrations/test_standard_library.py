@@ -289,6 +289,23 @@ with span("ours"):
     assert below(found) == {"": {"app", "in a thread", "ours"}, "ours": {"below ours", "ours in a thread"}}
 
 
+def test_the_store_is_closed_as_the_program_ends(program: Any, tmp_path: Path) -> None:
+    done = program(
+        "import agentops\nagentops.instrument()\n"
+        + PROGRAM
+        + """
+@span("numbers")
+def numbers(): yield 1
+with span("root"):
+    run_in_a_thread(work, "thread")
+    with ThreadPoolExecutor(1) as executor: executor.submit(work, "task").result()
+    list(numbers())
+"""
+    )
+    assert (done.returncode, done.stderr) == (0, "")
+    assert [path.name for path in tmp_path.glob("traces.db*")] == ["traces.db"]
+
+
 def test_nothing_is_loaded_for_a_program_that_records_nothing(program: Any) -> None:
     done = program(
         """
