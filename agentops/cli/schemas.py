@@ -103,6 +103,18 @@ class ExportScore(_Model):
     of_trace: bool
 
 
+class LibraryInfo(_Model):
+    """What OpenTelemetry says of a span that another library made.
+
+    span_kind: OpenTelemetry's, such as SERVER. set_ok: the library itself called it a success.
+    """
+
+    name: str
+    version: str | None
+    span_kind: str
+    set_ok: bool
+
+
 class ExportLine(_Model):
     """A line of `agentops export --to jsonl`: one span, whole."""
 
@@ -126,6 +138,7 @@ class ExportLine(_Model):
     exception: ExceptionInfo | None
     usage: dict[str, int] | None
     cost_usd: float | None
+    library: LibraryInfo | None
     scores: list[ExportScore]
 
 

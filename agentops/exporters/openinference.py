@@ -45,10 +45,11 @@ def renamed(made: dict[str, Any], flat: bool) -> dict[str, Any]:
         made: the attributes.
         flat: each part of a message, and each tool, becomes an attribute.
     """
-    found: dict[str, Any] = {}
+    found: dict[str, Any] = _flattened(made) if flat else {}
+    left_out = _SAID.union(_FLATTENED) if flat else _SAID
     parameters: dict[str, Any] = {}
     for key, value in made.items():
-        if key in _SAID:
+        if key in left_out:
             continue
         if key == c.REQUEST_MODEL:
             found["llm.request.model_name"] = value
@@ -57,11 +58,6 @@ def renamed(made: dict[str, Any], flat: bool) -> dict[str, Any]:
             found.update(dict.fromkeys(_NAMES[key], value))
         elif key.startswith(_REQUEST):
             parameters[key.removeprefix(_REQUEST)] = value
-        elif flat and key in _FLAT:
-            try:
-                found.update(_FLAT[key](value))
-            except (msgspec.DecodeError, TypeError):  # the program has set something else there
-                found[key] = value
         elif key == c.FINISH_REASONS and type(value) is list and value:
             found["llm.finish_reason"] = value[0]
         else:
@@ -107,51 +103,72 @@ class _Message(msgspec.Struct):
     parts: list[dict[str, Any]]
 
 
-_decode = msgspec.json.Decoder(list[_Message]).decode
+def _flattened(made: dict[str, Any]) -> dict[str, Any]:
+    """Each part of the messages, and each tool, as attributes; what is neither stays as it is."""
+    found: dict[str, Any] = {}
+    asked = _read(made, c.INPUT_MESSAGES, list[_Message], found)
+    system = _read(made, c.SYSTEM_INSTRUCTIONS, list[dict[str, Any]], found)
+    if system:
+        asked = [_Message("system", system), *asked]
+    answered = _read(made, c.OUTPUT_MESSAGES, list[_Message], found)
+    for which, messages in (("input", asked), ("output", answered)):
+        for number, message in enumerate(messages):
+            found.update(_message(f"llm.{which}_messages.{number}.message.", message))
+    for number, tool in enumerate(_read(made, c.TOOL_DEFINITIONS, list[dict[str, Any]], found)):
+        if tool.get("type") == "function":
+            tool = {"type": "function", "function": {key: tool[key] for key in tool if key != "type"}}
+        found[f"llm.tools.{number}.tool.json_schema"] = json_text(tool)
+    return found
 
 
-def _messages(prefix: str, value: str) -> Iterator[tuple[str, Any]]:
-    for number, message in enumerate(_decode(value)):
-        at = f"{prefix}.{number}.message."
-        yield at + "role", message.role
-        calls = contents = 0
-        for part in message.parts:
-            kind = part.get("type")
-            if kind == "tool_call":
-                call = f"{at}tool_calls.{calls}.tool_call."
-                calls += 1
-                if part.get("id") is not None:
-                    yield call + "id", str(part["id"])
-                yield call + "function.name", part.get("name") or ""
-                yield call + "function.arguments", _text(part.get("arguments"))
-            elif kind == "tool_call_response":
-                if part.get("id") is not None:
-                    yield at + "tool_call_id", str(part["id"])
-                yield at + "content", _text(part.get("response"))
-            elif kind == "text" and len(message.parts) == 1:
-                yield at + "content", _text(part.get("content"))
+def _read(made: dict[str, Any], key: str, type: Any, found: dict[str, Any]) -> list[Any]:
+    """The list that an attribute says in JSON; where the program has set something else, that goes to `found`."""
+    if key not in made:
+        return []
+    try:
+        return msgspec.json.decode(made[key], type=type)  # type: ignore[no-any-return]
+    except (msgspec.DecodeError, TypeError):
+        found[key] = made[key]
+        return []
+
+
+def _message(at: str, message: _Message) -> Iterator[tuple[str, Any]]:
+    yield at + "role", message.role
+    calls = contents = 0
+    shown = [part for part in message.parts if part.get("type") not in ("tool_call", "tool_call_response")]
+    for part in message.parts:
+        kind = part.get("type")
+        if kind == "tool_call":
+            call = f"{at}tool_calls.{calls}.tool_call."
+            calls += 1
+            if part.get("id") is not None:
+                yield call + "id", str(part["id"])
+            yield call + "function.name", str(part.get("name") or "")
+            yield call + "function.arguments", _text(part.get("arguments"))
+        elif kind == "tool_call_response":
+            if part.get("id") is not None:
+                yield at + "tool_call_id", str(part["id"])
+            yield at + "content", _text(part.get("response"))
+        elif kind == "text" and len(shown) == 1:
+            yield at + "content", _text(part.get("content"))
+        else:
+            content = f"{at}contents.{contents}.message_content."
+            contents += 1
+            yield content + "type", "image" if part.get("modality") == "image" else str(kind)
+            if part.get("modality") == "image":
+                yield content + "image.image.url", _url(part)
             else:
-                content = f"{at}contents.{contents}.message_content."
-                contents += 1
-                yield content + "type", "text" if kind == "text" else str(kind)
-                yield content + "text", _text(part.get("content")) if "content" in part else json_text(part)
+                yield content + "text", _text(part["content"]) if "content" in part else json_text(part)
+
+
+def _url(part: dict[str, Any]) -> str:
+    if part.get("type") == "blob":
+        return f"data:{_text(part.get('mime_type'))};base64,{_text(part.get('content'))}"
+    return _text(part.get("uri") or part.get("file_id"))
 
 
 def _text(value: Any) -> str:
     return value if type(value) is str else "" if value is None else json_text(value)
 
 
-def _asked(value: str) -> dict[str, Any]:
-    return dict(_messages("llm.input_messages", value))
-
-
-def _answered(value: str) -> dict[str, Any]:
-    return dict(_messages("llm.output_messages", value))
-
-
-def _tools(value: str) -> dict[str, Any]:
-    tools = msgspec.json.decode(value, type=list[dict[str, Any]])
-    return {f"llm.tools.{n}.tool.json_schema": json_text(tool) for n, tool in enumerate(tools)}
-
-
-_FLAT = {c.INPUT_MESSAGES: _asked, c.OUTPUT_MESSAGES: _answered, c.TOOL_DEFINITIONS: _tools}
+_FLATTENED = frozenset((c.INPUT_MESSAGES, c.OUTPUT_MESSAGES, c.SYSTEM_INSTRUCTIONS, c.TOOL_DEFINITIONS))

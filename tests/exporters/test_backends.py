@@ -9,14 +9,17 @@ import base64
 import datetime
 import json
 import os
+import re
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from agentops.conventions import Dialect
 from agentops.store.rows import ScoreRow, SpanDetail, TraceRow
 from tests.exporters.backends import (
     Compared,
@@ -33,6 +36,7 @@ from tests.exporters.backends import (
 pytestmark = [pytest.mark.proof]
 
 ROOT = Path(__file__).parents[2]
+DOCUMENTED = ROOT / "docs" / "BACKENDS.md"
 TAU = ROOT.parent / "shared" / "data" / "tau_airline_runs.jsonl.gz"
 TAU_RUNS = """
 import gzip, json
@@ -115,15 +119,17 @@ def recorded(runs: Path) -> Recorded:
         return [(trace, list(reader.details(trace)), reader.scores(trace)) for trace in reader.iter_traces()]
 
 
-def send(recorded: Recorded, url: str, headers: dict[str, str]) -> None:
+def send(recorded: Recorded, url: str, headers: dict[str, str], dialect: Dialect = "both") -> None:
     from opentelemetry.exporter.otlp.proto.http import Compression
     from opentelemetry.exporter.otlp.proto.http.trace_exporter import OTLPSpanExporter
     from opentelemetry.sdk.trace.export import SpanExportResult
 
     from agentops.exporters.otel import readable
 
-    spans = [readable(d, scores_of(d, details, scores)) for _, details, scores in recorded for d in details]
-    exporter = OTLPSpanExporter(url, headers=headers, compression=Compression.Gzip)
+    spans = [
+        readable(d, scores_of(d, details, scores), dialect=dialect) for _, details, scores in recorded for d in details
+    ]
+    exporter = OTLPSpanExporter(url, headers=headers, compression=Compression.Gzip, timeout=120)
     for at in range(0, len(spans), 64):
         assert exporter.export(spans[at : at + 64]) is SpanExportResult.SUCCESS
     exporter.shutdown()
@@ -161,27 +167,49 @@ KINDS = {
 
 
 @pytest.fixture(scope="module")
-def phoenix(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
-    folder = tmp_path_factory.mktemp("phoenix")
-    with environment("phoenix", folder) as programs:
-        port = free_port()
-        url = f"http://127.0.0.1:{port}"
-        settings = {
-            "PHOENIX_HOST": "127.0.0.1",
-            "PHOENIX_PORT": str(port),
-            "PHOENIX_GRPC_PORT": str(free_port()),
-            "PHOENIX_WORKING_DIR": str(folder),
-            "PHOENIX_TELEMETRY_ENABLED": "false",
-        }
-        with server([str(programs / "phoenix"), "serve"], folder, f"{url}/healthz", **settings):
-            yield url
+def phoenix_programs(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
+    with environment("phoenix", tmp_path_factory.mktemp("phoenix")) as programs:
+        yield programs
+
+
+@contextmanager
+def phoenix_with(recorded: Recorded, programs: Path, folder: Path, dialect: Dialect) -> Iterator[str]:
+    """A server that all was sent to, twice: an answer may get lost, and what is sent again is there once."""
+    port = free_port()
+    url = f"http://127.0.0.1:{port}"
+    settings = {
+        "PHOENIX_HOST": "127.0.0.1",
+        "PHOENIX_PORT": str(port),
+        "PHOENIX_GRPC_PORT": str(free_port()),
+        "PHOENIX_WORKING_DIR": str(folder),
+        "PHOENIX_TELEMETRY_ENABLED": "false",
+    }
+    with server([str(programs / "phoenix"), "serve"], folder, f"{url}/healthz", **settings):
+        for _ in range(2):
+            send(recorded, f"{url}/v1/traces", {"x-project-name": "agents"}, dialect)
+        yield url
+
+
+@pytest.fixture(scope="module")
+def phoenix(recorded: Recorded, phoenix_programs: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    with phoenix_with(recorded, phoenix_programs, tmp_path_factory.mktemp("served"), "both") as url:
+        yield url
+
+
+def test_phoenix_shows_the_same_in_openinferences_names(
+    recorded: Recorded, phoenix_programs: Path, tmp_path: Path, record_property: Callable[[str, object], None]
+) -> None:
+    with phoenix_with(recorded, phoenix_programs, tmp_path, "openinference") as url:
+        _ask_phoenix(url, recorded, record_property)
 
 
 def test_phoenix_shows_what_was_recorded(
     phoenix: str, recorded: Recorded, record_property: Callable[[str, object], None]
 ) -> None:
-    send(recorded, f"{phoenix}/v1/traces", {"x-project-name": "agents"})
-    send(recorded, f"{phoenix}/v1/traces", {"x-project-name": "agents"})  # an answer may get lost: nothing is doubled
+    _ask_phoenix(phoenix, recorded, record_property)
+
+
+def _ask_phoenix(phoenix: str, recorded: Recorded, record_property: Callable[[str, object], None]) -> None:
     details = [detail for _, found, _ in recorded for detail in found]
     spans: dict[tuple[str, str], Any] = {}
 
@@ -212,12 +240,7 @@ def test_phoenix_shows_what_was_recorded(
         tokens = (theirs["token_count_prompt"], theirs["token_count_completion"])
         ours = (sum(trace.input_tokens for trace in of_it), sum(trace.output_tokens for trace in of_it))
         compared.equal(f"tokens of {session}", tokens, ours)
-    scores = [score for _, _, found in recorded for score in found]
-    for score in scores:
-        _annotate_phoenix(phoenix, score)
-    for score in scores:
-        compared.equal(f"score {score.name}", _annotation_in_phoenix(phoenix, score), _result(score))
-    _report(record_property, compared, details, scores)
+    _report(record_property, compared, details)
 
 
 def _compare_phoenix(compared: Compared, detail: SpanDetail, scores: list[ScoreRow], theirs: dict[str, Any]) -> None:
@@ -293,18 +316,13 @@ def _event_result(said: dict[str, Any]) -> tuple[Any, Any, Any]:
     return said["gen_ai.evaluation.name"], value, said.get("gen_ai.evaluation.explanation")
 
 
-def _annotate_phoenix(url: str, score: ScoreRow) -> None:
-    result = {"label": score.value} if isinstance(score.value, str) else {"score": score.value}
-    about = {"trace_id": score.trace_id} if score.span_id is None else {"span_id": score.span_id}
-    said = {"name": score.name, "annotator_kind": "CODE", "result": {**result, "explanation": score.comment}}
-    what = "trace" if score.span_id is None else "span"
-    ask(f"{url}/v1/{what}_annotations?sync=true", {"data": [{**about, **said}]})
-
-
-def _annotation_in_phoenix(url: str, score: ScoreRow) -> tuple[Any, Any]:
+def _annotation_in_phoenix(url: str, score: ScoreRow) -> tuple[Any, Any] | None:
     what, id = ("span", score.span_id) if score.span_id else ("trace", score.trace_id)
-    (found,) = ask(f"{url}/v1/projects/agents/{what}_annotations?{what}_ids={id}")["data"]
-    result = found["result"]
+    found = ask(f"{url}/v1/projects/agents/{what}_annotations?{what}_ids={id}")["data"]
+    if not found:
+        return None
+    (one,) = found
+    result = one["result"]
     return result["label"] if result["score"] is None else result["score"], result["explanation"]
 
 
@@ -312,7 +330,7 @@ def _annotation_in_phoenix(url: str, score: ScoreRow) -> tuple[Any, Any]:
 
 
 @pytest.fixture(scope="module")
-def mlflow(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+def mlflow(tmp_path_factory: pytest.TempPathFactory, recorded: Recorded) -> Iterator[str]:
     folder = tmp_path_factory.mktemp("mlflow")
     with environment("mlflow", folder) as programs:
         port = free_port()
@@ -320,22 +338,18 @@ def mlflow(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
         command = [str(programs / "mlflow"), "server", "--backend-store-uri", f"sqlite:///{folder}/mlflow.db"]
         command += ["--default-artifact-root", str(folder / "files"), "--host", "127.0.0.1", "--port", str(port)]
         with server([*command, "--workers", "1"], folder, f"{url}/health", MLFLOW_DISABLE_TELEMETRY="true"):
+            experiment = ask(f"{url}/api/2.0/mlflow/experiments/create", {"name": "agents"})["experiment_id"]
+            for _ in range(2):
+                send(recorded, f"{url}/v1/traces", {"x-mlflow-experiment-id": experiment})
             yield url
 
 
 def test_mlflow_shows_what_was_recorded(
     mlflow: str, recorded: Recorded, record_property: Callable[[str, object], None]
 ) -> None:
-    made = ask(f"{mlflow}/api/2.0/mlflow/experiments/create", {"name": "agents"})
-    experiment = made["experiment_id"]
-    send(recorded, f"{mlflow}/v1/traces", {"x-mlflow-experiment-id": experiment})
-    send(recorded, f"{mlflow}/v1/traces", {"x-mlflow-experiment-id": experiment})  # an answer may get lost
     compared = Compared()
     details = []
-    scores = []
     for trace, found, own in recorded:
-        for score in own:
-            _assess(mlflow, score)
         answer = ask(f"{mlflow}/api/3.0/mlflow/traces/get?trace_id=tr-{trace.trace_id}")["trace"]
         info = answer["trace_info"]
         _compare_trace(compared, trace, found[0], info)
@@ -344,11 +358,8 @@ def test_mlflow_shows_what_was_recorded(
         compared.equal("how many spans", len(answer["spans"]), len(found))
         for detail in found:
             _compare_mlflow(compared, detail, scores_of(detail, found, own), spans[detail.row.hex_id])
-        for score in own:
-            compared.equal(f"score {score.name}", _assessment(info, score), _result(score))
         details += found
-        scores += own
-    _report(record_property, compared, details, scores)
+    _report(record_property, compared, details)
 
 
 def _compare_trace(compared: Compared, trace: TraceRow, root: SpanDetail, info: dict[str, Any]) -> None:
@@ -434,34 +445,35 @@ def _plain(value: dict[str, Any]) -> Any:
     return int(inner) if kind == "int_value" else inner
 
 
-def _assess(url: str, score: ScoreRow) -> None:
-    said = {
-        "assessment_name": score.name,
-        "trace_id": f"tr-{score.trace_id}",
-        "source": {"source_type": "CODE", "source_id": "agentops"},
-        "feedback": {"value": score.value},
-    }
-    if score.span_id is not None:
-        said["span_id"] = score.span_id
-    if score.comment is not None:
-        said["rationale"] = score.comment
-    ask(f"{url}/api/3.0/mlflow/traces/tr-{score.trace_id}/assessments", {"assessment": said})
-
-
-def _assessment(info: dict[str, Any], score: ScoreRow) -> tuple[Any, Any]:
+def _assessment(url: str, score: ScoreRow) -> tuple[Any, Any]:
+    info = ask(f"{url}/api/3.0/mlflow/traces/get?trace_id=tr-{score.trace_id}")["trace"]["trace_info"]
     (found,) = [one for one in info.get("assessments", []) if one["assessment_name"] == score.name]
     assert found.get("span_id") == score.span_id
     return found["feedback"]["value"], found.get("rationale")
 
 
-def _report(
-    record_property: Callable[[str, object], None],
-    compared: Compared,
-    details: list[SpanDetail],
-    scores: list[ScoreRow],
+# -- both --------------------------------------------------------------------------------------------
+
+
+def test_scores_stand_in_both_after_the_program_of_the_documentation(
+    phoenix: str, mlflow: str, runs: Path, recorded: Recorded, record_property: Callable[[str, object], None]
 ) -> None:
-    record_property("spans", len(details))
+    (program,) = re.findall(r"^```python\n(import requests\n.*?)^```", DOCUMENTED.read_text(), re.MULTILINE | re.DOTALL)
+    program = program.replace("http://localhost:6006", phoenix).replace("http://localhost:5000", mlflow)
+    subprocess.run([sys.executable, "-c", program], env={**os.environ, "AGENTOPS_STORE": str(runs)}, check=True)
+    compared = Compared()
+    scores = [score for _, _, found in recorded for score in found]
+    for score in scores:
+        until(lambda score=score: _annotation_in_phoenix(phoenix, score) is not None, 30)  # type: ignore[misc]
+        compared.equal(f"{score.name} in Phoenix", _annotation_in_phoenix(phoenix, score), _result(score))
+        compared.equal(f"{score.name} in MLflow", _assessment(mlflow, score), _result(score))
     record_property("scores", len(scores))
+    _report(record_property, compared, [])
+
+
+def _report(record_property: Callable[[str, object], None], compared: Compared, details: list[SpanDetail]) -> None:
+    if details:
+        record_property("spans", len(details))
     record_property("fields compared", compared.count)
     record_property("different", len(compared.different))
     assert not compared.different, "\n".join(compared.different[:10])

@@ -437,6 +437,7 @@ def _record_each_kind() -> None:
             if kind == "llm":
                 s.input = ASKED
                 s.set_attribute("gen_ai.tool.definitions", [TOOL])
+                s.set_attribute("gen_ai.system_instructions", "Be short.")
                 s.set_attribute("gen_ai.usage.input_tokens", 5)
                 s.set_attribute("gen_ai.usage.output_tokens", 7)
                 s.set_attribute("llm.cost.total", 0.5)
@@ -464,12 +465,18 @@ def test_the_dialect_of_openinference_has_no_name_of_opentelemetrys_conventions(
     assert call["llm.model_name"] == "m-1" and call.json("llm.invocation_parameters") == {"max_tokens": 10}
     counts = [call[f"llm.token_count.{name}"] for name in ("prompt", "completion", "total")]
     assert counts == [5, 7, 12] and call["llm.cost.total"] == 0.5
-    assert call["llm.input_messages.0.message.contents.1.message_content.text"] == "In Ulm."
-    assert call["llm.input_messages.1.message.tool_calls.1.tool_call.function.name"] == "weather"
-    assert call["llm.input_messages.2.message.tool_call_id"] == "t1"
-    assert call["llm.input_messages.2.message.content"] == "sunny"
+    assert (call["llm.input_messages.0.message.role"], call["llm.input_messages.0.message.content"]) == (
+        "system",
+        "Be short.",
+    )
+    assert call["llm.input_messages.1.message.contents.1.message_content.text"] == "In Ulm."
+    assert call["llm.input_messages.2.message.tool_calls.1.tool_call.function.name"] == "weather"
+    assert call["llm.input_messages.3.message.tool_call_id"] == "t1"
+    assert call["llm.input_messages.3.message.content"] == "sunny"
+    image = "llm.input_messages.6.message.contents.0.message_content."
+    assert (call[image + "type"], call[image + "image.image.url"]) == ("image", "data:image/png;base64,aGk=")
     assert call["llm.output_messages.0.message.content"] == "answered"
-    assert call.json("llm.tools.0.tool.json_schema")["name"] == "weather"
+    assert call.json("llm.tools.0.tool.json_schema")["function"]["name"] == "weather"
     assert found["tool"]["tool.name"] == "tool"
 
 
