@@ -27,8 +27,9 @@ def without_bytes(messages: Any) -> tuple[Any, dict[str, bytes]]:
         return messages, found
     changed: list[Any] | None = None
     for at, message in enumerate(messages):
-        content = message.get("content") if type(message) is dict else None
-        if type(content) is list and (blocks := _blocks(content, found)) is not content:
+        if type(message) is not dict or type(content := message.get("content")) is not list:
+            continue
+        if (blocks := _blocks(content, found)) is not content:
             if changed is None:
                 changed = list(messages)
             changed[at] = {**message, "content": blocks}
