@@ -195,8 +195,7 @@ class Stream:
             self.message = dict(event["message"])
         elif kind == "message_delta" and self.message is not None:
             self.message |= {key: value for key, value in (event.get("delta") or {}).items() if value is not None}
-            usage = {key: value for key, value in (event.get("usage") or {}).items() if value is not None}
-            self.message["usage"] = {**(self.message.get("usage") or {}), **usage}  # cumulative, not to be added
+            self.message["usage"] = _newer(self.message.get("usage") or {}, event.get("usage") or {})
             for key, value in event.items():
                 if key not in ("type", "delta", "usage") and value is not None:
                     self.message[key] = value
@@ -258,6 +257,17 @@ class Stream:
 
 
 _CLASSES: dict[str, Any] = {"text": _Text, "thinking": _Thinking}
+
+
+def _newer(before: dict[str, Any], now: dict[str, Any]) -> dict[str, Any]:
+    """The usage after an event: counts are of all so far, not to be added. Some proxies send 0 for what they omit."""
+    usage = dict(before)
+    for key, value in now.items():
+        known = before.get(key)
+        if value is None or (key != "output_tokens" and value == 0 and type(known) is int):
+            continue
+        usage[key] = value
+    return usage
 
 
 def _decoded(body: bytes) -> tuple[list[bytes], list[Any]]:
