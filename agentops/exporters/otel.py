@@ -20,6 +20,7 @@ from agentops.errors import UsageError
 from agentops.exporters import messages
 from agentops.exporters.openinference import renamed, with_documents
 from agentops.exporters.plain import attribute, json_text, text, verbatim
+from agentops.messages import BYTES, with_bytes
 
 if TYPE_CHECKING:
     from agentops.conventions import Dialect
@@ -39,6 +40,8 @@ _OK, _UNSET = Status(StatusCode.OK), Status(StatusCode.UNSET)
 _TIME_MAX = 2**64 - 1
 _KIND = "agentops.kind"
 _QUERY, _DOCUMENTS = "gen_ai.retrieval.query.text", "gen_ai.retrieval.documents"
+#: What the integration with Anthropic's client keeps of an answer beside its content.
+_KEPT = ("anthropic.message", "anthropic.stream")
 _EVALUATION = "gen_ai.evaluation.result"
 
 
@@ -61,6 +64,7 @@ def readable(
         UsageError: the span still runs: a backend takes a span once, when it is over.
     """
     row = detail.row
+    detail = _for_others(detail)
     if row.status == "running":
         raise UsageError(f"span {row.hex_id} still runs: it can be exported when it has ended")
     trace_id = int(detail.trace_id, 16)
@@ -92,6 +96,17 @@ def readable(
         end_time=_time(end),
         instrumentation_scope=_scope(library),
     )
+
+
+def _for_others(detail: SpanDetail) -> SpanDetail:
+    """A span with its files where they were, and without what is kept to make its answer again."""
+    facts = detail.attributes
+    if not any(key in _KEPT or key.startswith(BYTES) for key in facts):
+        return detail
+    left = {key: value for key, value in facts.items() if key not in _KEPT and not key.startswith(BYTES)}
+    if c.INPUT_MESSAGES in left:
+        left[c.INPUT_MESSAGES] = with_bytes(left[c.INPUT_MESSAGES], facts)
+    return detail._replace(input=with_bytes(detail.input, facts), attributes=left)
 
 
 # -- attributes --------------------------------------------------------------------------------------
