@@ -8,11 +8,24 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-__all__ = ["BYTES", "DIGEST", "calls", "conversation", "identifier", "is_result", "results", "said", "with_bytes"]
+__all__ = [
+    "BYTES",
+    "DIGEST",
+    "calls",
+    "conversation",
+    "identifier",
+    "is_kept",
+    "is_result",
+    "results",
+    "said",
+    "with_bytes",
+]
 
 #: Ours, on a call: the bytes of a file in its messages, by the digest that stands there in their place.
 BYTES = "agentops.bytes."
 DIGEST = "sha256:"
+#: What is kept of an answer beside its content, so that it can be made again.
+_KEPT = ("anthropic.message", "anthropic.stream")
 
 #: A request, its messages, one of them, its blocks, one of them, its content.
 _LEVELS = 6
@@ -93,6 +106,11 @@ def said(value: Any, level: int = 0) -> Iterator[str]:
         for key in ("content", "text", "output", "message", "choices"):
             if key in value:
                 yield from said(value[key], level + 1)
+
+
+def is_kept(attribute: str) -> bool:
+    """Whether an attribute is there to make a call again, and tells people nothing."""
+    return attribute in _KEPT or attribute.startswith(BYTES)
 
 
 def with_bytes(value: Any, attributes: Mapping[str, Any], level: int = 0) -> Any:

@@ -10,6 +10,7 @@ from agentops import formats
 from agentops.cli.ls import SHORT, span_fields, trace_fields
 from agentops.cli.reading import opened
 from agentops.inert import block, line
+from agentops.messages import is_kept
 from agentops.store.tree import TreeRow, tree
 
 if TYPE_CHECKING:
@@ -206,6 +207,8 @@ def _content(detail: SpanDetail) -> Iterator[str]:
     if detail.has_output:
         yield from _value("output", detail.output)
     for key, value in detail.attributes.items():
+        if is_kept(key):
+            continue
         yield from _value(key, value)
     said = (detail.exception or {}).get("message")
     for event in detail.events:

@@ -20,7 +20,7 @@ from agentops.errors import UsageError
 from agentops.exporters import messages
 from agentops.exporters.openinference import renamed, with_documents
 from agentops.exporters.plain import attribute, json_text, text, verbatim
-from agentops.messages import BYTES, with_bytes
+from agentops.messages import is_kept, with_bytes
 
 if TYPE_CHECKING:
     from agentops.conventions import Dialect
@@ -40,8 +40,6 @@ _OK, _UNSET = Status(StatusCode.OK), Status(StatusCode.UNSET)
 _TIME_MAX = 2**64 - 1
 _KIND = "agentops.kind"
 _QUERY, _DOCUMENTS = "gen_ai.retrieval.query.text", "gen_ai.retrieval.documents"
-#: What the integration with Anthropic's client keeps of an answer beside its content.
-_KEPT = ("anthropic.message", "anthropic.stream")
 _EVALUATION = "gen_ai.evaluation.result"
 
 
@@ -101,9 +99,9 @@ def readable(
 def _for_others(detail: SpanDetail) -> SpanDetail:
     """A span with its files where they were, and without what is kept to make its answer again."""
     facts = detail.attributes
-    if not any(key in _KEPT or key.startswith(BYTES) for key in facts):
+    left = {key: value for key, value in facts.items() if not is_kept(key)}
+    if len(left) == len(facts):
         return detail
-    left = {key: value for key, value in facts.items() if key not in _KEPT and not key.startswith(BYTES)}
     if c.INPUT_MESSAGES in left:
         left[c.INPUT_MESSAGES] = with_bytes(left[c.INPUT_MESSAGES], facts)
     return detail._replace(input=with_bytes(detail.input, facts), attributes=left)

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import base64
+import contextlib
 import hashlib
+import io
 import json
 import socket
 import threading
@@ -172,6 +174,20 @@ def test_images_and_documents_are_on_record_by_digest_type_and_size_and_their_by
         assert chat["input"][2]["content"][0]["tool_use_id"] == tool
         kept = chat["attributes"]["agentops.bytes." + digest]
         assert base64.b64decode(kept.partition(",")[2]) == picture
+
+
+def test_what_is_kept_to_make_a_call_again_is_not_shown_to_people(spans: Spans, store: Any) -> None:
+    from agentops.cli.main import main
+
+    with recorded(Reply((Text("A kettle."),))) as (client, _):
+        for _ in client.messages.create(**ASK, stream=True):
+            pass
+    [chat] = spans()
+    assert "anthropic.stream" in chat["attributes"]
+    with contextlib.redirect_stdout(io.StringIO()) as out:
+        assert main(["show", "latest", "--content"]) == 0
+    assert "A kettle." in out.getvalue()
+    assert "anthropic.stream" not in out.getvalue()
 
 
 def test_who_gets_an_export_gets_the_image_where_it_was_and_nothing_that_is_kept_for_us(
