@@ -8,8 +8,11 @@ import contextlib
 import hashlib
 import io
 import json
+import os
 import socket
+import struct
 import threading
+import zlib
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any
@@ -466,3 +469,47 @@ def test_tool_definitions_are_stored_once_and_there_in_every_call(spans: Spans) 
         for n in range(3):
             client.messages.create(**{**ASK, "messages": [{"role": "user", "content": str(n)}]}, tools=tools)
     assert [chat["attributes"]["gen_ai.tool.definitions"] for chat in spans()] == [tools] * 3
+
+
+def frame(event: dict[str, Any]) -> bytes:
+    """An event in the framing of Amazon Bedrock."""
+    payload = json.dumps({"bytes": base64.b64encode(json.dumps(event).encode()).decode()}).encode()
+    said = {":event-type": "chunk", ":content-type": "application/json", ":message-type": "event"}
+    headers = b"".join(
+        bytes([len(name)]) + name.encode() + b"\x07" + struct.pack(">H", len(value)) + value.encode()
+        for name, value in said.items()
+    )
+    head = struct.pack(">II", 16 + len(headers) + len(payload), len(headers))
+    head += struct.pack(">I", zlib.crc32(head))
+    return head + headers + payload + struct.pack(">I", zlib.crc32(head + headers + payload))
+
+
+def test_a_stream_of_bedrock_is_on_record(spans: Spans) -> None:
+    pytest.importorskip("botocore", reason="the client needs botocore for streams of Bedrock")
+    text = {"type": "text", "text": ""}
+    events: list[dict[str, Any]] = [
+        {"type": "message_start", "message": {**MESSAGE, "content": [], "stop_reason": None}},
+        {"type": "content_block_start", "index": 0, "content_block": text},
+        {"type": "content_block_delta", "index": 0, "delta": {"type": "text_delta", "text": "Soon."}},
+        {"type": "content_block_stop", "index": 0},
+        {"type": "message_delta", "delta": {"stop_reason": "end_turn"}, "usage": {"output_tokens": 5}},
+        {"type": "message_stop"},
+    ]
+    body = b"".join(map(frame, events))
+    with answering(body, "application/vnd.amazon.eventstream") as (url, _), bedrock(url) as client:
+        got = [event.type for event in agentops.wrap(client).messages.create(**ASK, stream=True)]
+    assert got == [event["type"] for event in events]
+    [chat] = spans()
+    assert (chat["output"][0]["text"], chat["usage"]["output_tokens"]) == ("Soon.", 5)
+
+
+@pytest.mark.skipif(not os.environ.get("ANTHROPIC_API_KEY"), reason="there is no ANTHROPIC_API_KEY")
+@pytest.mark.parametrize("streams", [False, True])
+def test_a_call_of_the_real_api_is_on_record(streams: bool, spans: Spans) -> None:
+    with anthropic.Anthropic() as client:
+        answer: Any = agentops.wrap(client).messages.create(**ASK, stream=streams)
+        counted = [event.usage.output_tokens for event in answer if event.type == "message_delta"] if streams else None
+    [chat] = spans()
+    assert chat["status"] == "ok"
+    assert chat["usage"]["output_tokens"] == (counted[-1] if counted else answer.usage.output_tokens)
+    assert chat["attributes"]["anthropic.request.id"].startswith("req_")
