@@ -65,7 +65,7 @@ _OF_SPAN = (
 )
 _OF_TRACE = (
     "no, lower(hex(trace_id)), traces.name, kind, status, start_ns, end_ns, spans, errors, open, llm_calls, "
-    "input_tokens, output_tokens, cost_usd, session, user, tags, root FROM traces"
+    "input_tokens, output_tokens, cost_usd, session, user, tags, unpriced, root FROM traces"
 )
 
 
@@ -84,8 +84,8 @@ def details_of(
         try:
             if no not in traces:
                 (known,) = checked("traces", sql(f"SELECT {_OF_TRACE} WHERE no = ?", (no,)).fetchall())
-                trace = TraceRow._make(known[:17])
-                traces[no] = trace, known[17], _Scopes(connection, trace, every=False), scores_of(connection, trace)
+                trace = TraceRow._make(known[:18])
+                traces[no] = trace, known[18], _Scopes(connection, trace, every=False), scores_of(connection, trace)
             trace, root, scopes, scores = traces[no]
             (row,) = checked(
                 "spans", sql(f"SELECT {_OF_SPAN} WHERE trace = ? AND span_id = ?", (no, span_id)).fetchall()

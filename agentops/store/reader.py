@@ -40,7 +40,7 @@ __all__ = ["Reader"]
 
 _TRACE = (
     "no, hex(trace_id), traces.name, kind, status, start_ns, end_ns, spans, errors, open, llm_calls, input_tokens, "
-    "output_tokens, cost_usd, session, user, tags"
+    "output_tokens, cost_usd, session, user, tags, unpriced"
 )
 _SPAN = (
     "span_id, parent_id, names.text, kind, status, start_ns, end_ns, models.text, input_tokens, output_tokens, "

@@ -16,7 +16,10 @@ STATUS = ("running", "ok", "error", "interrupted")
 
 
 class TraceRow(NamedTuple):
-    """One trace in a list. Times in ns since 1970; `end_ns` is None while it runs or if it was cut off."""
+    """One trace in a list. Times in ns since 1970; `end_ns` is None while it runs or if it was cut off.
+
+    unpriced: calls of models that are not in `cost_usd`, since their price is not known.
+    """
 
     no: int
     trace_id: str
@@ -35,6 +38,7 @@ class TraceRow(NamedTuple):
     session: str | None
     user: str | None
     tags_json: str | None
+    unpriced: int = 0
 
     @property
     def kind(self) -> str:
@@ -203,7 +207,7 @@ _SPAN = (
     _TEXT | _NOT,
 )  # fmt: skip
 _COLUMNS: dict[str, tuple[frozenset[type], ...]] = {
-    "traces": (_INT, _TEXT, _TEXT, _INT, _INT, _INT, _INT | _NOT, *6 * (_INT,), _NUMBER | _NOT, *3 * (_TEXT | _NOT,)),
+    "traces": (_INT, _TEXT, _TEXT, _INT, _INT, _INT, _INT | _NOT, *6 * (_INT,), _NUMBER | _NOT, *3 * (_TEXT | _NOT,), _INT),
     "spans": _SPAN,
     "events": (_INT, _INT, _TEXT),
     "event names": (_INT, _TEXT, _INT),

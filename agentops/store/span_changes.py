@@ -19,7 +19,7 @@ class SpanChanges:
     """What a batch says about one span; None where it says nothing."""
 
     __slots__ = (
-        "attributes", "cost_usd", "end_ns", "error", "input", "input_tokens", "input_value", "kind", "links", "name",
+        "attributes", "cost", "cost_usd", "end_ns", "error", "input", "input_tokens", "input_value", "kind", "links", "name",
         "nearest", "output", "output_tokens", "output_value", "parent_id", "scope", "start_ns", "status",
     )  # fmt: skip
 
@@ -34,6 +34,7 @@ class SpanChanges:
         self.links: list[Any] | None = None
         self.nearest = 0
         self.input_tokens = self.output_tokens = None  # type: int | None
+        self.cost: int | None = None
         self.cost_usd: float | None = None
 
     def set_attributes(self, attributes: dict[str, Any] | None) -> None:
@@ -93,12 +94,11 @@ class SpanChanges:
                         setattr(self, which + "_value", value)
                     break
 
-    def count_tokens(self) -> None:
-        """Read the token counts and the cost from the attributes."""
-        if self.attributes:
-            self.input_tokens = _integer(token_count(self.attributes, *_INPUT_TOKENS))
-            self.output_tokens = _integer(token_count(self.attributes, *_OUTPUT_TOKENS))
-            self.cost_usd = cost_usd(self.attributes)
+    def count_tokens(self, attributes: dict[str, Any]) -> None:
+        """Read the token counts and the cost of a span that is no call of a model: of what it sums up, perhaps."""
+        self.input_tokens = _integer(token_count(attributes, *_INPUT_TOKENS))
+        self.output_tokens = _integer(token_count(attributes, *_OUTPUT_TOKENS))
+        self.cost_usd = cost_usd(attributes)
 
 
 def sql_time(time_ns: int | None) -> int | None:
