@@ -26,6 +26,8 @@ class _Output(_Model):
 class Trace(_Model):
     """A trace of a list; times in ns since 1970 and in ISO 8601, cost in US dollars, null where it is not known.
 
+    `unpriced`: calls of models that are not in the cost, since their price is not known.
+
     `last_time`: when something was heard last of a run that was cut off.
     """
 
@@ -47,6 +49,7 @@ class Trace(_Model):
     input_tokens: int
     output_tokens: int
     cost_usd: float | None
+    unpriced: int
     session: str | None
     user: str | None
     tags: list[str]

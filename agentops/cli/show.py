@@ -67,6 +67,7 @@ def _facts(trace: TraceRow) -> str:
         f"{trace.spans} span{'s' * (trace.spans != 1)}",
         f"{formats.count(trace.tokens)} tokens" if trace.tokens else "",
         formats.cost(trace.cost_usd),
+        f"{trace.unpriced} call{'s' * (trace.unpriced != 1)} unpriced" if trace.unpriced else "",
         f"{trace.errors} error{'s' * (trace.errors != 1)}" if trace.errors else "",
         f"session {line(trace.session, 60)}" if trace.session else "",
         f"user {line(trace.user, 60)}" if trace.user else "",

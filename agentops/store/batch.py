@@ -7,7 +7,6 @@ import sqlite3
 from collections.abc import Sequence
 from typing import Any
 
-from agentops import conventions
 from agentops.conventions import CHUNK, CHUNKS
 from agentops.journal.format import (
     ERROR,
@@ -32,7 +31,7 @@ from agentops.store.counting import COUNTED, PICO
 from agentops.store.plain_text import strings
 from agentops.store.rollups import Traces
 from agentops.store.schema import signed
-from agentops.store.span_changes import SpanChanges, sql_time
+from agentops.store.span_changes import SpanChanges, model_of, sql_time
 
 __all__ = ["Batch"]
 
@@ -190,13 +189,8 @@ class Batch:
         elif span.output == 0:
             body["o"] = span.output_value
             texts.extend(strings(span.output_value))
-        model = None
+        model = model_of(attributes)
         if attributes:
-            model = (
-                attributes.get(conventions.RESPONSE_MODEL)
-                or attributes.get(conventions.REQUEST_MODEL)
-                or attributes.get(conventions.OI_MODEL)
-            )
             body["a"] = self._attributes(trace, attributes, texts)
         error = None
         if span.error is not None:
@@ -217,7 +211,7 @@ class Batch:
             RUNNING if span.end_ns is None else span.status, sql_time(span.start_ns or 0), sql_time(span.end_ns),
             self._arrivals.id(span.input) or None if span.input > 0 else None,
             self._arrivals.id(span.output) or None if span.output > 0 else None,
-            self._name(model) if isinstance(model, str) else None, span.input_tokens, span.output_tokens, span.cost_usd,
+            None if model is None else self._name(model), span.input_tokens, span.output_tokens, span.cost_usd,
             error,
             encode(body) if body else None,
         )  # fmt: skip

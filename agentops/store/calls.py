@@ -13,6 +13,7 @@ from agentops import conventions
 from agentops.conventions import KINDS
 from agentops.store.contents import fields
 from agentops.store.counting import COUNTED, PICO, UNPRICED
+from agentops.store.span_changes import model_of
 from agentops.usage import BUCKETS, Usage, tier_of, usage_of
 
 if TYPE_CHECKING:
@@ -23,7 +24,6 @@ __all__ = ["Calls", "Change", "fill", "reprice"]
 _COLUMNS = 21
 #: US dollars: more for one call is a mistake, or a store from elsewhere.
 _SAID_MAX = 4_000_000
-_MODELS = (conventions.RESPONSE_MODEL, conventions.REQUEST_MODEL, conventions.OI_MODEL)
 _PROVIDERS = (conventions.PROVIDER_NAME, "gen_ai.system", "llm.provider", "llm.system")
 _NAME_CHARACTERS = 200
 
@@ -53,7 +53,7 @@ class Calls:
         from agentops.prices import PricedCall, as_pico, price_of  # a store without calls does without decimals
 
         usage = usage or Usage()
-        provider, model, tier = _text(attributes, _PROVIDERS), _text(attributes, _MODELS), tier_of(attributes)
+        provider, model, tier = _text(attributes, _PROVIDERS), model_of(attributes), tier_of(attributes)
         price: Price | None = None
         cost = saved = None
         if said is not None:

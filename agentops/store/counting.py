@@ -10,10 +10,11 @@ __all__ = ["COST", "COUNTED", "PICO", "UNPRICED"]
 #: Pico-dollars in a dollar: costs are whole numbers of them, since sums of those are exact.
 PICO = 10**12
 COUNTED = (KIND_NUMBER["llm"], KIND_NUMBER["embedding"])
-#: Of a span that is a call: its cost is not known. What runs may get one yet; what failed before it used any has none.
+#: Of a span that is a call: its cost is not known, and should be. What runs may get one yet; what failed before it used
+#: any has none, and what names neither a model nor tokens is a step of the program's own.
 UNPRICED = (
-    f"(cost_usd IS NULL AND status != {RUNNING} "
-    f"AND (status != {ERROR} OR input_tokens IS NOT NULL OR output_tokens IS NOT NULL))"
+    f"(cost_usd IS NULL AND status != {RUNNING} AND (input_tokens IS NOT NULL OR output_tokens IS NOT NULL "
+    f"OR (model IS NOT NULL AND status != {ERROR})))"
 )
 #: In pico-dollars, of a span; where it is no call, of what somebody said that it cost.
 COST = (

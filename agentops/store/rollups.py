@@ -13,7 +13,7 @@ from agentops.journal.format import ERROR, INTERRUPTED, RUNNING, encode
 from agentops.store.counting import COST, COUNTED, PICO, UNPRICED
 from agentops.store.repeats import Call, Said, repeated, said_of, said_on
 from agentops.store.schema import signed
-from agentops.store.span_changes import SpanChanges, sql_time
+from agentops.store.span_changes import SpanChanges, model_of, sql_time
 
 __all__ = ["Traces", "count_anew"]
 
@@ -219,7 +219,8 @@ def _is_unpriced(span: SpanChanges) -> bool:
     """As `UNPRICED` in SQL."""
     if span.cost is not None or span.end_ns is None:
         return False
-    return span.status != ERROR or span.input_tokens is not None or span.output_tokens is not None
+    used = span.input_tokens is not None or span.output_tokens is not None
+    return used or (span.status != ERROR and model_of(span.attributes) is not None)
 
 
 def _used(calls: list[Call], said: Callable[[int], Said]) -> tuple[int, int | None, int | None, float | None, int]:

@@ -8,10 +8,11 @@ from agentops import conventions
 from agentops.conventions import KIND_NUMBER, KINDS, cost_usd, token_count
 from agentops.journal.format import ABSENT, ERROR, OK, End, Reference, Start, Update
 
-__all__ = ["SpanChanges", "sql_time"]
+__all__ = ["SpanChanges", "model_of", "sql_time"]
 
 _INPUT_TOKENS = (conventions.INPUT_TOKENS, conventions.OI_INPUT_TOKENS)
 _OUTPUT_TOKENS = (conventions.OUTPUT_TOKENS, conventions.OI_OUTPUT_TOKENS)
+_MODELS = (conventions.RESPONSE_MODEL, conventions.REQUEST_MODEL, conventions.OI_MODEL)
 _INTEGER_MAX = 2**63 - 1
 
 
@@ -99,6 +100,12 @@ class SpanChanges:
         self.input_tokens = _integer(token_count(attributes, *_INPUT_TOKENS))
         self.output_tokens = _integer(token_count(attributes, *_OUTPUT_TOKENS))
         self.cost_usd = cost_usd(attributes)
+
+
+def model_of(attributes: dict[str, Any] | None) -> str | None:
+    """The model that answered, else the one that was asked; None where neither is said."""
+    model = attributes and next((model for key in _MODELS if (model := attributes.get(key))), None)
+    return model if isinstance(model, str) else None
 
 
 def sql_time(time_ns: int | None) -> int | None:

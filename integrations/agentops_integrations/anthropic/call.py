@@ -4,13 +4,12 @@ from __future__ import annotations
 
 import asyncio
 import sys
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
 import httpx2
 
 from agentops import conventions
-from agentops.prices import cost_usd
 from agentops.recorder.recorder import recorder
 from agentops.safety import failed
 from agentops.trace.client import ClientSpan
@@ -33,6 +32,11 @@ _PARAMETERS = {
     "stream": "gen_ai.request.stream",
 }
 _MESSAGES = "anthropic.messages.create"
+#: Parts of the API's usage that have names in the conventions.
+_NAMED = frozenset(
+    f"anthropic.usage.{name}"
+    for name in ("input_tokens", "output_tokens", "cache_read_input_tokens", "cache_creation_input_tokens")
+)
 
 
 def make(name: str, attributes: Mapping[str, Any]) -> ClientSpan:
@@ -176,31 +180,14 @@ class Call(ClientSpan):
         read, written = _count(usage, "cache_read_input_tokens"), _count(usage, "cache_creation_input_tokens")
         # OpenTelemetry's input tokens include what the cache read and wrote, the API's do not.
         whole = _count(usage, "input_tokens") + read + written
-        output = _count(usage, "output_tokens")
         if "input_tokens" in usage:
             self.keep(conventions.INPUT_TOKENS, whole)
             self.keep(conventions.CACHE_READ_TOKENS, read)
             self.keep(conventions.CACHE_WRITE_TOKENS, written)
         if "output_tokens" in usage and reason is not None:  # before it stopped, it is a placeholder
-            self.keep(conventions.OUTPUT_TOKENS, output)
-        if reason is None or not isinstance(model, str) or "input_tokens" not in usage:
-            return  # what a call cost that was not read to its end is not known
-        if self.attributes.get(conventions.PROVIDER_NAME) != "anthropic":
-            return  # other houses have other prices
-        cost = cost_usd(
-            model,
-            provider="anthropic",
-            input_tokens=whole,
-            output_tokens=output,
-            cache_read_tokens=read,
-            cache_write_tokens=written,
-            cache_write_1h_tokens=_count(usage.get("cache_creation") or {}, "ephemeral_1h_input_tokens"),
-            web_searches=_count(usage.get("server_tool_use") or {}, "web_search_requests"),
-            batch=usage.get("service_tier") == "batch",
-            fast=usage.get("speed") == "fast",
-        )
-        if cost is not None:
-            self.keep(conventions.OI_COST, cost)
+            self.keep(conventions.OUTPUT_TOKENS, _count(usage, "output_tokens"))
+        for name, value in _facts(usage):
+            self.keep(name, value)
 
 
 class Body:
@@ -293,6 +280,18 @@ def _type(response: httpx2.Response) -> str:
 def _count(usage: Mapping[str, Any], key: str) -> int:
     value = usage.get(key)
     return value if isinstance(value, int) and not isinstance(value, bool) else 0
+
+
+def _facts(usage: Mapping[str, Any], prefix: str = "anthropic.usage.") -> Iterator[tuple[str, Any]]:
+    """What the API says of usage that has no name in the conventions: lifetimes, tiers, tools. Prices depend on it."""
+    for key, value in usage.items():
+        if isinstance(value, Mapping):
+            yield from _facts(value, f"{prefix}{key}.")
+        elif isinstance(value, (int, str)) and prefix + key not in _NAMED:
+            yield prefix + key, value
+    thinking = usage.get("output_tokens_details")
+    if isinstance(thinking, Mapping) and isinstance(thinking.get("thinking_tokens"), int):
+        yield conventions.REASONING_TOKENS, thinking["thinking_tokens"]
 
 
 def _is_of_client(exception: BaseException) -> bool:
