@@ -25,8 +25,8 @@ if TYPE_CHECKING:
     from agentops.integrations import instrument, wrap
     from agentops.redaction.redactor import Redactor
     from agentops.setup import flush, init, price, shutdown
-    from agentops.trace.circles import Circle
     from agentops.trace.carrying import carry, traceparent
+    from agentops.trace.circles import Circle
     from agentops.trace.hooks import on_span_end
     from agentops.trace.loop import Loop, Step
     from agentops.trace.loop import Loop as loop

@@ -28,10 +28,11 @@ C = TypeVar("C")
 def instrument(*names: str) -> None:
     """Record what client libraries do, whoever makes the clients: those imported already, and those that will be.
 
-    A library that is not imported is not loaded. Calling it again changes nothing.
+    A library that is not imported is not loaded. Calling it again changes nothing. From then on, what threads,
+    executors, processes and programs record that are started inside of a span hangs below it.
 
     Args:
-        names: of libraries, such as `anthropic`; all that there is an integration for if none is given.
+        names: of libraries, such as `anthropic` or `threading`; all that there is an integration for if none is given.
 
     Raises:
         UsageError: there is no integration for a name.

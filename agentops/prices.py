@@ -23,8 +23,8 @@ from agentops.safety import failed
 from agentops.usage import Usage
 
 __all__ = [
-    "HOOK", "PICO", "RATES", "OwnPrice", "Price", "PricedCall", "as_pico", "cost_usd", "forget_own", "given", "hooks", "own",
-    "price_of", "prices_for", "read_own", "version",
+    "HOOK", "INSTEAD", "PICO", "RATES", "OwnPrice", "Price", "PricedCall", "as_pico", "as_usd", "cost_usd",
+    "forget_own", "given", "hooks", "own", "price_of", "prices_for", "read_own", "rules_for", "version",
 ]  # fmt: skip
 
 #: Pico-dollars in a dollar; agentops.store.counting has it too.
@@ -38,7 +38,7 @@ RATES = (
 _TOKENS = 8
 _SCALES = (10**6,) * _TOKENS + (10**9,) * 2
 #: Whose price holds where the list has no own one for it.
-_INSTEAD = {1: 0, 2: 0, 3: 2, 4: 0, 6: 5, 7: 5}
+INSTEAD = {1: 0, 2: 0, 3: 2, 4: 0, 6: 5, 7: 5}
 _NAMES_OF_LIST = (
     ("input_mtok",), ("cache_read_mtok",), ("cache_write_5m_mtok", "cache_write_mtok"), ("cache_write_1h_mtok",),
     ("input_audio_mtok",), ("output_mtok",), ("output_reasoning_mtok",), ("output_audio_mtok",),
@@ -209,6 +209,38 @@ def prices_for(call: PricedCall) -> list[Price]:
     return found
 
 
+def rules_for(provider: str | None, model: str, time_ns: int) -> list[tuple[str, Price]]:
+    """All that may hold for calls of a model, with when it does: `""` for always, `batch`, `over 200000 tokens`.
+
+    What is used first stands first; where a price for batches or for many tokens is the plain one, it is left out.
+    """
+    found: list[tuple[str, Price]] = []
+
+    def call(tokens: int = 0, tier: str | None = None) -> PricedCall:
+        return PricedCall(provider, model, time_ns, tier, Usage(tokens))
+
+    for place, plain in enumerate(prices_for(call())):
+        found.append(("", plain))
+        known = {plain.rates}
+        for tier in ("batch", "fast", "priority", "flex"):
+            other = [one for one in prices_for(call(0, tier)) if one.source == plain.source]
+            if other and other[0].rates not in known:
+                found.append((tier, other[0]))
+        for bound in sorted(_bounds(call())):
+            others = prices_for(call(bound + 1))
+            if len(others) > place and others[place].rates not in known:
+                known.add(others[place].rates)
+                found.append((f"over {bound} tokens", others[place]))
+    return found
+
+
+def _bounds(call: PricedCall) -> set[int]:
+    """Numbers of input tokens above which another price may hold."""
+    own_ones = {bound for one in own()[1] for bound, _ in one.over}
+    listed = _entry(call)
+    return own_ones | {start for _, tiers in (listed.rates if listed else ()) for start, _ in tiers}
+
+
 # -- the list ----------------------------------------------------------------------------------------
 
 
@@ -241,18 +273,23 @@ def version() -> str | None:
 
 
 def _by_list(call: PricedCall) -> Price | None:
+    listed = _entry(call)
+    if listed is None:
+        return None
+    tokens = call.usage.input_tokens or 0
+    return _price(listed, tuple(sum(tokens > start for start, _ in tiers) for _, tiers in listed.rates))
+
+
+def _entry(call: PricedCall) -> _Listed | None:
     if _list() is None or call.model is None or len(call.model) > _MODEL_CHARACTERS:
         return None
     snapshot = _list().get_snapshot()
     provider = None if call.provider is None else _PROVIDERS.get(call.provider.lower(), call.provider.lower())
     minute = call.time_ns // (60 * 10**9)
-    if not -10**9 < minute < 10**9:
+    if not -(10**9) < minute < 10**9:
         return None
-    listed = _listed(id(snapshot), provider, call.model, call.tier, minute // _minutes(id(snapshot), provider, call.model))
-    if listed is None:
-        return None
-    tokens = call.usage.input_tokens or 0
-    return _price(listed, tuple(sum(tokens > start for start, _ in tiers) for _, tiers in listed.rates))
+    house = id(snapshot), provider, call.model
+    return _listed(*house, call.tier, minute // _minutes(*house))
 
 
 @lru_cache(maxsize=4096)
@@ -399,7 +436,7 @@ def _overlaid(rates: Rates, others: Rates) -> Rates:
 def _filled(rates: Rates) -> Rates:
     """With the price of the one that stands in for each that has none."""
     filled = list(rates)
-    for place, instead in _INSTEAD.items():
+    for place, instead in INSTEAD.items():
         if filled[place] is None:
             filled[place] = filled[instead]
     return tuple(filled)
@@ -425,6 +462,12 @@ def as_pico(amount: object) -> int:
 def _whole(total: int | Fraction) -> int | None:
     whole = round(total)
     return whole if 0 <= whole <= _COST_MAX else None
+
+
+def as_usd(pico: int) -> str:
+    """Pico-dollars as US dollars, exactly: `0.0036`."""
+    whole, rest = divmod(abs(pico), PICO)
+    return f"{'-' * (pico < 0)}{whole}.{rest:012d}".rstrip("0").rstrip(".")
 
 
 def cost_usd(

@@ -142,7 +142,8 @@ def _print_traces(traces: list[TraceRow], reader: Reader, out: Output) -> None:
         name = formats.fit(line(trace.name, 2 * wide), wide, out.ascii)
         text = (
             f"{mark} {trace.trace_id[:8]} {name} {when:>{when_cells}} {took:>7} {trace.spans:>6} "
-            f"{formats.count(trace.tokens):>7} {formats.cost(trace.cost_usd, trace.unpriced):>8} {trace.errors or '':>6}"
+            f"{formats.count(trace.tokens):>7} {formats.cost(trace.cost_usd, trace.unpriced):>8} "
+            f"{trace.errors or '':>6}"
         )
         out.row(text, trace.status)
 

@@ -106,6 +106,18 @@ class ExportScore(_Model):
     of_trace: bool
 
 
+class LibraryInfo(_Model):
+    """What OpenTelemetry says of a span that another library made.
+
+    span_kind: OpenTelemetry's, such as SERVER. set_ok: the library itself called it a success.
+    """
+
+    name: str
+    version: str | None
+    span_kind: str
+    set_ok: bool
+
+
 class ExportLine(_Model):
     """A line of `agentops export --to jsonl`: one span, whole."""
 
@@ -129,6 +141,7 @@ class ExportLine(_Model):
     exception: ExceptionInfo | None
     usage: dict[str, int] | None
     cost_usd: float | None
+    library: LibraryInfo | None
     scores: list[ExportScore]
 
 
@@ -235,12 +248,81 @@ class Ls(_Output):
     more: bool
 
 
+class Call(_Model):
+    """What one call of a model used and cost. Amounts are decimals in US dollars, exact, null for an unpriced call.
+
+    `usage`: tokens and requests in buckets that do not overlap, null where nobody said; `estimated` names those that
+    were told from others. `price`: null where somebody else said the cost; `saved`: what an answer from a cache of the
+    program's own would have cost.
+    """
+
+    span_id: str = SpanId
+    provider: str | None
+    model: str | None
+    tier: str | None
+    usage: dict[str, int | None]
+    estimated: list[str]
+    cost: str | None
+    price: dict[Literal["source", "entry"], str] | None
+    saved: str | None
+
+
 class Show(_Output):
     """`agentops show --json`."""
 
     trace: Trace
     spans: list[TreeSpan]
     scores: list[Score]
+    calls: list[Call]
+
+
+class PriceRule(_Model):
+    """Prices of one list: US dollars for a million tokens, for `web_searches` and `requests` a thousand."""
+
+    when: str
+    source: str
+    entry: str
+    rates: dict[str, str]
+
+
+class PricedModel(_Model):
+    """A model and what holds for it, first what is used; `calls` and `unpriced` where it was called here."""
+
+    model: str | None
+    provider: str | None
+    calls: int | None
+    unpriced: int | None
+    prices: list[PriceRule]
+
+
+class Prices(_Output):
+    """`agentops prices --json`; `price_list` is null where genai-prices is not installed."""
+
+    price_list: str | None
+    file: str | None
+    own: int
+    models: list[PricedModel]
+
+
+class Repriced(_Model):
+    """What `agentops reprice` did to the calls of one model, or of all; amounts are decimals in US dollars."""
+
+    model: str | None
+    calls: int
+    changed: int
+    priced: int
+    kept: int
+    unpriced: int
+    before: str
+    after: str
+
+
+class Reprice(_Output):
+    """`agentops reprice --json`."""
+
+    dry_run: bool
+    models: list[Repriced]
+    total: Repriced
 
 
 class Death(_Model):
@@ -393,6 +475,8 @@ class Error(_Output):
 SCHEMAS: dict[str, type[BaseModel]] = {
     "ls": Ls,
     "show": Show,
+    "prices": Prices,
+    "reprice": Reprice,
     "why": Why,
     "tail": Tail,
     "search": Search,

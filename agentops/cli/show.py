@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from agentops.cli.output import Output
-    from agentops.store.rows import ScoreRow, SpanDetail, TraceRow
+    from agentops.store.rows import CallRow, ScoreRow, SpanDetail, TraceRow
 
 HELP = """Show one trace as a tree.
 
@@ -44,7 +44,7 @@ def run(given: argparse.Namespace, out: Output) -> int:
         scores = reader.scores(trace)
         details = {d.row.span_id: d for d in reader.details(trace)} if given.content else {}
         if out.json:
-            out.object(_fields(trace, reader.last_ns(trace), rows, scores, details))
+            out.object(_fields(trace, reader.last_ns(trace), rows, scores, details, reader.calls(trace)))
             return 0
         if given.md:
             lines = _markdown(trace, rows, scores, details)
@@ -238,6 +238,7 @@ def _fields(
     rows: list[TreeRow],
     scores: list[ScoreRow],
     details: dict[int, SpanDetail],
+    calls: list[CallRow],
 ) -> dict[str, Any]:
     spans = []
     for row in rows:
@@ -251,4 +252,26 @@ def _fields(
 
             fields["content"] = record(details[row.span.span_id])
         spans.append(fields)
-    return {"trace": trace_fields(trace, last_ns), "spans": spans, "scores": [score._asdict() for score in scores]}
+    return {
+        "trace": trace_fields(trace, last_ns),
+        "spans": spans,
+        "scores": [score._asdict() for score in scores],
+        "calls": list(map(_call_fields, calls)),
+    }
+
+
+def _call_fields(call: CallRow) -> dict[str, Any]:
+    from agentops.prices import as_usd
+    from agentops.usage import BUCKETS
+
+    return {
+        "span_id": call.span_id,
+        "provider": call.provider,
+        "model": call.model,
+        "tier": call.tier,
+        "usage": dict(zip(BUCKETS, call.usage, strict=False)),
+        "estimated": [name for name in BUCKETS if call.usage.mark(name) == "estimated"],
+        "cost": None if call.cost_pico is None else as_usd(call.cost_pico),
+        "price": None if call.price is None else {"source": call.price[0], "entry": call.price[1]},
+        "saved": None if call.saved_pico is None else as_usd(call.saved_pico),
+    }

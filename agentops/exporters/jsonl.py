@@ -61,6 +61,7 @@ def record(span: SpanDetail, scores: list[ScoreRow] | None = None) -> dict[str, 
         "exception": span.exception,
         "usage": span.usage,
         "cost_usd": row.cost_usd,
+        "library": None if span.library is None else span.library._asdict(),
         "scores": [
             {
                 "name": score.name,

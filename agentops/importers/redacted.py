@@ -80,6 +80,10 @@ class Redacted:
                 message=look.text(span.exception.message, whose),
                 stacktrace=look.text(span.exception.stacktrace, whose),
             ),
+            library=span.library
+            and msgspec.structs.replace(
+                span.library, name=look.text(span.library.name, whose), version=text(span.library.version)
+            ),
             scores=[
                 msgspec.structs.replace(
                     one, name=look.text(one.name, whose), value=look.value(one.value, whose), comment=text(one.comment)

@@ -12,7 +12,7 @@ from agentops.conventions import Kind, token_count
 from agentops.importers.lines import Unusable
 from agentops.store.details import USAGE
 
-__all__ = ["EventLine", "ExceptionLine", "LinkLine", "ScoreLine", "SpanLine", "is_span", "span_of"]
+__all__ = ["EventLine", "ExceptionLine", "LibraryLine", "LinkLine", "ScoreLine", "SpanLine", "is_span", "span_of"]
 
 TraceId = Annotated[str, Meta(pattern=r"^[0-9a-f]{32}\Z")]
 SpanId = Annotated[str, Meta(pattern=r"^[0-9a-f]{16}\Z")]
@@ -45,6 +45,13 @@ class ScoreLine(msgspec.Struct, forbid_unknown_fields=True):
     of_trace: bool = False
 
 
+class LibraryLine(msgspec.Struct, forbid_unknown_fields=True):
+    name: str
+    version: str | None = None
+    span_kind: str = "INTERNAL"
+    set_ok: bool = False
+
+
 class SpanLine(msgspec.Struct, forbid_unknown_fields=True):
     """One span, whole, as `agentops.exporters.jsonl` writes it: see `agentops schema export`."""
 
@@ -68,6 +75,7 @@ class SpanLine(msgspec.Struct, forbid_unknown_fields=True):
     exception: ExceptionLine | None = None
     usage: dict[str, int] | None = None
     cost_usd: float | None = None
+    library: LibraryLine | None = None
     scores: list[ScoreLine] = []
 
 

@@ -132,7 +132,7 @@ class Importer:
     def _write_new(self, store: _Open, span: SpanLine, first: bool) -> None:
         ended = span.end_time_unix_nano
         writer = store.is_dead if ended is None else store.goes_on  # its program, if it runs, does so elsewhere
-        writer.start(span, self._scope(span, first))
+        writer.start(span, {**self._scope(span, first), **_library(span)})
         for event in span.events:
             writer.event(span, event)
         if ended is not None:
@@ -147,6 +147,15 @@ class Importer:
         if parent is None:  # no tags of its own may be meant against those of the trace
             return {name: value for name, value in own.items() if value is not None and (value != [] or not first)}
         return {name: value for name, value in own.items() if _differ(value, getattr(parent, name))}
+
+
+def _library(span: SpanLine) -> dict[str, Any]:
+    """What a journal says of a span that another library made."""
+    made_by = span.library
+    if made_by is None:
+        return {}
+    rest = {"version": made_by.version, "span_kind": made_by.span_kind, "set_ok": made_by.set_ok or None}
+    return {"scope": made_by.name, **{name: value for name, value in rest.items() if value is not None}}
 
 
 def _add_scores(store: _Open, span: SpanLine, is_new: bool) -> None:

@@ -227,6 +227,14 @@ class Capture:
             new.contents.append((number, BLOB, data))
             return number, None
 
+    def unchanging(self, value: object, new: New, trace: bytes) -> tuple[int, Any]:
+        """As `value`, for what is given again and again and does not grow (tools): a list is one content."""
+        if type(value) is list and self._redact is None:
+            data = self._try(value)
+            if data is not None and len(data) >= INLINE_BYTES:
+                return self._content(value, data, new, []), None
+        return self.value(value, new, trace)
+
     @staticmethod
     def _try(value: object) -> bytes | None:
         try:

@@ -137,7 +137,7 @@ class Change(NamedTuple):
         return Change(self.model, *(a + b for a, b in zip(self[1:], other[1:], strict=True)))
 
 
-def reprice(connection: sqlite3.Connection, trace: int, dry_run: bool, changes: dict[str | None, Change]) -> tuple[int, bool]:
+def reprice(connection: sqlite3.Connection, trace: int, dry_run: bool, changes: dict[str | None, Change]) -> bool:
     """Compute what a trace's calls cost by today's lists; inside of a transaction, unless it is a dry run.
 
     Args:
@@ -147,7 +147,7 @@ def reprice(connection: sqlite3.Connection, trace: int, dry_run: bool, changes: 
         changes: what happened is added here, by model.
 
     Returns:
-        How many calls were looked at, and whether the store was changed.
+        Whether the store was changed.
     """
     from agentops.prices import HOOK, PricedCall, price_of
 
@@ -178,7 +178,7 @@ def reprice(connection: sqlite3.Connection, trace: int, dry_run: bool, changes: 
             "UPDATE spans SET cost_usd = ? WHERE trace = ? AND span_id = ?",
             [(cost / PICO, trace, key) for cost, _, _, trace, key in new],
         )
-    return len(rows), bool(new)
+    return bool(new)
 
 
 _TO_REPRICE = (

@@ -110,7 +110,7 @@ class Trace(_Step, table=True):
     start_ns, end_ns: ns since 1970; the end is NULL while it runs and where it was interrupted.
     spans, errors, open, llm_calls: how many spans there are, how many failed, have not ended, are model calls.
     input_tokens, output_tokens: sums over model and embedding calls.
-    cost_usd: US dollars; NULL where it is not known. unpriced: calls that are not in it, since their price is not known.
+    cost_usd: US dollars; NULL where it is not known. unpriced: calls that are not in it, as their price is not known.
     session, user: what the root was given.
     tags: a JSON list of texts. metadata_: column `metadata`, msgpack.
     """

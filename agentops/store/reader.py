@@ -16,6 +16,7 @@ from agentops.store.filters import Filter, Term
 from agentops.store.location import find_store, journal_folder
 from agentops.store.rows import (
     STATUS,
+    CallRow,
     Changes,
     Event,
     Hit,
@@ -27,6 +28,7 @@ from agentops.store.rows import (
     checked,
 )  # fmt: skip
 from agentops.store.schema import connect, signed, translate
+from agentops.usage import Usage
 
 if TYPE_CHECKING:
     from agentops.store.contents import Contents
@@ -414,6 +416,33 @@ class Reader:
                 if len(hits) >= limit:
                     return hits
         return hits
+
+    def calls(self, trace: TraceRow) -> list[CallRow]:
+        """What a trace's calls of models used and cost, in the order of time; those that repeat another's are there."""
+        rows = self._rows(
+            "SELECT span_id, houses.text, models.text, tier, start_ns, fresh_input, cache_read, cache_write_5m, "
+            "cache_write_1h, audio_input, output, thinking, audio_output, web_searches, tool_requests, marks, cost, "
+            "saved, source, entry, rates FROM calls LEFT JOIN names AS houses ON houses.id = provider "
+            "LEFT JOIN names AS models ON models.id = calls.model LEFT JOIN prices ON prices.id = price "
+            "WHERE trace = ? ORDER BY start_ns, span_id",
+            (trace.no,),
+        )
+        return [
+            CallRow(
+                format(row[0] & (2**64 - 1), "016x"), row[1], row[2], row[3], row[4], Usage._make(row[5:16]), row[16],
+                None if row[18] is None else tuple(row[18:21]), row[17],
+            )
+            for row in checked("calls", rows)
+        ]  # fmt: skip
+
+    def models(self) -> list[tuple[str | None, str | None, int, int]]:
+        """Provider and model of all calls, how many there are, and how many of those are unpriced; most calls first."""
+        rows = self._rows(
+            "SELECT houses.text, models.text, count(*) AS many, sum(cost IS NULL) FROM calls "
+            "LEFT JOIN names AS houses ON houses.id = provider LEFT JOIN names AS models ON models.id = calls.model "
+            "GROUP BY provider, calls.model ORDER BY many DESC, models.text",
+        )
+        return [(row[0], row[1], row[2], row[3]) for row in checked("models", rows)]
 
     def stats(self, filter: Filter | None = None, by: By = "model") -> Stats:
         """Calls, errors, tokens, cost and durations of the spans that `filter` selects; all keys are the span's.

@@ -202,7 +202,9 @@ class _Rewriting:
         for trace, span, *names in rows:
             new = [self._other_names.get(name, name) for name in names]
             if new != names:
-                self._sql("UPDATE calls SET provider = ?, model = ? WHERE trace = ? AND span_id = ?", (*new, trace, span))
+                self._sql(
+                    "UPDATE calls SET provider = ?, model = ? WHERE trace = ? AND span_id = ?", (*new, trace, span)
+                )
         return _last(rows, 2)
 
     def events(self, after: _Key) -> _Key | None:

@@ -26,7 +26,8 @@ _COUNTS = (
     "UPDATE traces SET (spans, errors, open, llm_calls, input_tokens, output_tokens, unpriced) = (SELECT count(*), "
     f"ifnull(sum(status = {ERROR}), 0), ifnull(sum(status = {RUNNING}), 0), ifnull(sum(kind = {_LLM}), 0), "
     f"CAST(total(iif(kind IN {_COUNTED}, input_tokens, 0)) AS INTEGER), "  # `sum` fails where it is too large
-    f"CAST(total(iif(kind IN {_COUNTED}, output_tokens, 0)) AS INTEGER), ifnull(sum(kind IN {_COUNTED} AND {UNPRICED}), 0) "
+    f"CAST(total(iif(kind IN {_COUNTED}, output_tokens, 0)) AS INTEGER), "
+    f"ifnull(sum(kind IN {_COUNTED} AND {UNPRICED}), 0) "
     "FROM spans WHERE trace = no), "
     f"cost_usd = (SELECT iif(count(cost), total(cost) / {PICO}.0, NULL) FROM calls WHERE trace = no) WHERE no = ?"
 )

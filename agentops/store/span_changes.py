@@ -20,8 +20,8 @@ class SpanChanges:
     """What a batch says about one span; None where it says nothing."""
 
     __slots__ = (
-        "attributes", "cost", "cost_usd", "end_ns", "error", "input", "input_tokens", "input_value", "kind", "links", "name",
-        "nearest", "output", "output_tokens", "output_value", "parent_id", "scope", "start_ns", "status",
+        "attributes", "cost", "cost_usd", "end_ns", "error", "input", "input_tokens", "input_value", "kind", "links",
+        "name", "nearest", "output", "output_tokens", "output_value", "parent_id", "scope", "start_ns", "status",
     )  # fmt: skip
 
     def __init__(self) -> None:

@@ -90,7 +90,8 @@ class _Group:
         ordered = sorted(self.durations)
         return StatsRow(
             key, kind, self.calls, self.errors, self.runs, self.input, self.output,
-            self.cost / PICO if self.priced else None, self.unpriced, nearest_rank(ordered, 50), nearest_rank(ordered, 95),
+            self.cost / PICO if self.priced else None, self.unpriced, nearest_rank(ordered, 50),
+            nearest_rank(ordered, 95),
         )  # fmt: skip
 
 

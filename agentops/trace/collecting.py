@@ -1,17 +1,18 @@
-"""Whether this thread is in the garbage collector.
+"""While this thread is in the garbage collector, no context variable may be set, on Python 3.11.
 
-Python 3.11 may collect in the middle of setting a context variable, and a finaliser that sets one then makes it use
-memory that it has freed (from 3.12 on it collects between instructions). So a generator that is found in a circle of
-references must leave the current context as it is.
+It may collect in the middle of setting one, and a finaliser that sets one then makes it use memory that it has freed.
+From 3.12 on Python collects between instructions.
 """
 
 from __future__ import annotations
 
 import gc
 import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from threading import get_ident
 
-__all__ = ["is_collecting"]
+__all__ = ["apart", "is_collecting", "tell"]
 
 _thread = [0]
 
@@ -21,9 +22,23 @@ def is_collecting() -> bool:
     return _thread[0] == get_ident()
 
 
-def _note(phase: str, info: dict[str, int]) -> None:
-    _thread[0] = get_ident() if phase == "start" else 0
+@contextmanager
+def apart() -> Iterator[None]:
+    """Inside, in a copy of the context, they may."""
+    before, _thread[0] = _thread[0], 0
+    try:
+        yield
+    finally:
+        _thread[0] = before
 
 
-if sys.version_info < (3, 12):
-    gc.callbacks.append(_note)
+def tell(hear: Callable[[bool], None]) -> None:
+    """Have `hear` called before and after each collection, with whether it begins; never where there is no need."""
+
+    def note(phase: str, info: dict[str, int]) -> None:
+        begins = phase == "start"
+        _thread[0] = get_ident() if begins else 0
+        hear(begins)
+
+    if sys.version_info < (3, 12):
+        gc.callbacks.append(note)

@@ -16,7 +16,7 @@ from opentelemetry.context import Context
 
 from agentops.safety import failed
 from agentops.trace import span as ours
-from agentops.trace.collecting import is_collecting
+from agentops.trace.collecting import apart, is_collecting
 from agentops.trace.yielded import Yielded
 
 __all__ = ["decorate"]
@@ -167,7 +167,8 @@ class _Steps:
     def take(self, step: Callable[[Any], Any], value: Any) -> Any:
         """Make a step with `value`; the body's spans are current in it, and the caller's again after it."""
         if is_collecting():
-            return contextvars.copy_context().run(self._take, step, value)
+            with apart():
+                return contextvars.copy_context().run(self._take, step, value)
         return self._take(step, value)
 
     def _take(self, step: Callable[[Any], Any], value: Any) -> Any:

@@ -36,7 +36,7 @@ from agentops.recorder.capture import _SEED, INLINE_BYTES, LARGE, Capture, New
 from agentops.recorder.forks import epoch as _epoch
 from agentops.recorder.recorder import recorder
 from agentops.safety import failed
-from agentops.trace.collecting import is_collecting
+from agentops.trace import collecting
 from agentops.trace.facts import described, linked, scope, taken, text, texts
 
 if TYPE_CHECKING:
@@ -62,6 +62,25 @@ if isinstance(_variable, ContextVar):
     _attach, _detach = _variable.set, _variable.reset
 else:
     _current, _attach, _detach = _RUNTIME_CONTEXT.get_current, _RUNTIME_CONTEXT.attach, _RUNTIME_CONTEXT.detach
+_set, _reset = _attach, _detach
+
+
+def _spare(collects: bool) -> None:
+    """What is begun while garbage is collected is recorded, and not current."""
+    global _attach, _detach
+    _attach, _detach = (_set_unless, _reset_unless) if collects else (_set, _reset)
+
+
+def _set_unless(context: Context) -> Any:
+    return None if collecting.is_collecting() else _set(context)
+
+
+def _reset_unless(token: Any) -> None:
+    if not collecting.is_collecting():
+        _reset(token)
+
+
+collecting.tell(_spare)
 _put = dict.__setitem__  # Context is a dict that refuses to be changed; ours is new
 _wall, _clock = time.time_ns, time.monotonic_ns
 _latest, _thread = recorder.latest, get_ident
@@ -550,7 +569,7 @@ class Span(OtelSpan):
         current, before = _current(), getattr(self._token, "old_value", None)
         if current.get(OUR_KEY) is not self:
             self._token = None  # what is current here is another's
-        elif is_collecting():
+        elif collecting.is_collecting():
             self._token = None
             if isinstance(before, Context):
                 for key in (_SPAN_KEY, OUR_KEY):  # no other context may be put in its place, so it becomes the other

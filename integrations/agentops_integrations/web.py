@@ -10,12 +10,13 @@ from collections.abc import Awaitable, Callable, Iterable, Iterator, MutableMapp
 from typing import Any
 
 from opentelemetry import trace
-from opentelemetry.context import Context, attach, detach, get_current
+from opentelemetry.context import Context
 from opentelemetry.trace import Link, StatusCode
 from opentelemetry.trace.propagation.tracecontext import TraceContextTextMapPropagator
 
 from agentops.recorder.recorder import recorder
 from agentops.safety import failed
+from agentops.trace import span as ours
 from agentops.trace.span import ROOT_KEY, Span, span_context
 
 __all__ = ["asgi", "wsgi"]
@@ -47,12 +48,13 @@ class _Request:
 
     def __enter__(self) -> _Request:
         root = {ROOT_KEY: (self.span._trace, self.span._id)} if self.span._started else {}
-        self._token = attach(Context({**get_current(), **root}))
+        self._token = ours._attach(Context({**ours._current(), **root}))
         return self
 
     def __exit__(self, *_: object) -> None:
         try:
-            detach(self._token)
+            if self._token is not None:
+                ours._detach(self._token)
         except ValueError:  # finished in another context than it was begun in
             pass
 

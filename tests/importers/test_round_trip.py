@@ -243,6 +243,36 @@ def test_what_is_large_or_deep_or_resent_comes_out_as_it_went_in(store: Path, ot
     assert there.stat().st_size < 2 * store.stat().st_size
 
 
+def test_spans_of_other_libraries_keep_what_opentelemetry_says_of_them(
+    program: Callable[..., Any], store: Path, other: Callable[[], Path]
+) -> None:
+    program(
+        """
+        from opentelemetry import trace
+        from opentelemetry.trace import SpanKind, StatusCode
+        import agentops
+        agentops.init(otel=True)
+        tracer = trace.get_tracer("some.library", "1.2.3")
+        with tracer.start_as_current_span("GET /", kind=SpanKind.SERVER) as s:
+            s.set_status(StatusCode.OK)
+            with tracer.start_as_current_span("chat", kind=SpanKind.CLIENT) as s:
+                s.set_attribute("gen_ai.operation.name", "chat")
+                s.set_attribute("input.value", "Hi")
+            with trace.get_tracer("bare").start_as_current_span("step"):
+                pass
+        """
+    )
+    texts = exported(store)
+    assert [json.loads(text)["library"] for text in texts] == [
+        {"name": "some.library", "version": "1.2.3", "span_kind": "SERVER", "set_ok": True},
+        {"name": "some.library", "version": "1.2.3", "span_kind": "CLIENT", "set_ok": False},
+        {"name": "bare", "version": None, "span_kind": "INTERNAL", "set_ok": False},
+    ]
+    second = other()
+    imported(second, texts)
+    same(exported(second), texts)
+
+
 def test_runs_that_began_at_the_same_moment_keep_their_order(store: Path, other: Callable[[], Path]) -> None:
     from opentelemetry import trace
 

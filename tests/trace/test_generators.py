@@ -439,6 +439,37 @@ def test_what_the_collector_finds_unfinished_harms_no_context(decorator: str, pr
     assert (done.returncode, done.stderr) == (0, "")
 
 
+def test_a_finaliser_that_the_collector_calls_may_record(program: Any, tmp_path: Any, read: Any) -> None:
+    done = program(
+        """
+        import contextvars, gc
+        from agentops import current_span, span
+
+        for n in range(35):       # as a large program has them
+            contextvars.ContextVar(str(n)).set(n)
+
+        class Client:
+            def __init__(self): self.me = self
+            @span("close")
+            def close(self):
+                with span("disconnect"):
+                    self.closed = [{} for _ in range(5)]
+            def __del__(self): self.close()
+
+        gc.set_threshold(20)
+        kept = []
+        for n in range(2000):
+            kept.append([[] for _ in range(n % 7)])      # so that it comes at every point
+            Client()
+            with span("work") as s:
+                assert current_span() is s
+        """
+    )
+    assert (done.returncode, done.stderr) == (0, "")
+    names = [record["name"] for record in read(tmp_path / "traces.db")]
+    assert names.count("work") == 2000 and names.count("close") > 1900
+
+
 def test_a_span_may_be_left_in_another_thread_than_it_was_entered_in(spans: Any) -> None:
     import contextvars
 

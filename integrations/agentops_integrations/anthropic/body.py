@@ -1,0 +1,103 @@
+"""The bytes of a response as the program reads them: each is seen on its way, none is read for us."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from time import monotonic_ns
+from typing import Any
+
+import httpx2
+
+__all__ = ["Body"]
+
+
+class Body:
+    """What came of a response so far.
+
+    Attributes:
+        headers: of the response.
+        chunks: as they came over the wire.
+        times: when each came, ns of the monotonic clock.
+        whole: it was read to its end.
+        tell: called with each chunk once it is here.
+    """
+
+    #: More of one answer is not kept.
+    BYTES_MAX = 64 << 20
+
+    def __init__(self, headers: httpx2.Headers) -> None:
+        self.headers = headers
+        self.chunks: list[bytes] = []
+        self.times: list[int] = []
+        self.whole = False
+        self.tell: Callable[[bytes, int], None] | None = None
+        self.keeps = True
+        self._size = 0
+
+    @property
+    def data(self) -> bytes:
+        return b"".join(self.chunks)
+
+    def add(self, chunk: bytes) -> None:
+        now = monotonic_ns()
+        if self.keeps and self._size < self.BYTES_MAX:
+            self._size += len(chunk)
+            self.chunks.append(chunk)
+            self.times.append(now)
+        if self.tell is not None:
+            self.tell(chunk, now)
+
+    def watched(self, stream: Any) -> Any:
+        """`stream`, of the same kind, with each chunk seen on its way."""
+        if not isinstance(stream, httpx2.SyncByteStream):
+            return _AsyncWatched(stream, self)
+        return _Both(stream, self) if isinstance(stream, httpx2.AsyncByteStream) else _Watched(stream, self)
+
+
+class _Watched(httpx2.SyncByteStream):
+    def __init__(self, stream: Any, body: Body) -> None:
+        self._stream = stream
+        self._body = body
+
+    @property
+    def elapsed(self) -> Any:
+        return getattr(self._stream, "elapsed", None)
+
+    def __iter__(self) -> Any:
+        add = self._body.add
+        for chunk in self._stream:
+            add(chunk)
+            yield chunk
+        self._body.whole = True
+
+    def close(self) -> None:
+        self._stream.close()
+
+
+class _AsyncWatched(httpx2.AsyncByteStream):
+    def __init__(self, stream: Any, body: Body) -> None:
+        self._stream = stream
+        self._body = body
+
+    @property
+    def elapsed(self) -> Any:
+        return getattr(self._stream, "elapsed", None)
+
+    async def __aiter__(self) -> Any:
+        chunks = self._stream.__aiter__()
+        add = self._body.add
+        try:
+            async for chunk in chunks:
+                add(chunk)
+                yield chunk
+            self._body.whole = True
+        finally:  # in the task that read it, not in one that the event loop makes later
+            if hasattr(chunks, "aclose"):
+                await chunks.aclose()
+
+    async def aclose(self) -> None:
+        await self._stream.aclose()
+
+
+class _Both(_Watched, _AsyncWatched):
+    """For a body that can be read either way."""
