@@ -47,6 +47,7 @@ def run(given: argparse.Namespace, out: Output) -> int:
         except ValueError:
             raise UsageError(f"--on takes a day such as 2026-03-01, not {given.on!r}") from None
         time_ns = int(day.replace(tzinfo=day.tzinfo or datetime.UTC).timestamp()) * 10**9
+    prices.forget_own()
     origin, own = prices.own()
     found = [(given.provider, given.model, None, None)] if given.model is not None else _called()
     rules = [prices.rules_for(provider, model, time_ns) if model else [] for provider, model, _, _ in found]

@@ -28,10 +28,11 @@ def arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(given: argparse.Namespace, out: Output) -> int:
-    from agentops.prices import own
+    from agentops.prices import forget_own, own
     from agentops.store.calls import Change
     from agentops.store.upkeep import Store
 
+    forget_own()
     own()  # what is wrong in agentops.toml is said before anything is computed by it
     with Store(find_store()) as store:
         changes = store.reprice(parse(given.filter), given.dry_run)

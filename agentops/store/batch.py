@@ -141,8 +141,8 @@ class Batch:
             span.settle()
             if span.nearest and not self._is_there(trace, trace_id, span.parent_id or 0):
                 span.parent_id = span.nearest  # nobody records its parent, or not here
-            if span.attributes:
-                self._count(trace, key, span, span.attributes, span.kind or 0, span.start_ns or 0)
+            if span.attributes or span.scope:
+                self._count(trace, key, span, span.attributes or {}, span.kind or 0, span.start_ns or 0)
             rows.append(self._row(trace, key, span))
             self._traces.count(trace, key, span)
             if span.end_ns is None:
@@ -160,7 +160,7 @@ class Batch:
         if kind not in COUNTED:
             span.count_tokens(attributes)
             return
-        counts = self._calls.put(trace, key, kind, sql_time(start_ns) or 0, attributes)
+        counts = self._calls.put(trace, key, kind, sql_time(start_ns) or 0, attributes, span.scope)
         span.input_tokens, span.output_tokens, span.cost = counts
         span.cost_usd = None if span.cost is None else span.cost / PICO
 

@@ -44,10 +44,12 @@ class Calls:
         self._rows: dict[tuple[int, int], tuple[Any, ...] | None] = {}
 
     def put(
-        self, trace: int, key: int, kind: int, start_ns: int, attributes: dict[str, Any]
+        self, trace: int, key: int, kind: int, start_ns: int, attributes: dict[str, Any], scope: dict[str, Any] | None
     ) -> tuple[int | None, int | None, int | None]:
         """What is said of a call now. Gives its inclusive tokens of input and of output, and its cost."""
         usage, said = usage_of(attributes), conventions.cost_usd(attributes)
+        if said is None and scope:  # it was imported, with what it cost where it comes from
+            said = conventions.cost_usd({conventions.OI_COST: scope.get("cost")})
         if usage is None and said is None:
             return None, None, None
         from agentops.prices import PricedCall, as_pico, price_of  # a store without calls does without decimals
@@ -103,7 +105,7 @@ def fill(connection: sqlite3.Connection) -> None:
         for trace, key, kind, start, body in rows:
             attributes = fields(body).get("a")
             if type(attributes) is dict and type(start) is int:
-                calls.put(trace, key, kind, start, attributes)
+                calls.put(trace, key, kind, start, attributes, None)
         calls.write()
         if not rows:
             break
