@@ -10,6 +10,7 @@ the cost of a call is rounded to the nearest.
 
 from __future__ import annotations
 
+import bisect
 import datetime
 import fnmatch
 import json
@@ -17,6 +18,7 @@ from collections.abc import Callable, Mapping
 from decimal import Decimal, InvalidOperation
 from fractions import Fraction
 from functools import lru_cache
+from operator import itemgetter
 from typing import Any, NamedTuple
 
 from agentops.safety import failed
@@ -238,17 +240,30 @@ def _bounds(call: PricedCall) -> set[int]:
     """Numbers of input tokens above which another price may hold."""
     own_ones = {bound for one in own()[1] for bound, _ in one.over}
     listed = _entry(call)
-    return own_ones | {start for _, tiers in (listed.rates if listed else ()) for start, _ in tiers}
+    return own_ones | set(listed.bounds if listed else ())
 
 
 # -- the list ----------------------------------------------------------------------------------------
 
 
-class _Listed(NamedTuple):
+class _Listed:
     """A model of the list at one time: each price with those that hold over so many input tokens."""
 
-    entry: str
-    rates: tuple[tuple[Decimal | None, tuple[tuple[int, Decimal], ...]], ...]
+    def __init__(self, entry: str, rates: list[tuple[Decimal | None, tuple[tuple[int, Decimal], ...]]]) -> None:
+        self.entry = entry
+        self.rates = rates
+        self.bounds = sorted({start for _, tiers in rates for start, _ in tiers})
+        self._prices: dict[int, Price] = {}
+
+    def price(self, tokens: int) -> Price:
+        """What holds for a call with so many input tokens."""
+        place = bisect.bisect_left(self.bounds, tokens)  # of one that has as many as the bound, that below
+        price = self._prices.get(place)
+        if price is None:
+            rates = [max([(-1, base), *(one for one in tiers if one[0] < tokens)], key=itemgetter(0))[1]
+                     for base, tiers in self.rates]  # fmt: skip
+            price = self._prices[place] = _made(version() or "", self.entry, _filled(tuple(rates)))
+        return price
 
 
 @lru_cache(maxsize=1)
@@ -276,8 +291,7 @@ def _by_list(call: PricedCall) -> Price | None:
     listed = _entry(call)
     if listed is None:
         return None
-    tokens = call.usage.input_tokens or 0
-    return _price(listed, tuple(sum(tokens > start for start, _ in tiers) for _, tiers in listed.rates))
+    return listed.price(call.usage.input_tokens or 0)
 
 
 def _entry(call: PricedCall) -> _Listed | None:
@@ -290,15 +304,6 @@ def _entry(call: PricedCall) -> _Listed | None:
         return None
     house = id(snapshot), provider, call.model
     return _listed(*house, call.tier, minute // _minutes(*house))
-
-
-@lru_cache(maxsize=4096)
-def _price(listed: _Listed, places: tuple[int, ...]) -> Price:
-    """The price where so many of the bounds of each price are exceeded."""
-    rates = (
-        base if not place else tiers[place - 1][1] for (base, tiers), place in zip(listed.rates, places, strict=True)
-    )
-    return _made(version() or "", listed.entry, _filled(tuple(rates)))
 
 
 @lru_cache(maxsize=1024)
@@ -341,7 +346,7 @@ def _listed(snapshot: int, provider: str | None, model: str, tier: str | None, t
         else:
             rates.append((price.base, tuple((one.start, one.price) for one in price.tiers)))
     name = f"{house.id}:{entry.id}" if tier is None else f"{house.id}:{entry.id} {tier}"
-    return _Listed(name, tuple(rates))
+    return _Listed(name, rates)
 
 
 # -- the user's own ----------------------------------------------------------------------------------

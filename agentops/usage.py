@@ -18,7 +18,7 @@ from typing import Any, Literal, NamedTuple
 from agentops import conventions as c
 from agentops.conventions import token_count
 
-__all__ = ["BUCKETS", "MARKS", "Mark", "Usage", "tier_of", "usage_of"]
+__all__ = ["BUCKETS", "MARKS", "PLAIN", "SAID", "Mark", "Usage", "tier_of", "usage_of"]
 
 Mark = Literal["missing", "reported", "estimated"]
 #: Their places are their numbers in a row's `marks`.
@@ -87,6 +87,19 @@ _OF_RAW = (
 )
 
 
+_COUNTS = frozenset(
+    (*_INPUT_TOKENS, *_OUTPUT_TOKENS, *_READ, *_WRITE, *_WRITE_5M, *_WRITE_1H, *_AUDIO_IN, *_AUDIO_READ, *_AUDIO_OUT,
+     *_THINKING, *_SEARCHES, *_REQUESTS)
+)  # fmt: skip
+_TOTALS = frozenset((*_INPUT_TOKENS, *_OUTPUT_TOKENS))
+_OF_TIER = frozenset((*_TIERS, *_SPEED, *_RAW))
+_IS_RAW = frozenset(_RAW)
+#: What a call says that says no more of its usage and price than how many tokens there were.
+PLAIN = frozenset((c.INPUT_TOKENS, c.OUTPUT_TOKENS))
+#: All that may be said of either.
+SAID = _COUNTS | _OF_TIER | {c.OI_COST, c.CACHE_HIT, c.RESPONSE_MODEL, c.REQUEST_MODEL, c.OI_MODEL}
+
+
 class Usage(NamedTuple):
     """Tokens and requests of one call, each in one bucket; None where nobody said how many.
 
@@ -129,10 +142,19 @@ class Usage(NamedTuple):
 
 def usage_of(attributes: Mapping[str, Any]) -> Usage | None:
     """What a span's attributes say that its call used; None if they say nothing of it."""
-    for name in _RAW:
-        if name in attributes and isinstance(attributes[name], Mapping):
-            attributes = {**_of_raw(attributes[name]), **attributes}
+    if attributes.keys() & _IS_RAW:
+        for name in _RAW:
+            if isinstance(raw := attributes.get(name), Mapping):
+                attributes = {**_of_raw(raw), **attributes}
+    counts = attributes.keys() & _COUNTS
+    if not counts:
+        return None
     given, output = _first(attributes, _INPUT_TOKENS), _first(attributes, _OUTPUT_TOKENS)
+    if counts <= _TOTALS:
+        if given is None and output is None:
+            return None
+        marks = (given is not None) + ((output is not None) << 10)
+        return Usage(given, None, None, None, None, output, None, None, None, None, marks)
     read, written = _first(attributes, _READ), _first(attributes, _WRITE)
     if given is None and output is None and read is None and written is None:
         return None
@@ -181,6 +203,8 @@ def usage_of(attributes: Mapping[str, Any]) -> Usage | None:
 
 def tier_of(attributes: Mapping[str, Any]) -> str | None:
     """At whose price a call was made: `batch`, `fast`, or the service tier's name; None for the standard one."""
+    if not attributes.keys() & _OF_TIER:
+        return None
     for name in _RAW:
         raw = attributes.get(name)
         if isinstance(raw, Mapping):
@@ -193,8 +217,11 @@ def tier_of(attributes: Mapping[str, Any]) -> str | None:
 
 def _first(attributes: Mapping[str, Any], keys: tuple[str, ...]) -> int | None:
     for key in keys:
-        if key in attributes and (number := token_count(attributes, key)) is not None and number >= 0:  # type: ignore[arg-type]
-            return min(number, _MAX)
+        value = attributes.get(key)
+        if value is not None:
+            number = value if type(value) is int else token_count(attributes, key)  # type: ignore[arg-type]
+            if number is not None and number >= 0:
+                return min(number, _MAX)
     return None
 
 

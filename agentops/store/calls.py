@@ -1,20 +1,22 @@
 """One row a call of a model: what it used, in buckets that add up, and what it cost by which price.
 
 A span of kind `llm` or `embedding` has one as soon as something is said of its usage or its cost, whoever recorded it.
+Where that is two sums of tokens alone, and no model, the span's own row has it all: such a call has none here.
 """
 
 from __future__ import annotations
 
 import sqlite3
+import sys
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from agentops import conventions
-from agentops.conventions import KINDS
+from agentops.conventions import KINDS, token_count
 from agentops.store.contents import fields
 from agentops.store.counting import COUNTED, PICO, UNPRICED
 from agentops.store.span_changes import model_of
-from agentops.usage import BUCKETS, Usage, tier_of, usage_of
+from agentops.usage import BUCKETS, PLAIN, SAID, Usage, tier_of, usage_of
 
 if TYPE_CHECKING:
     from agentops.prices import Price
@@ -41,27 +43,36 @@ class Calls:
         self._connection = connection
         self._look_up = look_up
         self._name = name
+        self._numbers: dict[int, tuple[Price, int]] = {}
+        loaded = sys.modules.get("agentops.prices")
+        self._asks = bool(loaded and loaded.hooks)  # a function of the program's may know what any call cost
         self._rows: dict[tuple[int, int], tuple[Any, ...] | None] = {}
 
     def put(
         self, trace: int, key: int, kind: int, start_ns: int, attributes: dict[str, Any], scope: dict[str, Any] | None
     ) -> tuple[int | None, int | None, int | None]:
         """What is said of a call now. Gives its inclusive tokens of input and of output, and its cost."""
-        usage, said = usage_of(attributes), conventions.cost_usd(attributes)
-        if said is None and scope:  # it was imported, with what it cost where it comes from
-            said = conventions.cost_usd({conventions.OI_COST: scope.get("cost")})
+        told = scope.get("cost") if scope else None  # of one that was imported, what it cost where it comes from
+        keys = attributes.keys()
+        if told is None and (keys <= PLAIN or keys & SAID <= PLAIN) and not self._asks:
+            # Who says neither a model nor a cost says nothing that the span's own row has not; see `Reader.calls`.
+            return _tokens(attributes, conventions.INPUT_TOKENS), _tokens(attributes, conventions.OUTPUT_TOKENS), None
+        from agentops import prices  # a store without prices does without decimals
+
+        said = conventions.cost_usd(attributes)
+        if said is None and told is not None:
+            said = conventions.cost_usd({conventions.OI_COST: told})
+        usage = usage_of(attributes)
         if usage is None and said is None:
             return None, None, None
-        from agentops.prices import PricedCall, as_pico, price_of  # a store without calls does without decimals
-
         usage = usage or Usage()
         provider, model, tier = _text(attributes, _PROVIDERS), model_of(attributes), tier_of(attributes)
         price: Price | None = None
         cost = saved = None
         if said is not None:
-            cost = as_pico(said) if said < _SAID_MAX else None
+            cost = prices.as_pico(said) if said < _SAID_MAX else None
         elif self._look_up:
-            found = price_of(PricedCall(provider, model, start_ns, tier, usage, KINDS[kind]))
+            found = prices.price_of(prices.PricedCall(provider, model, start_ns, tier, usage, KINDS[kind]))
             if found is not None:
                 price, cost = found
         if attributes.get(conventions.CACHE_HIT) is True:  # nobody was asked, so nothing was paid
@@ -69,9 +80,16 @@ class Calls:
         self._rows[trace, key] = (
             trace, key, kind, None if provider is None else self._name(provider),
             None if model is None else self._name(model), start_ns, tier, *usage, cost,
-            None if price is None else _number_of(self._connection, price), saved,
+            None if price is None else self._number(price), saved,
         )  # fmt: skip
         return usage.input_tokens, usage.output_tokens, cost
+
+    def _number(self, price: Price) -> int:
+        """The number of a price; a few are asked for again and again, and are the same object."""
+        known = self._numbers.get(id(price))
+        if known is None:
+            known = self._numbers[id(price)] = price, _number_of(self._connection, price)
+        return known[1]
 
     def drop(self, trace: int, key: int) -> None:
         """The span is of another kind, as turns out."""
@@ -151,9 +169,9 @@ def reprice(connection: sqlite3.Connection, trace: int, dry_run: bool, changes: 
     Returns:
         Whether the store was changed.
     """
-    from agentops.prices import HOOK, PricedCall, price_of
+    from agentops import prices
 
-    rows = connection.execute(_TO_REPRICE, (trace, HOOK)).fetchall()
+    rows = connection.execute(_TO_REPRICE, (trace, prices.HOOK)).fetchall()
     new: list[tuple[Any, ...]] = []
     for key, kind, provider, model, start, tier, *rest in rows:
         counts, (marks, cost, _, saved), known = rest[:10], rest[10:14], tuple(rest[14:])
@@ -161,7 +179,9 @@ def reprice(connection: sqlite3.Connection, trace: int, dry_run: bool, changes: 
             continue  # a store from elsewhere
         before = cost if saved is None else saved
         kind_name = KINDS[kind] if kind in COUNTED else "llm"
-        found = price_of(PricedCall(provider, model, start or 0, tier, Usage._make((*counts, marks or 0)), kind_name))
+        found = prices.price_of(
+            prices.PricedCall(provider, model, start or 0, tier, Usage._make((*counts, marks or 0)), kind_name)
+        )
         after = before if found is None else found[1]
         changed = after != before
         changes[model] = changes.get(model, Change(model)).plus(
@@ -204,6 +224,13 @@ def _number_of(connection: sqlite3.Connection, price: Price) -> int:
     if row is None:
         row = (connection.execute("INSERT INTO prices (source, entry, rates) VALUES (?, ?, ?)", values).lastrowid,)
     return int(row[0])
+
+
+def _tokens(attributes: dict[str, Any], name: str) -> int | None:
+    count = attributes.get(name)
+    if type(count) is not int:
+        count = token_count(attributes, name)
+    return None if count is None or count < 0 else min(count, 2**63 - 1)
 
 
 def _text(attributes: dict[str, Any], keys: tuple[str, ...]) -> str | None:

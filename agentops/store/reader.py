@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 from agentops.conventions import KIND_NUMBER
 from agentops.errors import NotFound, StoreDamaged, StoreError, StoreTooNew, UsageError
 from agentops.journal.names import journals
+from agentops.store.counting import COUNTED
 from agentops.store.damage import identity
 from agentops.store.filters import Filter, Term
 from agentops.store.location import find_store, journal_folder
@@ -419,6 +420,12 @@ class Reader:
 
     def calls(self, trace: TraceRow) -> list[CallRow]:
         """What a trace's calls of models used and cost, in the order of time; those that repeat another's are there."""
+        plain = self._rows(  # of which the span says all
+            f"SELECT span_id, start_ns, input_tokens, output_tokens FROM spans WHERE trace = ? AND kind IN {COUNTED} "
+            "AND (input_tokens IS NOT NULL OR output_tokens IS NOT NULL) AND NOT EXISTS "
+            "(SELECT 1 FROM calls WHERE calls.trace = spans.trace AND calls.span_id = spans.span_id)",
+            (trace.no,),
+        )
         rows = self._rows(
             "SELECT span_id, houses.text, models.text, tier, start_ns, fresh_input, cache_read, cache_write_5m, "
             "cache_write_1h, audio_input, output, thinking, audio_output, web_searches, tool_requests, marks, cost, "
@@ -427,13 +434,19 @@ class Reader:
             "WHERE trace = ? ORDER BY start_ns, span_id",
             (trace.no,),
         )
-        return [
+        found = [
             CallRow(
                 format(row[0] & (2**64 - 1), "016x"), row[1], row[2], row[3], row[4], Usage._make(row[5:16]), row[16],
                 None if row[18] is None else tuple(row[18:21]), row[17],
             )
             for row in checked("calls", rows)
         ]  # fmt: skip
+        for span_id, start, given, output in checked("plain calls", plain):
+            marks = (given is not None) + ((output is not None) << 10)
+            usage = Usage(fresh_input=given, output=output, marks=marks)
+            hex_id = format(span_id & (2**64 - 1), "016x")
+            found.append(CallRow(hex_id, None, None, None, start, usage, None, None, None))
+        return sorted(found, key=lambda call: call.time_ns) if plain else found
 
     def models(self) -> list[tuple[str | None, str | None, int, int]]:
         """Provider and model of all calls, how many there are, and how many of those are unpriced; most calls first."""

@@ -135,7 +135,7 @@ class Traces:
             total.calls.append(
                 Call(
                     key, signed(span.parent_id or 0), span.kind, span.start_ns or 0, span.end_ns, span.input_tokens,
-                    span.output_tokens, span.cost, _is_unpriced(span),
+                    span.output_tokens, span.cost, span.cost is None and _is_unpriced(span),
                 )
             )  # fmt: skip
             total.said[key] = said_on(span.attributes, span.scope)
@@ -217,8 +217,8 @@ def count_anew(connection: sqlite3.Connection, number: int) -> None:
 
 
 def _is_unpriced(span: SpanChanges) -> bool:
-    """As `UNPRICED` in SQL."""
-    if span.cost is not None or span.end_ns is None:
+    """As `UNPRICED` in SQL, of a span that has no cost."""
+    if span.end_ns is None:
         return False
     used = span.input_tokens is not None or span.output_tokens is not None
     return used or (span.status != ERROR and model_of(span.attributes) is not None)

@@ -253,6 +253,7 @@ _COLUMNS: dict[str, tuple[frozenset[type], ...]] = {
         *2 * (_INT | _NOT,),
         *3 * (_TEXT | _NOT,),
     ),
+    "plain calls": (_INT, _INT, _INT | _NOT, _INT | _NOT),
     "models": (_TEXT | _NOT, _TEXT | _NOT, _INT, _INT),
 }
 _known: dict[str, set[tuple[type, ...]]] = {name: set() for name in _COLUMNS}

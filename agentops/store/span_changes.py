@@ -12,7 +12,6 @@ __all__ = ["SpanChanges", "model_of", "sql_time"]
 
 _INPUT_TOKENS = (conventions.INPUT_TOKENS, conventions.OI_INPUT_TOKENS)
 _OUTPUT_TOKENS = (conventions.OUTPUT_TOKENS, conventions.OI_OUTPUT_TOKENS)
-_MODELS = (conventions.RESPONSE_MODEL, conventions.REQUEST_MODEL, conventions.OI_MODEL)
 _INTEGER_MAX = 2**63 - 1
 
 
@@ -104,7 +103,10 @@ class SpanChanges:
 
 def model_of(attributes: dict[str, Any] | None) -> str | None:
     """The model that answered, else the one that was asked; None where neither is said."""
-    model = attributes and next((model for key in _MODELS if (model := attributes.get(key))), None)
+    if not attributes:
+        return None
+    get = attributes.get
+    model = get(conventions.RESPONSE_MODEL) or get(conventions.REQUEST_MODEL) or get(conventions.OI_MODEL)
     return model if isinstance(model, str) else None
 
 
