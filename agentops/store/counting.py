@@ -13,7 +13,8 @@ COUNTED = (KIND_NUMBER["llm"], KIND_NUMBER["embedding"])
 #: Of a span that is a call: its cost is not known, and should be. What runs may get one yet; what failed before it used
 #: any has none, and what names neither a model nor tokens is a step of the program's own.
 UNPRICED = (
-    f"(cost_usd IS NULL AND status != {STATUS.index('running')} AND (input_tokens IS NOT NULL OR output_tokens IS NOT NULL "
+    f"(cost_usd IS NULL AND status != {STATUS.index('running')} "
+    "AND (input_tokens IS NOT NULL OR output_tokens IS NOT NULL "
     f"OR (model IS NOT NULL AND status != {STATUS.index('error')})))"
 )
 #: In pico-dollars, of a span; where it is no call, of what somebody said that it cost.
