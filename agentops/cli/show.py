@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
     from agentops.analysis.growth import Growth
     from agentops.cli.output import Output
-    from agentops.store.rows import ScoreRow, SpanDetail, TraceRow
+    from agentops.store.rows import CallRow, ScoreRow, SpanDetail, TraceRow
 
 HELP = """Show one trace as a tree.
 
@@ -48,7 +48,7 @@ def run(given: argparse.Namespace, out: Output) -> int:
         if out.json:
             from agentops.analysis.growth import growth
 
-            fields = _fields(trace, reader.last_ns(trace), rows, scores, details)
+            fields = _fields(trace, reader.last_ns(trace), rows, scores, details, reader.calls(trace))
             out.object({**fields, "context": _context(growth(reader, trace))})
             return 0
         if given.md:
@@ -72,6 +72,7 @@ def _facts(trace: TraceRow) -> str:
         f"{trace.spans} span{'s' * (trace.spans != 1)}",
         f"{formats.count(trace.tokens)} tokens" if trace.tokens else "",
         formats.cost(trace.cost_usd),
+        f"{trace.unpriced} call{'s' * (trace.unpriced != 1)} unpriced" if trace.unpriced else "",
         f"{trace.errors} error{'s' * (trace.errors != 1)}" if trace.errors else "",
         f"session {line(trace.session, 60)}" if trace.session else "",
         f"user {line(trace.user, 60)}" if trace.user else "",
@@ -244,6 +245,7 @@ def _fields(
     rows: list[TreeRow],
     scores: list[ScoreRow],
     details: dict[int, SpanDetail],
+    calls: list[CallRow],
 ) -> dict[str, Any]:
     spans = []
     for row in rows:
@@ -257,7 +259,29 @@ def _fields(
 
             fields["content"] = record(details[row.span.span_id])
         spans.append(fields)
-    return {"trace": trace_fields(trace, last_ns), "spans": spans, "scores": [score._asdict() for score in scores]}
+    return {
+        "trace": trace_fields(trace, last_ns),
+        "spans": spans,
+        "scores": [score._asdict() for score in scores],
+        "calls": list(map(_call_fields, calls)),
+    }
+
+
+def _call_fields(call: CallRow) -> dict[str, Any]:
+    from agentops.prices import as_usd
+    from agentops.usage import BUCKETS
+
+    return {
+        "span_id": call.span_id,
+        "provider": call.provider,
+        "model": call.model,
+        "tier": call.tier,
+        "usage": dict(zip(BUCKETS, call.usage, strict=False)),
+        "estimated": [name for name in BUCKETS if call.usage.mark(name) == "estimated"],
+        "cost": None if call.cost_pico is None else as_usd(call.cost_pico),
+        "price": None if call.price is None else {"source": call.price[0], "entry": call.price[1]},
+        "saved": None if call.saved_pico is None else as_usd(call.saved_pico),
+    }
 
 
 def _context(found: Growth) -> dict[str, Any]:

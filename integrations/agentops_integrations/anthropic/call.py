@@ -15,7 +15,6 @@ from anthropic._tracing import error_type
 from opentelemetry.trace import StatusCode
 
 from agentops import conventions
-from agentops.prices import cost_usd
 from agentops.recorder.recorder import recorder
 from agentops.safety import failed
 from agentops.trace.client import ClientSpan
@@ -276,24 +275,6 @@ class Call(Request):
         if isinstance(model, str):
             self.keep(conventions.RESPONSE_MODEL, model)
         self._count(usage, finished=reason is not None)
-        if reason is None or not isinstance(model, str) or "input_tokens" not in usage:
-            return  # what a call cost that was not read to its end is not known
-        if self.attributes.get(conventions.PROVIDER_NAME) != "anthropic":
-            return  # other houses have other prices
-        cost = cost_usd(
-            model,
-            provider="anthropic",
-            input_tokens=_whole(usage),
-            output_tokens=_number(usage, "output_tokens"),
-            cache_read_tokens=_number(usage, "cache_read_input_tokens"),
-            cache_write_tokens=_number(usage, "cache_creation_input_tokens"),
-            cache_write_1h_tokens=_number(usage.get("cache_creation") or {}, "ephemeral_1h_input_tokens"),
-            web_searches=_number(usage.get("server_tool_use") or {}, "web_search_requests"),
-            batch=usage.get("service_tier") == "batch",
-            fast=usage.get("speed") == "fast",
-        )
-        if cost is not None:
-            self.keep(conventions.OI_COST, cost)
 
     def _count(self, usage: Mapping[str, Any], finished: bool) -> None:
         """Record all that the usage says: what the conventions have a name for under that, the rest under ours."""
