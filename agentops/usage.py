@@ -127,12 +127,14 @@ class Usage(NamedTuple):
     @property
     def input_tokens(self) -> int | None:
         """All input, with what the prompt cache read and wrote; None if the fresh part of it is not known."""
-        return None if self.fresh_input is None else min(_MAX, sum(n or 0 for n in self[0:5]))
+        fresh, read, short, long, heard = self[0:5]
+        return None if fresh is None else min(_MAX, fresh + (read or 0) + (short or 0) + (long or 0) + (heard or 0))
 
     @property
     def output_tokens(self) -> int | None:
         """All output, with thinking; None if it is not known."""
-        return None if self.output is None else min(_MAX, sum(n or 0 for n in self[5:8]))
+        rest, thinking, said = self[5:8]
+        return None if rest is None else min(_MAX, rest + (thinking or 0) + (said or 0))
 
     def mark(self, bucket: str) -> Mark:
         """Whether a bucket's number was `reported`, is `estimated`, or is `missing`."""
@@ -205,11 +207,15 @@ def tier_of(attributes: Mapping[str, Any]) -> str | None:
     """At whose price a call was made: `batch`, `fast`, or the service tier's name; None for the standard one."""
     if not attributes.keys() & _OF_TIER:
         return None
-    for name in _RAW:
-        raw = attributes.get(name)
-        if isinstance(raw, Mapping):
-            attributes = {_TIERS[0]: raw.get("service_tier"), _SPEED[0]: raw.get("speed"), **attributes}
-    tier = next((value for key in _TIERS if isinstance(value := attributes.get(key), str)), None)
+    if attributes.keys() & _IS_RAW:
+        for name in _RAW:
+            if isinstance(raw := attributes.get(name), Mapping):
+                attributes = {_TIERS[0]: raw.get("service_tier"), _SPEED[0]: raw.get("speed"), **attributes}
+    tier = None
+    for key in _TIERS:
+        if isinstance(value := attributes.get(key), str):
+            tier = value
+            break
     if tier != "batch" and attributes.get(_SPEED[0]) == "fast":
         return "fast"
     return tier if tier is not None and tier not in _NO_TIER and _TIER.fullmatch(tier) else None
