@@ -178,30 +178,29 @@ def price_of(call: PricedCall) -> tuple[Price, int] | None:
             failed(f"price function {getattr(hook, '__name__', hook)!r}", problem, lost=0)
     if call.model is None or call.usage.fresh_input is None:
         return None
-    without_output = call.kind == "embedding"
-    for price in prices_for(call):
-        cost = price.cost(call.usage, without_output)
-        return None if cost is None else (price, cost)
-    return None
+    found = prices_for(call, one=True)
+    cost = found[0].cost(call.usage, call.kind == "embedding") if found else None
+    return None if cost is None else (found[0], cost)
 
 
-def prices_for(call: PricedCall) -> list[Price]:
-    """The entries that hold for a call, that which is used first."""
+def prices_for(call: PricedCall, one: bool = False) -> list[Price]:
+    """The entries that hold for a call, that which is used first; `one`: no other."""
     if call.model is None:
         return []
     found: list[Price] = []
     try:
         origin, prices = own()
-        tokens = call.usage.input_tokens or 0
-        fitting = [one for one in prices if one.from_ns <= call.time_ns and one.matches(call.provider, call.model)]
+        fitting = [mine for mine in prices if mine.from_ns <= call.time_ns and mine.matches(call.provider, call.model)]
         if fitting:
             # One that names the model before one that means many; then as they stand; of one model, the latest.
             first = min(fitting, key=lambda one: any(sign in one.pattern for sign in "*?["))
             entry = max((one for one in fitting if one.pattern == first.pattern), key=lambda one: one.from_ns)
             name = entry.pattern if call.tier is None else f"{entry.pattern} {call.tier}"
-            found.append(_made(origin, name, entry.rates_for(tokens, call.tier)))
+            found.append(_made(origin, name, entry.rates_for(call.usage.input_tokens or 0, call.tier)))
     except Exception as problem:  # noqa: BLE001 - a file that somebody is just writing
         failed("reading the prices of agentops.toml", problem, lost=0)
+    if found and one:
+        return found
     try:
         listed = _by_list(call)
         if listed is not None:
@@ -266,6 +265,12 @@ class _Listed:
         return price
 
 
+_DAY_MINUTES = 24 * 60
+_TODAY_MAX = 1_000
+#: What held for the last calls, by provider, model, tier and day, with the list that it is from.
+_today: dict[tuple[str | None, str, str | None, int], tuple[Any, _Listed | None]] = {}
+
+
 @lru_cache(maxsize=1)
 def _list() -> Any:
     """genai-prices' list; None where it is not installed."""
@@ -298,12 +303,21 @@ def _entry(call: PricedCall) -> _Listed | None:
     if _list() is None or call.model is None or len(call.model) > _MODEL_CHARACTERS:
         return None
     snapshot = _list().get_snapshot()
+    known = call.provider, call.model, call.tier, call.time_ns // (_DAY_MINUTES * 60 * 10**9)
+    if known in _today and _today[known][0] is snapshot:
+        return _today[known][1]
     provider = None if call.provider is None else _PROVIDERS.get(call.provider.lower(), call.provider.lower())
     minute = call.time_ns // (60 * 10**9)
     if not -(10**9) < minute < 10**9:
         return None
     house = id(snapshot), provider, call.model
-    return _listed(*house, call.tier, minute // _minutes(*house))
+    minutes = _minutes(*house)
+    listed = _listed(*house, call.tier, minute // minutes)
+    if minutes == _DAY_MINUTES:
+        if len(_today) > _TODAY_MAX:
+            _today.clear()
+        _today[known] = snapshot, listed
+    return listed
 
 
 @lru_cache(maxsize=1024)
@@ -322,7 +336,7 @@ def _minutes(snapshot: int, provider: str | None, model: str) -> int:
     found = _model(snapshot, provider, model)
     prices = [] if found is None else found[1].prices
     constraints = [one.constraint for one in prices] if isinstance(prices, list) else []
-    return 1 if any(hasattr(one, "start_time") for one in constraints) else 24 * 60
+    return 1 if any(hasattr(one, "start_time") for one in constraints) else _DAY_MINUTES
 
 
 @lru_cache(maxsize=4096)

@@ -87,10 +87,13 @@ _OF_RAW = (
 )
 
 
-_COUNTS = frozenset(
-    (*_INPUT_TOKENS, *_OUTPUT_TOKENS, *_READ, *_WRITE, *_WRITE_5M, *_WRITE_1H, *_AUDIO_IN, *_AUDIO_READ, *_AUDIO_OUT,
-     *_THINKING, *_SEARCHES, *_REQUESTS)
+_GROUPS = (
+    _INPUT_TOKENS, _OUTPUT_TOKENS, _READ, _WRITE, _WRITE_5M, _WRITE_1H, _AUDIO_IN, _AUDIO_READ, _AUDIO_OUT, _THINKING,
+    _SEARCHES, *((name,) for name in _REQUESTS),
 )  # fmt: skip
+#: Of each attribute its group, and how many others of that come before it.
+_PLACES = {name: (group, place) for group, names in enumerate(_GROUPS) for place, name in enumerate(names)}
+_COUNTS = frozenset(_PLACES)
 _TOTALS = frozenset((*_INPUT_TOKENS, *_OUTPUT_TOKENS))
 _OF_TIER = frozenset((*_TIERS, *_SPEED, *_RAW))
 _IS_RAW = frozenset(_RAW)
@@ -127,12 +130,14 @@ class Usage(NamedTuple):
     @property
     def input_tokens(self) -> int | None:
         """All input, with what the prompt cache read and wrote; None if the fresh part of it is not known."""
-        return None if self.fresh_input is None else min(_MAX, sum(n or 0 for n in self[0:5]))
+        fresh, read, short, long, heard = self[0:5]
+        return None if fresh is None else min(_MAX, fresh + (read or 0) + (short or 0) + (long or 0) + (heard or 0))
 
     @property
     def output_tokens(self) -> int | None:
         """All output, with thinking; None if it is not known."""
-        return None if self.output is None else min(_MAX, sum(n or 0 for n in self[5:8]))
+        rest, thinking, said = self[5:8]
+        return None if rest is None else min(_MAX, rest + (thinking or 0) + (said or 0))
 
     def mark(self, bucket: str) -> Mark:
         """Whether a bucket's number was `reported`, is `estimated`, or is `missing`."""
@@ -149,17 +154,21 @@ def usage_of(attributes: Mapping[str, Any]) -> Usage | None:
     counts = attributes.keys() & _COUNTS
     if not counts:
         return None
-    given, output = _first(attributes, _INPUT_TOKENS), _first(attributes, _OUTPUT_TOKENS)
+    found: list[int | None] = [None] * len(_GROUPS)
+    places = [len(_PLACES)] * len(_GROUPS)
+    for name in counts:
+        group, place = _PLACES[name]
+        if place < places[group] and (number := _count(attributes, name)) is not None:
+            found[group], places[group] = number, place
+    given, output, read, written, short, long, heard, heard_before, said, thinking, searches, *others = found
     if counts <= _TOTALS:
         if given is None and output is None:
             return None
         marks = (given is not None) + ((output is not None) << 10)
         return Usage(given, None, None, None, None, output, None, None, None, None, marks)
-    read, written = _first(attributes, _READ), _first(attributes, _WRITE)
     if given is None and output is None and read is None and written is None:
         return None
     estimated = 0
-    short, long = _first(attributes, _WRITE_5M), _first(attributes, _WRITE_1H)
     if short is None and long is None:
         short = written
         if written and _is_anthropic(attributes):  # who does not say it asks for five minutes mostly
@@ -170,9 +179,8 @@ def usage_of(attributes: Mapping[str, Any]) -> Usage | None:
         else:  # not all of what was written is told apart
             estimated |= (short is not None) << 2
             short = (short or 0) + rest
-    heard = _first(attributes, _AUDIO_IN)
     if heard is not None:
-        heard = max(0, heard - (_first(attributes, _AUDIO_READ) or 0))
+        heard = max(0, heard - (heard_before or 0))
     fresh = given
     if given is not None:
         beside = (read or 0) + (short or 0) + (long or 0)
@@ -181,7 +189,6 @@ def usage_of(attributes: Mapping[str, Any]) -> Usage | None:
         else:  # whoever counted left the cache's tokens out
             fresh = max(0, given - (heard or 0))
             estimated |= 1
-    thinking, said = _first(attributes, _THINKING), _first(attributes, _AUDIO_OUT)
     rest_of_output = output
     if output is not None:
         beside = (thinking or 0) + (said or 0)
@@ -189,40 +196,38 @@ def usage_of(attributes: Mapping[str, Any]) -> Usage | None:
             rest_of_output = output - beside
         else:
             estimated |= 1 << 5
-    searches = _first(attributes, _SEARCHES)
-    others = [n for key in _REQUESTS if (n := _first(attributes, (key,))) is not None]
-    found = (
-        fresh, read, short, long, heard, rest_of_output, thinking, said, searches, sum(others) if others else None,
-    )  # fmt: skip
+    known = [number for number in others if number is not None]
+    requests = min(_MAX, sum(known)) if known else None
+    buckets = fresh, read, short, long, heard, rest_of_output, thinking, said, searches, requests
     marks = 0
-    for place, number in enumerate(found):
+    for place, number in enumerate(buckets):
         if number is not None:
             marks |= (_ESTIMATED if estimated >> place & 1 else _REPORTED) << 2 * place
-    return Usage(*found, marks)
+    return Usage(*buckets, marks)
 
 
 def tier_of(attributes: Mapping[str, Any]) -> str | None:
     """At whose price a call was made: `batch`, `fast`, or the service tier's name; None for the standard one."""
     if not attributes.keys() & _OF_TIER:
         return None
-    for name in _RAW:
-        raw = attributes.get(name)
-        if isinstance(raw, Mapping):
-            attributes = {_TIERS[0]: raw.get("service_tier"), _SPEED[0]: raw.get("speed"), **attributes}
-    tier = next((value for key in _TIERS if isinstance(value := attributes.get(key), str)), None)
+    if attributes.keys() & _IS_RAW:
+        for name in _RAW:
+            if isinstance(raw := attributes.get(name), Mapping):
+                attributes = {_TIERS[0]: raw.get("service_tier"), _SPEED[0]: raw.get("speed"), **attributes}
+    tier = None
+    for key in _TIERS:
+        if isinstance(value := attributes.get(key), str):
+            tier = value
+            break
     if tier != "batch" and attributes.get(_SPEED[0]) == "fast":
         return "fast"
     return tier if tier is not None and tier not in _NO_TIER and _TIER.fullmatch(tier) else None
 
 
-def _first(attributes: Mapping[str, Any], keys: tuple[str, ...]) -> int | None:
-    for key in keys:
-        value = attributes.get(key)
-        if value is not None:
-            number = value if type(value) is int else token_count(attributes, key)  # type: ignore[arg-type]
-            if number is not None and number >= 0:
-                return min(number, _MAX)
-    return None
+def _count(attributes: Mapping[str, Any], name: str) -> int | None:
+    value = attributes[name]
+    number = value if type(value) is int else token_count(attributes, name)  # type: ignore[arg-type]
+    return None if number is None or number < 0 else min(number, _MAX)
 
 
 def _is_anthropic(attributes: Mapping[str, Any]) -> bool:

@@ -196,6 +196,9 @@ class Span(_Step, table=True):
 class Call(_Table, table=True):
     """What one call of a model used and cost: a span of kind `llm` or `embedding` of which something of it is known.
 
+    Where that is two sums of tokens and no model, the span's row says all, and there is none here.
+
+
     trace, span_id: the span.
     kind: a number, see the top of this module. provider, model: ids in `names`; the model that answered.
     start_ns: ns since 1970. tier: `batch`, `fast` or another than the standard one; NULL for that.

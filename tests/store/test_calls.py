@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import sqlite3
 from collections.abc import Callable
 from decimal import Decimal
 from pathlib import Path
@@ -289,3 +290,25 @@ def test_an_imported_log_of_calls_has_its_rows_and_prices(store: Path, tmp_path:
     assert filled(call.usage) == {"fresh_input": 1000, "cache_read": 600, "cache_write_1h": 300, "output": 7}
     assert (trace.input_tokens, call.tier) == (1900, "batch")
     assert call.cost_pico == (1000 * 1_000_000 + 600 * 100_000 + 300 * 2_000_000 + 7 * 5_000_000)
+
+
+def test_a_store_of_before_gets_the_rows_of_its_calls_and_reprice_their_prices(recorded: Any, store: Path) -> None:
+    trace, before = recorded(used(1000, 10, **{READ: 600}), used(5, **{"llm.cost.total": 0.25}))
+    agentops.shutdown()
+    connection = sqlite3.connect(store, isolation_level=None)
+    for statement in (
+        "DROP TABLE calls", "DROP TABLE prices", "ALTER TABLE traces DROP COLUMN unpriced",
+        "UPDATE spans SET cost_usd = NULL WHERE cost_usd < 0.25", "PRAGMA user_version = 3",
+    ):  # fmt: skip
+        connection.execute(statement)
+    connection.close()
+    with Reader(str(store)) as reader:
+        (one,) = reader.traces()
+        found = reader.calls(one)
+    assert [call.usage for call in found] == [call.usage for call in before]
+    assert ([call.cost_pico for call in found], one.unpriced) == ([None, PICO // 4], 1)
+    assert main(["reprice"]) == 0
+    with Reader(str(store)) as reader:
+        (again,) = reader.traces()
+        assert [call.cost_pico for call in reader.calls(again)] == [call.cost_pico for call in before]
+        assert (again.cost_usd, again.unpriced) == (trace.cost_usd, 0)
