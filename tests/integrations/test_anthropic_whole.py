@@ -278,7 +278,8 @@ def test_results_of_a_batch_are_calls_of_their_own_at_the_batchs_price(spans: Sp
     def script(request: Request) -> Reply | Fault:
         if request.body["max_tokens"] == 1:
             return Fault(400, "invalid_request_error", "too short")
-        return Reply((Text("Within five days."),), usage=Usage(1000, 200, service_tier="batch"))
+        tier = "standard" if request.body["max_tokens"] == 65 else "batch"
+        return Reply((Text("Within five days."),), usage=Usage(1000, 200, service_tier=tier))
 
     http = httpx2.Client(trust_env=False)
     with StandIn(script) as at, anthropic.Anthropic(base_url=at.url, api_key="any", http_client=http) as bare:
@@ -288,8 +289,7 @@ def test_results_of_a_batch_are_calls_of_their_own_at_the_batchs_price(spans: Sp
         for _ in range(2):  # the same results read twice are the same calls
             read = {found.custom_id: found.result.type for found in client.messages.batches.results(batch.id)}
         assert read == {"a": "succeeded", "b": "errored"}
-        whole = client.messages.create(**ASK)
-    assert whole.usage.output_tokens == 200
+        client.messages.create(**{**ASK, "max_tokens": 65})
     found = spans()
     [made] = [s for s in found if s["name"] == "messages.batches.create"]
     assert made["input"] == {"requests": requests}
@@ -303,6 +303,7 @@ def test_results_of_a_batch_are_calls_of_their_own_at_the_batchs_price(spans: Sp
     assert good["output"][0]["text"] == "Within five days."
     assert good["usage"]["input_tokens"] == 1000
     assert good["cost_usd"] > 0
+    assert good["cost_usd"] == pytest.approx(full["cost_usd"] / 2)
     assert (bad["status"], bad["exception"]["type"]) == ("error", "invalid_request_error")
     assert bad["exception"]["message"] == "too short"
     assert full["status"] == "ok"
