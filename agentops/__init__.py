@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from agentops.exporters.target import Target
     from agentops.integrations import instrument, wrap
     from agentops.redaction.redactor import Redactor
-    from agentops.setup import flush, init, shutdown
+    from agentops.setup import flush, init, price, shutdown
     from agentops.trace.carrying import carry, traceparent
     from agentops.trace.circles import Circle
     from agentops.trace.hooks import on_span_end
@@ -52,6 +52,7 @@ __all__ = [
     "instrument",
     "loop",
     "on_span_end",
+    "price",
     "score",
     "shutdown",
     "span",
@@ -74,6 +75,7 @@ _HOMES = {
     "init": "agentops.setup",
     "instrument": "agentops.integrations",
     "on_span_end": "agentops.trace.hooks",
+    "price": "agentops.setup",
     "score": "agentops.trace.scores",
     "shutdown": "agentops.setup",
     "traceparent": "agentops.trace.carrying",

@@ -76,6 +76,9 @@ LOOP_CIRCLE: Final = "agentops.loop.circle"
 LOOP_STOPPED: Final = "agentops.loop.stopped"
 LOOP_REASON: Final = "agentops.loop.reason"
 
+#: Ours, on a call that was answered from a cache of the program's own: true. It cost nothing.
+CACHE_HIT: Final = "agentops.cache.hit"
+
 OI_KIND: Final = "openinference.span.kind"
 OI_INPUT: Final = "input.value"
 OI_INPUT_TYPE: Final = "input.mime_type"

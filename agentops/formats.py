@@ -36,10 +36,15 @@ def count(number: int | None) -> str:
     return f"{number / 1e3:.0f}k" if number < 999_500 else f"{number / 1e6:.1f}M"
 
 
-def cost(usd: float | None) -> str:
-    """`$0.021`; nothing where the cost is not known, and never zero for what is none."""
+def cost(usd: float | None, unpriced: int = 0) -> str:
+    """`$0.021`; nothing where the cost is not known, and never zero for what is none.
+
+    Where some of the calls have no price, it has a + behind it: they cost more than that. Where none has, `unpriced`.
+    """
     if usd is None:
-        return ""
+        return "unpriced" if unpriced else ""
+    if unpriced:
+        return "<$0.001+" if 0 < usd < 0.00005 else cost(usd) + "+"
     if 0 < usd < 0.00005:
         return "<$0.0001"
     return f"${usd:.2f}" if usd >= 1 else f"${usd:.4f}" if usd < 0.01 else f"${usd:.3f}"

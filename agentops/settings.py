@@ -113,6 +113,16 @@ def _export(value: object) -> tuple[object, ...]:
     return tuple(value) if isinstance(value, (list, tuple)) else (value,)
 
 
+def _prices(value: object) -> object:
+    """What a model costs; what JSON cannot hold, exact decimals and days, as texts."""
+    import json
+
+    from agentops.prices import read_own
+
+    read_own(value)
+    return json.loads(value if isinstance(value, str) else json.dumps(value, default=str))
+
+
 def _redact(value: object) -> str:
     if value not in ("pii", "secrets", "off"):
         raise ValueError("pii (personal data and secrets), secrets or off")
@@ -136,6 +146,7 @@ SETTINGS: tuple[Setting, ...] = (
     Setting("watch_memory", _switch, True, "false leaves out noting when the program's memory grows large"),
     Setting("export", _export, (), "where spans are sent: URLs of OTLP receivers, otlp, console, or off"),
     Setting("redact", _redact, "off", "pii: nothing personal or secret is written; secrets: those alone"),
+    Setting("prices", _prices, None, "US dollars for a million tokens, by model, before those of the list"),
 )
 
 
@@ -196,7 +207,12 @@ def _read_file() -> tuple[str | None, dict[str, Any]]:
 
     try:
         with open(path, "rb") as file:
-            entries = tomllib.load(file)
+            text = file.read().decode()
+        entries = tomllib.loads(text)
+        if "prices" in entries:  # exact, as they are written
+            from decimal import Decimal
+
+            entries["prices"] = tomllib.loads(text, parse_float=Decimal)["prices"]
     except (OSError, ValueError) as problem:  # not TOML, or not UTF-8
         raise SettingError(f"{path} cannot be read: {problem}") from None
     names = {setting.name for setting in SETTINGS}

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from typing import TYPE_CHECKING
+from collections.abc import Callable, Mapping, Sequence
+from typing import TYPE_CHECKING, TypeVar
 
 from opentelemetry import trace as otel_trace
 
@@ -12,9 +12,12 @@ from agentops.recorder.recorder import recorder
 
 if TYPE_CHECKING:
     from agentops.exporters.target import Target
+    from agentops.prices import PricedCall
     from agentops.redaction.redactor import Redactor
 
-__all__ = ["flush", "init", "shutdown"]
+__all__ = ["flush", "init", "price", "shutdown"]
+
+F = TypeVar("F", bound="Callable[[PricedCall], object]")
 
 
 def init(
@@ -29,6 +32,7 @@ def init(
     watch_after: float | None = None,
     watch_memory: bool | None = None,
     export: str | Target | Sequence[str | Target] | None = None,
+    prices: Mapping[str, object] | None = None,
 ) -> None:
     """Change the defaults. Nothing has to be set up: without it `span` records into the nearest store.
 
@@ -53,6 +57,9 @@ def init(
         export: where each span is sent when it has ended: the URL of an OTLP receiver, "otlp" for the one that
             OpenTelemetry's variables name, "console" for a line on standard error, a `Target`, or several of these;
             "off" for nowhere. A thread of ours sends from the store, and what cannot be sent now waits there.
+        prices: US dollars for a million tokens by model (or a pattern of models), before those of the list:
+            `{"my-model*": {"input": 0.8, "output": "2.4", "cache_read": 0.08}}`. They hold in this process, in the
+            place of those in `agentops.toml`, which hold for all that record and read there; see `agentops prices`.
 
     Raises:
         SettingError: a value, an environment variable or `agentops.toml` cannot be used.
@@ -77,6 +84,7 @@ def init(
         watch_after=watch_after,
         watch_memory=watch_memory,
         export=export,
+        prices=prices,
     )
     if otel and otel_trace._TRACER_PROVIDER is None:
         from agentops.trace.joined import own_provider
@@ -87,6 +95,23 @@ def init(
         from agentops.trace.span import look_at_provider
 
         look_at_provider()  # one that the application has set already is joined now, not at our first span
+
+
+def price(function: F) -> F:
+    """Ask `function` first what a call of a model cost, on the thread that brings calls into the store; a decorator.
+
+    Args:
+        function: gets an `agentops.prices.PricedCall` (provider, model, when, tier, usage), gives US dollars as a
+            `Decimal`, a text or a number, or None for what the lists say. What it raises is logged once, and the lists
+            hold then. It is asked in this process: what another one brings in has the prices of the lists.
+
+    Returns:
+        `function` itself.
+    """
+    from agentops import prices
+
+    prices.hooks = (*prices.hooks, function)
+    return function
 
 
 def flush(timeout: float | None = None) -> bool:

@@ -38,6 +38,7 @@ def read() -> Callable[[Path], list[dict[str, Any]]]:
 def store(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
     """A store that this process records into for the length of a test."""
     import agentops
+    from agentops import prices
     from agentops.recorder.recorder import recorder
 
     path = tmp_path / "traces.db"
@@ -52,6 +53,8 @@ def store(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
     recorder.store = recorder._place = recorder.redact = recorder.screening = None
     recorder.given.clear()
     recorder.hooks = ()
+    prices.given, prices.hooks = None, ()
+    prices.forget_own()
 
 
 @pytest.fixture

@@ -19,7 +19,8 @@ if TYPE_CHECKING:
 
 HELP = """List traces, newest first. In front: a cross for a run that failed, ! for one that ended well with errors in
 it (errors>0 finds both), a circle for one that was cut off, a dot for one that runs. Of what was cut off, `took` ends
-with the last that was heard of it, and has a + behind it.
+with the last that was heard of it, and has a + behind it; so has a cost from which calls are missing, as their model
+has no price (see `agentops prices`).
 
   agentops ls status:error since:1h
   agentops ls --spans kind:tool 'took>5s'
@@ -97,6 +98,7 @@ def trace_fields(trace: TraceRow, last_ns: int | None) -> dict[str, Any]:
         "input_tokens": trace.input_tokens,
         "output_tokens": trace.output_tokens,
         "cost_usd": trace.cost_usd,
+        "unpriced": trace.unpriced,
         "session": trace.session,
         "user": trace.user,
         "tags": trace.tags,
@@ -140,7 +142,8 @@ def _print_traces(traces: list[TraceRow], reader: Reader, out: Output) -> None:
         name = formats.fit(line(trace.name, 2 * wide), wide, out.ascii)
         text = (
             f"{mark} {trace.trace_id[:8]} {name} {when:>{when_cells}} {took:>7} {trace.spans:>6} "
-            f"{formats.count(trace.tokens):>7} {formats.cost(trace.cost_usd):>8} {trace.errors or '':>6}"
+            f"{formats.count(trace.tokens):>7} {formats.cost(trace.cost_usd, trace.unpriced):>8} "
+            f"{trace.errors or '':>6}"
         )
         out.row(text, trace.status)
 

@@ -21,6 +21,8 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "tail": ("tail", "follow spans as they begin and end"),
     "search": ("search", "find a text in what was recorded"),
     "stats": ("stats", "count calls, tokens, cost and durations"),
+    "prices": ("prices", "show which prices hold for a model, and whose"),
+    "reprice": ("reprice", "compute what past calls cost by today's prices"),
     "export": ("export", "write traces out, one span a line"),
     "import": ("import_", "take in what export wrote, or a log of model calls"),
     "prune": ("prune", "take traces out of the store"),

@@ -26,6 +26,8 @@ class _Output(_Model):
 class Trace(_Model):
     """A trace of a list; times in ns since 1970 and in ISO 8601, cost in US dollars, null where it is not known.
 
+    `unpriced`: calls of models that are not in the cost, since their price is not known.
+
     `last_time`: when something was heard last of a run that was cut off.
     """
 
@@ -47,6 +49,7 @@ class Trace(_Model):
     input_tokens: int
     output_tokens: int
     cost_usd: float | None
+    unpriced: int
     session: str | None
     user: str | None
     tags: list[str]
@@ -245,12 +248,99 @@ class Ls(_Output):
     more: bool
 
 
+class Turn(_Model):
+    """A model call: the messages it was given, and what is new in them against the call that it goes on from."""
+
+    span_id: str = SpanId
+    messages: int
+    new_messages: int
+    goes_on_from: str | None
+    new_tokens: int | None
+
+
+class Context(_Model):
+    """How the context of a run grows; `tokens_per_turn` is the mean of `new_tokens`, null where nothing goes on."""
+
+    tokens_per_turn: float | None
+    turns: list[Turn]
+
+
+class Call(_Model):
+    """What one call of a model used and cost. Amounts are decimals in US dollars, exact, null for an unpriced call.
+
+    `usage`: tokens and requests in buckets that do not overlap, null where nobody said; `estimated` names those that
+    were told from others. `price`: null where somebody else said the cost; `saved`: what an answer from a cache of the
+    program's own would have cost.
+    """
+
+    span_id: str = SpanId
+    provider: str | None
+    model: str | None
+    tier: str | None
+    usage: dict[str, int | None]
+    estimated: list[str]
+    cost: str | None
+    price: dict[Literal["source", "entry"], str] | None
+    saved: str | None
+
+
 class Show(_Output):
     """`agentops show --json`."""
 
     trace: Trace
     spans: list[TreeSpan]
     scores: list[Score]
+    calls: list[Call]
+    context: Context
+
+
+class PriceRule(_Model):
+    """Prices of one list: US dollars for a million tokens, for `web_searches` and `requests` a thousand."""
+
+    when: str
+    source: str
+    entry: str
+    rates: dict[str, str]
+
+
+class PricedModel(_Model):
+    """A model and what holds for it, first what is used; `calls` and `unpriced` where it was called here."""
+
+    model: str | None
+    provider: str | None
+    calls: int | None
+    unpriced: int | None
+    prices: list[PriceRule]
+
+
+class Prices(_Output):
+    """`agentops prices --json`; `price_list` is null where genai-prices is not installed."""
+
+    price_list: str | None
+    file: str | None
+    own: int
+    models: list[PricedModel]
+
+
+class Repriced(_Model):
+    """What `agentops reprice` did to the calls of one model, or of all; amounts are decimals in US dollars."""
+
+    model: str | None
+    calls: int
+    changed: int
+    priced: int
+    kept: int
+    unpriced: int
+    before: str
+    after: str
+
+
+class Reprice(_Output):
+    """`agentops reprice --json`."""
+
+    dry_run: bool
+    models: list[Repriced]
+    total: Repriced
 
 
 class Death(_Model):
@@ -403,6 +493,8 @@ class Error(_Output):
 SCHEMAS: dict[str, type[BaseModel]] = {
     "ls": Ls,
     "show": Show,
+    "prices": Prices,
+    "reprice": Reprice,
     "why": Why,
     "tail": Tail,
     "search": Search,

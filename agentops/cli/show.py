@@ -10,14 +10,16 @@ from agentops import formats
 from agentops.cli.ls import SHORT, span_fields, trace_fields
 from agentops.cli.reading import opened
 from agentops.inert import block, line
+from agentops.messages import is_kept
 from agentops.store.tree import TreeRow, tree
 
 if TYPE_CHECKING:
     import argparse
     from collections.abc import Iterator
 
+    from agentops.analysis.growth import Growth
     from agentops.cli.output import Output
-    from agentops.store.rows import ScoreRow, SpanDetail, TraceRow
+    from agentops.store.rows import CallRow, ScoreRow, SpanDetail, TraceRow
 
 HELP = """Show one trace as a tree.
 
@@ -44,7 +46,10 @@ def run(given: argparse.Namespace, out: Output) -> int:
         scores = reader.scores(trace)
         details = {d.row.span_id: d for d in reader.details(trace)} if given.content else {}
         if out.json:
-            out.object(_fields(trace, reader.last_ns(trace), rows, scores, details))
+            from agentops.analysis.growth import growth
+
+            fields = _fields(trace, reader.last_ns(trace), rows, scores, details, reader.calls(trace))
+            out.object({**fields, "context": _context(growth(reader, trace))})
             return 0
         if given.md:
             lines = _markdown(trace, rows, scores, details)
@@ -67,6 +72,7 @@ def _facts(trace: TraceRow) -> str:
         f"{trace.spans} span{'s' * (trace.spans != 1)}",
         f"{formats.count(trace.tokens)} tokens" if trace.tokens else "",
         formats.cost(trace.cost_usd),
+        f"{trace.unpriced} call{'s' * (trace.unpriced != 1)} unpriced" if trace.unpriced else "",
         f"{trace.errors} error{'s' * (trace.errors != 1)}" if trace.errors else "",
         f"session {line(trace.session, 60)}" if trace.session else "",
         f"user {line(trace.user, 60)}" if trace.user else "",
@@ -202,6 +208,8 @@ def _content(detail: SpanDetail) -> Iterator[str]:
     if detail.has_output:
         yield from _value("output", detail.output)
     for key, value in detail.attributes.items():
+        if is_kept(key):
+            continue
         yield from _value(key, value)
     said = (detail.exception or {}).get("message")
     for event in detail.events:
@@ -237,6 +245,7 @@ def _fields(
     rows: list[TreeRow],
     scores: list[ScoreRow],
     details: dict[int, SpanDetail],
+    calls: list[CallRow],
 ) -> dict[str, Any]:
     spans = []
     for row in rows:
@@ -250,4 +259,40 @@ def _fields(
 
             fields["content"] = record(details[row.span.span_id])
         spans.append(fields)
-    return {"trace": trace_fields(trace, last_ns), "spans": spans, "scores": [score._asdict() for score in scores]}
+    return {
+        "trace": trace_fields(trace, last_ns),
+        "spans": spans,
+        "scores": [score._asdict() for score in scores],
+        "calls": list(map(_call_fields, calls)),
+    }
+
+
+def _call_fields(call: CallRow) -> dict[str, Any]:
+    from agentops.prices import as_usd
+    from agentops.usage import BUCKETS
+
+    return {
+        "span_id": call.span_id,
+        "provider": call.provider,
+        "model": call.model,
+        "tier": call.tier,
+        "usage": dict(zip(BUCKETS, call.usage, strict=False)),
+        "estimated": [name for name in BUCKETS if call.usage.mark(name) == "estimated"],
+        "cost": None if call.cost_pico is None else as_usd(call.cost_pico),
+        "price": None if call.price is None else {"source": call.price[0], "entry": call.price[1]},
+        "saved": None if call.saved_pico is None else as_usd(call.saved_pico),
+    }
+
+
+def _context(found: Growth) -> dict[str, Any]:
+    turns = [
+        {
+            "span_id": turn.span.hex_id,
+            "messages": turn.messages,
+            "new_messages": turn.new,
+            "goes_on_from": None if turn.before is None else turn.before.hex_id,
+            "new_tokens": turn.new_tokens,
+        }
+        for turn in found.turns
+    ]
+    return {"tokens_per_turn": found.tokens_per_turn, "turns": turns}

@@ -65,7 +65,8 @@ def run(given: argparse.Namespace, out: Output) -> int:
         text = (
             f"{formats.fit(key, wide, out.ascii)}{runs} {row.calls:>7} {row.errors or '':>6} "
             f"{formats.count(row.input_tokens):>7} {formats.count(row.output_tokens):>7} "
-            f"{formats.cost(row.cost_usd):>9} {formats.duration(row.p50_ns):>7} {formats.duration(row.p95_ns):>7}"
+            f"{formats.cost(row.cost_usd, row.unpriced):>9} {formats.duration(row.p50_ns):>7} "
+            f"{formats.duration(row.p95_ns):>7}"
         )
         out.row(text, "bold" if row is total else "")
     if total.unpriced:

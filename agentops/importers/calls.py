@@ -38,6 +38,7 @@ _INPUT_TOKENS = ("input_tokens", "prompt_tokens", "tokens_in")
 _OUTPUT_TOKENS = ("output_tokens", "completion_tokens", "tokens_out")
 _CACHE_READ = ("cache_read_input_tokens",)
 _CACHE_WRITE = ("cache_creation_input_tokens", "cache_write_input_tokens")
+_APART = {*_CACHE_READ, *_CACHE_WRITE}
 _COST = ("cost_usd", "est_cost_usd", "total_cost_usd", "cost", "est_cost", "total_cost")
 _MILLISECONDS = ("latency_ms", "duration_ms", "elapsed_ms", "response_time_ms")
 _SECONDS = ("duration_s", "latency_s", "elapsed_s", "duration_seconds", "latency_seconds")
@@ -136,6 +137,11 @@ class Calls:
                 count = usage.take(names, fields.count)
             if count is not None:
                 attributes[attribute] = count
+        counted = call if usage is None else call["usage"]
+        if conventions.INPUT_TOKENS in attributes and "input_tokens" in counted and counted.keys() & _APART:
+            # The form of Anthropic's API, which counts apart what the cache read and wrote.
+            beside = (conventions.CACHE_READ_TOKENS, conventions.CACHE_CREATION_TOKENS)
+            attributes[conventions.INPUT_TOKENS] += sum(attributes.get(name, 0) for name in beside)
         if usage is not None:
             said.replace("usage", usage.rest)
         cost = said.take(_COST, fields.amount)

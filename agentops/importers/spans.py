@@ -7,7 +7,6 @@ from typing import Annotated, Any, Literal
 import msgspec
 from msgspec import Meta
 
-from agentops import conventions
 from agentops.conventions import Kind, token_count
 from agentops.importers.lines import Unusable
 from agentops.store.details import USAGE
@@ -94,11 +93,9 @@ def span_of(value: dict[str, Any]) -> SpanLine:
         span = msgspec.convert(value, SpanLine)
     except msgspec.ValidationError as problem:
         raise Unusable(f"no span: {problem}") from None
-    # The store reads both from the attributes. Where it did not write the line itself, they may stand elsewhere.
+    # The store reads them from the attributes. Where it did not write the line itself, they may stand elsewhere.
     for name, count in (span.usage or {}).items():
         keys = USAGE.get(name)
         if keys is not None and token_count(span.attributes, *keys) is None:
             span.attributes[keys[0]] = count
-    if span.cost_usd is not None and conventions.cost_usd(span.attributes) is None:
-        span.attributes[conventions.OI_COST] = span.cost_usd
     return span

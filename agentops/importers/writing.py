@@ -14,6 +14,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
 
+from agentops import conventions
 from agentops.errors import StoreError
 from agentops.importers.records import Writer
 from agentops.importers.redacted import Redacted
@@ -132,7 +133,7 @@ class Importer:
     def _write_new(self, store: _Open, span: SpanLine, first: bool) -> None:
         ended = span.end_time_unix_nano
         writer = store.is_dead if ended is None else store.goes_on  # its program, if it runs, does so elsewhere
-        writer.start(span, {**self._scope(span, first), **_library(span)})
+        writer.start(span, {**self._scope(span, first), **_library(span), **_cost(span)})
         for event in span.events:
             writer.event(span, event)
         if ended is not None:
@@ -147,6 +148,12 @@ class Importer:
         if parent is None:  # no tags of its own may be meant against those of the trace
             return {name: value for name, value in own.items() if value is not None and (value != [] or not first)}
         return {name: value for name, value in own.items() if _differ(value, getattr(parent, name))}
+
+
+def _cost(span: SpanLine) -> dict[str, Any]:
+    """What the line says that it cost, where no attribute does: the store had it from a price of then."""
+    cost = conventions.cost_usd({conventions.OI_COST: span.cost_usd})
+    return {} if cost is None or conventions.cost_usd(span.attributes) is not None else {"cost": cost}
 
 
 def _library(span: SpanLine) -> dict[str, Any]:
@@ -244,7 +251,9 @@ class _Open:
 
 def _later_scope(span: SpanLine, known: SpanDetail) -> dict[str, Any]:
     names = ("session", "user", "tags", "metadata")
-    return {name: value for name in names if _differ(value := getattr(span, name), getattr(known, name))}
+    return {name: value for name in names if _differ(value := getattr(span, name), getattr(known, name))} | (
+        _cost(span) if known.row.cost_usd is None else {}
+    )
 
 
 def _differ(one: object, other: object) -> bool:

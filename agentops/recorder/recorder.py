@@ -137,6 +137,11 @@ class Recorder:
             if values["export"].value:
                 self._check_targets(values["export"])
             self.given.update({name: value for name, value in given.items() if value is not None})
+            if given.get("prices") is not None:
+                from agentops import prices
+
+                prices.given = given["prices"]
+                prices.forget_own()
             if redactor is not None or given.get("redact") is not None:
                 redacted = self.redacts
                 from agentops.redaction.redactor import Redactor as Screened

@@ -59,7 +59,7 @@ def _how(reader: Reader, program: Program) -> str:
         duration(trace.duration_ns),
         f"{trace.spans} span{'s' * (trace.spans != 1)}",
         f"{trace.tokens} tokens" if trace.tokens else "",
-        cost(trace.cost_usd),
+        cost(trace.cost_usd, trace.unpriced),
     ]
     return f"{', '.join(fact for fact in facts if fact)} - agentops show {short}{meanwhile}{unreached}"
 

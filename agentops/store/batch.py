@@ -7,7 +7,6 @@ import sqlite3
 from collections.abc import Sequence
 from typing import Any
 
-from agentops import conventions
 from agentops.conventions import CHUNK, CHUNKS
 from agentops.journal.format import (
     ERROR,
@@ -26,11 +25,13 @@ from agentops.journal.format import (
     encode,
 )
 from agentops.store.arrivals import Arrivals
+from agentops.store.calls import Calls
 from agentops.store.contents import Contents, fields
+from agentops.store.counting import COUNTED, PICO
 from agentops.store.plain_text import strings
 from agentops.store.rollups import Traces
 from agentops.store.schema import signed
-from agentops.store.span_changes import SpanChanges, sql_time
+from agentops.store.span_changes import SpanChanges, model_of, sql_time
 
 __all__ = ["Batch"]
 
@@ -67,6 +68,7 @@ class Batch:
         self._many = connection.executemany
         self._arrivals = Arrivals(connection, contents, ids, seen)
         self._traces = Traces(connection, trace_numbers)
+        self._calls = Calls(connection, self._name)
         self._process = process
         self._targets = targets
         self._ended: list[tuple[int, int]] = []  # trace and id of spans, if there are targets
@@ -139,6 +141,8 @@ class Batch:
             span.settle()
             if span.nearest and not self._is_there(trace, trace_id, span.parent_id or 0):
                 span.parent_id = span.nearest  # nobody records its parent, or not here
+            if span.attributes or span.scope:
+                self._count(trace, key, span, span.attributes or {}, span.kind or 0, span.start_ns or 0)
             rows.append(self._row(trace, key, span))
             self._traces.count(trace, key, span)
             if span.end_ns is None:
@@ -147,6 +151,18 @@ class Batch:
                 self._ended.append((trace, key))
         self._many(f"INSERT INTO spans VALUES ({', '.join('?' * 16)})", rows)
         self._many("INSERT OR IGNORE INTO open_spans VALUES (?, ?, ?)", opened)
+        self._calls.write()
+
+    def _count(
+        self, trace: int, key: int, span: SpanChanges, attributes: dict[str, Any], kind: int, start_ns: int
+    ) -> None:
+        """What the span used and cost, by all that is known of it."""
+        if kind not in COUNTED:
+            span.count_tokens(attributes)
+            return
+        counts = self._calls.put(trace, key, kind, sql_time(start_ns) or 0, attributes, span.scope)
+        span.input_tokens, span.output_tokens, span.cost = counts
+        span.cost_usd = None if span.cost is None else span.cost / PICO
 
     def _is_there(self, trace: int, trace_id: bytes, span_id: int) -> bool:
         """Whether a span is in the store or in this batch."""
@@ -173,15 +189,8 @@ class Batch:
         elif span.output == 0:
             body["o"] = span.output_value
             texts.extend(strings(span.output_value))
-        model = input_tokens = output_tokens = None
+        model = model_of(attributes)
         if attributes:
-            span.count_tokens()
-            input_tokens, output_tokens = span.input_tokens, span.output_tokens
-            model = (
-                attributes.get(conventions.RESPONSE_MODEL)
-                or attributes.get(conventions.REQUEST_MODEL)
-                or attributes.get(conventions.OI_MODEL)
-            )
             body["a"] = self._attributes(trace, attributes, texts)
         error = None
         if span.error is not None:
@@ -202,7 +211,8 @@ class Batch:
             RUNNING if span.end_ns is None else span.status, sql_time(span.start_ns or 0), sql_time(span.end_ns),
             self._arrivals.id(span.input) or None if span.input > 0 else None,
             self._arrivals.id(span.output) or None if span.output > 0 else None,
-            self._name(model) if isinstance(model, str) else None, input_tokens, output_tokens, span.cost_usd, error,
+            None if model is None else self._name(model), span.input_tokens, span.output_tokens, span.cost_usd,
+            error,
             encode(body) if body else None,
         )  # fmt: skip
 
@@ -272,16 +282,21 @@ class Batch:
             parent, start = new[2], new[6]
             if end is None:  # begun once more by another process, which has the word now
                 self._sql("INSERT OR IGNORE INTO open_spans VALUES (?, ?, ?)", (self._process, trace, key))
+        was = kind
         if begins or (span.kind is not None and "scope" in (span.scope or {})):
             kind = new[4]
+        self._count(trace, key, span, attributes, kind, start)
+        if was in COUNTED and kind not in COUNTED:
+            self._calls.drop(trace, key)
         self._sql(
             "UPDATE spans SET parent_id = ?, name = ?, kind = ?, status = ?, start_ns = ?, end_ns = ?, input = ?, "
             "output = ?, model = ?, input_tokens = ?, output_tokens = ?, cost_usd = ?, error = ?, body = ? "
             "WHERE trace = ? AND span_id = ?",
             (
                 parent, self._name(span.name) if span.name else name, kind, status, start, end, given, output,
-                new[10] or model, tokens_in if new[11] is None else new[11], tokens_out if new[12] is None else new[12],
-                cost if new[13] is None else new[13], error if new[14] is None else new[14],
+                new[10] or model, tokens_in if span.input_tokens is None else span.input_tokens,
+                tokens_out if span.output_tokens is None else span.output_tokens,
+                cost if span.cost_usd is None else span.cost_usd, error if new[14] is None else new[14],
                 encode(body) if body else None, trace, key,
             ),
         )  # fmt: skip

@@ -68,7 +68,7 @@ _OF_SPAN = (
 )
 _OF_TRACE = (
     "no, lower(hex(trace_id)), traces.name, kind, status, start_ns, end_ns, spans, errors, open, llm_calls, "
-    "input_tokens, output_tokens, cost_usd, session, user, tags, root FROM traces"
+    "input_tokens, output_tokens, cost_usd, session, user, tags, unpriced, root FROM traces"
 )
 
 

@@ -45,6 +45,7 @@ except ModuleNotFoundError as problem:
 __all__ = [
     "STATUS",
     "Block",
+    "Call",
     "Content",
     "Event",
     "Fresh",
@@ -58,6 +59,7 @@ __all__ = [
     "OpenSpan",
     "Orphan",
     "Part",
+    "Price",
     "Score",
     "Span",
     "Trace",
@@ -108,7 +110,7 @@ class Trace(_Step, table=True):
     start_ns, end_ns: ns since 1970; the end is NULL while it runs and where it was interrupted.
     spans, errors, open, llm_calls: how many spans there are, how many failed, have not ended, are model calls.
     input_tokens, output_tokens: sums over model and embedding calls.
-    cost_usd: US dollars; NULL where it is not known.
+    cost_usd: US dollars; NULL where it is not known. unpriced: calls that are not in it, as their price is not known.
     session, user: what the root was given.
     tags: a JSON list of texts. metadata_: column `metadata`, msgpack.
     """
@@ -142,6 +144,7 @@ class Trace(_Step, table=True):
     tags: str | None = Field(default=None, sa_type=Text)
     # SQLModel needs the name `metadata` for itself.
     metadata_: bytes | None = Field(default=None, sa_column=Column("metadata", LargeBinary))
+    unpriced: int = Field(default=0, sa_column_kwargs={"server_default": text("0")})
 
     @property
     def hex_id(self) -> str:
@@ -188,6 +191,68 @@ class Span(_Step, table=True):
     def hex_id(self) -> str:
         """The span's id as 16 hex digits."""
         return format(self.span_id & (2**64 - 1), "016x")
+
+
+class Call(_Table, table=True):
+    """What one call of a model used and cost: a span of kind `llm` or `embedding` of which something of it is known.
+
+    Where that is two sums of tokens and no model, the span's row says all, and there is none here.
+
+
+    trace, span_id: the span.
+    kind: a number, see the top of this module. provider, model: ids in `names`; the model that answered.
+    start_ns: ns since 1970. tier: `batch`, `fast` or another than the standard one; NULL for that.
+    fresh_input, cache_read, cache_write_5m, cache_write_1h, audio_input: tokens of input, each in one of them.
+    output, thinking, audio_output: tokens of output, each in one of them.
+    web_searches, tool_requests: requests of tools that the provider runs: searches, and others. All are NULL where
+        nobody said how many.
+    marks: two bits for each of these ten, the first lowest: 0 missing, 1 reported, 2 estimated.
+    cost: pico-dollars (10^-12 US dollars); NULL if it is unpriced.
+    price: `prices.id` of what it was computed by; NULL where somebody else said the cost, or it has none.
+    saved: pico-dollars that it would have cost, where it was answered from a cache of the program's own.
+    """
+
+    __tablename__ = "calls"
+    __table_args__ = _WITHOUT_ROWID
+
+    trace: int = Field(primary_key=True)
+    span_id: int = Field(primary_key=True)
+    kind: int
+    provider: int | None = None
+    model: int | None = None
+    start_ns: int
+    tier: str | None = Field(default=None, sa_type=Text)
+    fresh_input: int | None = None
+    cache_read: int | None = None
+    cache_write_5m: int | None = None
+    cache_write_1h: int | None = None
+    audio_input: int | None = None
+    output: int | None = None
+    thinking: int | None = None
+    audio_output: int | None = None
+    web_searches: int | None = None
+    tool_requests: int | None = None
+    marks: int
+    cost: int | None = None
+    price: int | None = None
+    saved: int | None = None
+
+
+class Price(_Table, table=True):
+    """Prices that held for calls.
+
+    source: whose list: `genai-prices` and its version, the path of an `agentops.toml`, `init()`, or `price()`.
+    entry: which entry of it, and the tier.
+    rates: US dollars for a million tokens, as `agentops.prices.RATES` orders them; `-` where there is none.
+    """
+
+    __tablename__ = "prices"
+    __table_args__ = (Index("prices_entry", "source", "entry", "rates", unique=True),)
+
+    id: int | None = Field(default=None, primary_key=True, nullable=True)
+    source: str = Field(sa_type=Text)
+    entry: str = Field(sa_type=Text)
+    rates: str = Field(sa_type=Text)
 
 
 class Event(_Table, table=True):

@@ -11,11 +11,13 @@ from typing import TYPE_CHECKING, Any, TypeVar
 from agentops.conventions import KIND_NUMBER
 from agentops.errors import NotFound, StoreDamaged, StoreError, StoreTooNew, UsageError
 from agentops.journal.names import journals
+from agentops.store.counting import COUNTED
 from agentops.store.damage import identity
 from agentops.store.filters import Filter, Term
 from agentops.store.location import find_store, journal_folder
 from agentops.store.rows import (
     STATUS,
+    CallRow,
     Changes,
     Event,
     Hit,
@@ -27,6 +29,7 @@ from agentops.store.rows import (
     checked,
 )  # fmt: skip
 from agentops.store.schema import connect, signed, translate
+from agentops.usage import Usage
 
 if TYPE_CHECKING:
     from agentops.store.contents import Contents
@@ -40,7 +43,7 @@ __all__ = ["Reader"]
 
 _TRACE = (
     "no, hex(trace_id), traces.name, kind, status, start_ns, end_ns, spans, errors, open, llm_calls, input_tokens, "
-    "output_tokens, cost_usd, session, user, tags"
+    "output_tokens, cost_usd, session, user, tags, unpriced"
 )
 _SPAN = (
     "span_id, parent_id, names.text, kind, status, start_ns, end_ns, models.text, input_tokens, output_tokens, "
@@ -414,6 +417,45 @@ class Reader:
                 if len(hits) >= limit:
                     return hits
         return hits
+
+    def calls(self, trace: TraceRow) -> list[CallRow]:
+        """What a trace's calls of models used and cost, in the order of time; those that repeat another's are there."""
+        plain = self._rows(  # of which the span says all
+            f"SELECT span_id, start_ns, input_tokens, output_tokens FROM spans WHERE trace = ? AND kind IN {COUNTED} "
+            "AND (input_tokens IS NOT NULL OR output_tokens IS NOT NULL) AND NOT EXISTS "
+            "(SELECT 1 FROM calls WHERE calls.trace = spans.trace AND calls.span_id = spans.span_id)",
+            (trace.no,),
+        )
+        rows = self._rows(
+            "SELECT span_id, houses.text, models.text, tier, start_ns, fresh_input, cache_read, cache_write_5m, "
+            "cache_write_1h, audio_input, output, thinking, audio_output, web_searches, tool_requests, marks, cost, "
+            "saved, source, entry, rates FROM calls LEFT JOIN names AS houses ON houses.id = provider "
+            "LEFT JOIN names AS models ON models.id = calls.model LEFT JOIN prices ON prices.id = price "
+            "WHERE trace = ? ORDER BY start_ns, span_id",
+            (trace.no,),
+        )
+        found = [
+            CallRow(
+                format(row[0] & (2**64 - 1), "016x"), row[1], row[2], row[3], row[4], Usage._make(row[5:16]), row[16],
+                None if row[18] is None else tuple(row[18:21]), row[17],
+            )
+            for row in checked("calls", rows)
+        ]  # fmt: skip
+        for span_id, start, given, output in checked("plain calls", plain):
+            marks = (given is not None) + ((output is not None) << 10)
+            usage = Usage(fresh_input=given, output=output, marks=marks)
+            hex_id = format(span_id & (2**64 - 1), "016x")
+            found.append(CallRow(hex_id, None, None, None, start, usage, None, None, None))
+        return sorted(found, key=lambda call: call.time_ns) if plain else found
+
+    def models(self) -> list[tuple[str | None, str | None, int, int]]:
+        """Provider and model of all calls, how many there are, and how many of those are unpriced; most calls first."""
+        rows = self._rows(
+            "SELECT houses.text, models.text, count(*) AS many, sum(cost IS NULL) FROM calls "
+            "LEFT JOIN names AS houses ON houses.id = provider LEFT JOIN names AS models ON models.id = calls.model "
+            "GROUP BY provider, calls.model ORDER BY many DESC, models.text",
+        )
+        return [(row[0], row[1], row[2], row[3]) for row in checked("models", rows)]
 
     def stats(self, filter: Filter | None = None, by: By = "model") -> Stats:
         """Calls, errors, tokens, cost and durations of the spans that `filter` selects; all keys are the span's.

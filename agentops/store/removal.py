@@ -60,6 +60,7 @@ def remove(connection: sqlite3.Connection, contents: Contents, traces: Iterable[
     sql("UPDATE meta SET value = value + 1 WHERE name = 'removals'")
     spans = sql(f"DELETE FROM spans WHERE trace IN {_DOOMED}").rowcount
     sql(f"DELETE FROM events WHERE trace IN {_DOOMED}")
+    sql(f"DELETE FROM calls WHERE trace IN {_DOOMED}")
     sql(f"DELETE FROM scores WHERE trace_id IN (SELECT trace_id FROM traces WHERE no IN {_DOOMED})")
     sql(f"DELETE FROM open_spans WHERE trace IN {_DOOMED}")
     if sql("SELECT 1 FROM outbox LIMIT 1").fetchone():  # what was to be sent and is taken out is not sent any more
@@ -88,7 +89,9 @@ def remove_names(connection: sqlite3.Connection) -> None:
     """Take out names that no span has; it reads all spans."""
     connection.execute(
         "DELETE FROM names WHERE id NOT IN (SELECT name FROM spans) "
-        "AND id NOT IN (SELECT model FROM spans WHERE model IS NOT NULL)"
+        "AND id NOT IN (SELECT model FROM spans WHERE model IS NOT NULL) "
+        "AND id NOT IN (SELECT model FROM calls WHERE model IS NOT NULL) "
+        "AND id NOT IN (SELECT provider FROM calls WHERE provider IS NOT NULL)"
     )
 
 

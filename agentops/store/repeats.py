@@ -22,7 +22,10 @@ _NEIGHBOURS_MAX = 100
 
 
 class Call(NamedTuple):
-    """What is asked of a span that calls a model; it and its parent are ids, the rest as it stands on the span."""
+    """What is asked of a span that calls a model; it and its parent are ids, the rest as it stands on the span.
+
+    cost: in pico-dollars. unpriced: it is not known, and should be.
+    """
 
     span_id: int
     parent_id: int | None
@@ -31,7 +34,8 @@ class Call(NamedTuple):
     end_ns: int | None
     input_tokens: int | None
     output_tokens: int | None
-    cost_usd: float | None
+    cost: int | None
+    unpriced: bool = False
 
 
 class Said(NamedTuple):
@@ -176,7 +180,7 @@ def _end(call: Call) -> int:
 
 def _knows(call: Call) -> tuple[int, bool]:
     # Not who counted more: an instrumentation may have counted wrongly, and the client is the innermost.
-    return bool(call.input_tokens) + bool(call.output_tokens), call.cost_usd is not None
+    return bool(call.input_tokens) + bool(call.output_tokens), call.cost is not None
 
 
 def _agree(one: Call, other: Call) -> bool:
@@ -190,9 +194,9 @@ def _sum(own: Call, inside: list[_Report]) -> Call:
     calls = [one.call for one in inside]
     tokens_in = [call.input_tokens for call in calls if call.input_tokens is not None]
     tokens_out = [call.output_tokens for call in calls if call.output_tokens is not None]
-    costs = [call.cost_usd for call in calls if call.cost_usd is not None]
+    costs = [call.cost for call in calls if call.cost is not None]
     return own._replace(
         input_tokens=sum(tokens_in) if tokens_in else None,
         output_tokens=sum(tokens_out) if tokens_out else None,
-        cost_usd=sum(costs) if costs else None,
+        cost=sum(costs) if costs else None,
     )

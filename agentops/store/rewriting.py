@@ -72,8 +72,8 @@ def rewrite(
     work = _Rewriting(connection, contents, rewriter)
     index_words(connection)
     steps = (
-        work.fresh, work.blocks, work.names, work.traces, work.spans, work.events, work.scores, work.losses,
-        work.failures,
+        work.fresh, work.blocks, work.names, work.traces, work.spans, work.calls, work.events, work.scores,
+        work.losses, work.failures,
     )  # fmt: skip
     for step in steps:
         at: _Key | None = ()
@@ -192,6 +192,19 @@ class _Rewriting:
                 self._sql(
                     "UPDATE spans SET name = ?, model = ?, error = ?, body = ? WHERE trace = ? AND span_id = ?",
                     (*new, trace, span),
+                )
+        return _last(rows, 2)
+
+    def calls(self, after: _Key) -> _Key | None:
+        """The names that calls have; prices hold none of what was recorded."""
+        if not self._other_names:
+            return None
+        rows = self._some("calls", ("trace", "span_id"), "provider, model", after)
+        for trace, span, *names in rows:
+            new = [self._other_names.get(name, name) for name in names]
+            if new != names:
+                self._sql(
+                    "UPDATE calls SET provider = ?, model = ? WHERE trace = ? AND span_id = ?", (*new, trace, span)
                 )
         return _last(rows, 2)
 

@@ -10,23 +10,26 @@ from typing import Any
 
 from agentops.conventions import KIND_NUMBER
 from agentops.journal.format import ERROR, INTERRUPTED, RUNNING, encode
+from agentops.store.counting import COST, COUNTED, PICO, UNPRICED
 from agentops.store.repeats import Call, Said, repeated, said_of, said_on
 from agentops.store.schema import signed
-from agentops.store.span_changes import SpanChanges, sql_time
+from agentops.store.span_changes import SpanChanges, model_of, sql_time
 
-__all__ = ["Traces"]
+__all__ = ["Traces", "count_anew"]
 
 _CACHED_TRACES = 4_096
 _LLM = KIND_NUMBER["llm"]
-_COUNTED = (_LLM, KIND_NUMBER["embedding"])
+_COUNTED = COUNTED
 
 #: Of a trace that was there, everything is counted anew: it depends on nothing but its spans.
 _COUNTS = (
-    "UPDATE traces SET (spans, errors, open, llm_calls, input_tokens, output_tokens, cost_usd) = (SELECT count(*), "
+    "UPDATE traces SET (spans, errors, open, llm_calls, input_tokens, output_tokens, unpriced) = (SELECT count(*), "
     f"ifnull(sum(status = {ERROR}), 0), ifnull(sum(status = {RUNNING}), 0), ifnull(sum(kind = {_LLM}), 0), "
     f"CAST(total(iif(kind IN {_COUNTED}, input_tokens, 0)) AS INTEGER), "  # `sum` fails where it is too large
-    f"CAST(total(iif(kind IN {_COUNTED}, output_tokens, 0)) AS INTEGER), sum(iif(kind IN {_COUNTED}, cost_usd, NULL)) "
-    "FROM spans WHERE trace = no) WHERE no = ?"
+    f"CAST(total(iif(kind IN {_COUNTED}, output_tokens, 0)) AS INTEGER), "
+    f"ifnull(sum(kind IN {_COUNTED} AND {UNPRICED}), 0) "
+    "FROM spans WHERE trace = no), "
+    f"cost_usd = (SELECT iif(count(cost), total(cost) / {PICO}.0, NULL) FROM calls WHERE trace = no) WHERE no = ?"
 )
 #: Whether any of a trace's calls overlap. Most traces have none that do, and then each is a call of its own.
 _OVERLAP = (
@@ -36,10 +39,10 @@ _OVERLAP = (
 )
 _CALLS = (
     "SELECT span_id, parent_id, kind, CAST(start_ns AS INTEGER), CAST(end_ns AS INTEGER), "
-    "CAST(input_tokens AS INTEGER), CAST(output_tokens AS INTEGER), CAST(cost_usd AS REAL) FROM spans "
+    f"CAST(input_tokens AS INTEGER), CAST(output_tokens AS INTEGER), {COST}, {UNPRICED} FROM spans "
     f"WHERE trace = ? AND kind IN {_COUNTED}"
 )
-_USED = "UPDATE traces SET (llm_calls, input_tokens, output_tokens, cost_usd) = (?, ?, ?, ?) WHERE no = ?"
+_USED = "UPDATE traces SET (llm_calls, input_tokens, output_tokens, cost_usd, unpriced) = (?, ?, ?, ?, ?) WHERE no = ?"
 
 #: A trace has its root's name, kind, status and times; session, user and tags too, where the root has them.
 _ROOT_DECIDES = (
@@ -132,7 +135,7 @@ class Traces:
             total.calls.append(
                 Call(
                     key, signed(span.parent_id or 0), span.kind, span.start_ns or 0, span.end_ns, span.input_tokens,
-                    span.output_tokens, span.cost_usd,
+                    span.output_tokens, span.cost, span.cost is None and _is_unpriced(span),
                 )
             )  # fmt: skip
             total.said[key] = said_on(span.attributes, span.scope)
@@ -153,18 +156,19 @@ class Traces:
             if change.new_id is not None:
                 root = change.root_span or SpanChanges()
                 ended = root.end_ns is not None
+                *used, unpriced = _used(change.calls, change.said.__getitem__)
                 new.append(
                     (
                         number, change.new_id, change.root, root.name or change.name or "?", root.kind or 0,
                         root.status if ended else RUNNING, sql_time(change.start_ns), sql_time(root.end_ns),
-                        change.spans, change.errors, change.open, *_used(change.calls, change.said.__getitem__),
-                        *_about({**change.scope_below, **root_scope}), metadata,
+                        change.spans, change.errors, change.open, *used,
+                        *_about({**change.scope_below, **root_scope}), metadata, unpriced,
                     )
                 )  # fmt: skip
                 continue
             self._update_trace(number, change, metadata)
-            self._count_anew(number)
-        self._many(f"INSERT INTO traces VALUES ({', '.join('?' * 19)})", new)
+            count_anew(self._connection, number)
+        self._many(f"INSERT INTO traces VALUES ({', '.join('?' * 20)})", new)
 
     def _update_trace(self, number: int, change: _Trace, metadata: bytes | None) -> None:
         """A trace that was there gets its root, or a better one than it had."""
@@ -198,27 +202,39 @@ class Traces:
         self._many(f"UPDATE spans SET status = {INTERRUPTED} WHERE trace = ? AND span_id = ? AND end_ns IS NULL", rows)
         self._sql("DELETE FROM open_spans WHERE process = ?", (process,))
         for trace in {trace for trace, _ in rows}:
-            self._count_anew(trace)
+            count_anew(self._connection, trace)
         return rows
 
-    def _count_anew(self, number: int) -> None:
-        self._sql(_COUNTS, (number,))
-        if self._sql(_OVERLAP, (number,)).fetchone():
-            calls = [Call._make(row) for row in self._sql(_CALLS, (number,))]
-            self._sql(_USED, (*_used(calls, partial(said_of, self._connection, number)), number))
-        self._sql(_ROOT_DECIDES, (number,))
+
+def count_anew(connection: sqlite3.Connection, number: int) -> None:
+    """Make a trace's roll-up from its spans and calls."""
+    sql = connection.execute
+    sql(_COUNTS, (number,))
+    if sql(_OVERLAP, (number,)).fetchone():
+        calls = [Call._make(row) for row in sql(_CALLS, (number,))]
+        sql(_USED, (*_used(calls, partial(said_of, connection, number)), number))
+    sql(_ROOT_DECIDES, (number,))
 
 
-def _used(calls: list[Call], said: Callable[[int], Said]) -> tuple[int, int | None, int | None, float | None]:
-    """How many calls of a model there were, and what all calls used."""
+def _is_unpriced(span: SpanChanges) -> bool:
+    """As `UNPRICED` in SQL, of a span that has no cost."""
+    if span.end_ns is None:
+        return False
+    used = span.input_tokens is not None or span.output_tokens is not None
+    return used or (span.status != ERROR and model_of(span.attributes) is not None)
+
+
+def _used(calls: list[Call], said: Callable[[int], Said]) -> tuple[int, int | None, int | None, float | None, int]:
+    """How many calls of a model there were, what all calls used, and how many have no price."""
     if len(calls) > 1 and (repeats := repeated(calls, said)):
         calls = [call for call in calls if call.span_id not in repeats]
-    costs = [call.cost_usd for call in calls if call.cost_usd is not None]
+    costs = [call.cost for call in calls if call.cost is not None]
     return (
         sum(call.kind == _LLM for call in calls),
         sql_time(sum(call.input_tokens or 0 for call in calls)),
         sql_time(sum(call.output_tokens or 0 for call in calls)),
-        sum(costs) if costs else None,
+        sum(costs) / PICO if costs else None,
+        sum(call.unpriced for call in calls),
     )
 
 

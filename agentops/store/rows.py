@@ -7,16 +7,21 @@ from typing import Any, NamedTuple
 
 from agentops.conventions import KINDS
 from agentops.errors import StoreDamaged
+from agentops.usage import Usage
 
 __all__ = [
-    "Changes", "Event", "Hit", "Library", "Link", "LossRow", "ScoreRow", "SpanDetail", "SpanRow", "TraceRow", "checked",
+    "CallRow", "Changes", "Event", "Hit", "Library", "Link", "LossRow", "ScoreRow", "SpanDetail", "SpanRow", "TraceRow",
+    "checked",
 ]  # fmt: skip
 
 STATUS = ("running", "ok", "error", "interrupted")
 
 
 class TraceRow(NamedTuple):
-    """One trace in a list. Times in ns since 1970; `end_ns` is None while it runs or if it was cut off."""
+    """One trace in a list. Times in ns since 1970; `end_ns` is None while it runs or if it was cut off.
+
+    unpriced: calls of models that are not in `cost_usd`, since their price is not known.
+    """
 
     no: int
     trace_id: str
@@ -35,6 +40,7 @@ class TraceRow(NamedTuple):
     session: str | None
     user: str | None
     tags_json: str | None
+    unpriced: int = 0
 
     @property
     def kind(self) -> str:
@@ -94,6 +100,28 @@ class SpanRow(NamedTuple):
     @property
     def duration_ns(self) -> int | None:
         return None if self.end_ns is None else self.end_ns - self.start_ns
+
+
+class CallRow(NamedTuple):
+    """What one call of a model used and cost.
+
+    span_id: of its span, 16 hex digits.
+    provider, model, tier, time_ns: as `agentops.prices.PricedCall` has them.
+    usage: tokens and requests in buckets that do not overlap.
+    cost_pico: in pico-dollars (10^-12 US dollars); None if it is unpriced.
+    price: source, entry and rates of the price that it has; None where somebody else said the cost, or it has none.
+    saved_pico: what it would have cost, where it was answered from a cache of the program's own.
+    """
+
+    span_id: str
+    provider: str | None
+    model: str | None
+    tier: str | None
+    time_ns: int
+    usage: Usage
+    cost_pico: int | None
+    price: tuple[str, str, str] | None
+    saved_pico: int | None
 
 
 class Event(NamedTuple):
@@ -202,8 +230,11 @@ _SPAN = (
     _INT, _INT | _NOT, _TEXT, _INT, _INT, _INT, _INT | _NOT, _TEXT | _NOT, _INT | _NOT, _INT | _NOT, _NUMBER | _NOT,
     _TEXT | _NOT,
 )  # fmt: skip
+_TRACE = (
+    _INT, _TEXT, _TEXT, _INT, _INT, _INT, _INT | _NOT, *6 * (_INT,), _NUMBER | _NOT, *3 * (_TEXT | _NOT,), _INT
+)  # fmt: skip
 _COLUMNS: dict[str, tuple[frozenset[type], ...]] = {
-    "traces": (_INT, _TEXT, _TEXT, _INT, _INT, _INT, _INT | _NOT, *6 * (_INT,), _NUMBER | _NOT, *3 * (_TEXT | _NOT,)),
+    "traces": _TRACE,
     "spans": _SPAN,
     "events": (_INT, _INT, _TEXT),
     "event names": (_INT, _TEXT, _INT),
@@ -211,6 +242,19 @@ _COLUMNS: dict[str, tuple[frozenset[type], ...]] = {
     "losses": (_INT, _TEXT, _INT, _INT),
     "failures": (_INT, _INT, _INT | _NOT, _TEXT | _NOT),
     "names": (_INT | _NOT, _TEXT),
+    "calls": (
+        _INT,
+        _TEXT | _NOT,
+        _TEXT | _NOT,
+        _TEXT | _NOT,
+        _INT,
+        *10 * (_INT | _NOT,),
+        _INT,
+        *2 * (_INT | _NOT,),
+        *3 * (_TEXT | _NOT,),
+    ),
+    "plain calls": (_INT, _INT, _INT | _NOT, _INT | _NOT),
+    "models": (_TEXT | _NOT, _TEXT | _NOT, _INT, _INT),
 }
 _known: dict[str, set[tuple[type, ...]]] = {name: set() for name in _COLUMNS}
 

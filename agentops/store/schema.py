@@ -21,6 +21,7 @@ __all__ = [
     "TABLES",
     "TABLES_2",
     "TABLES_3",
+    "TABLES_4",
     "VERSION",
     "DatabaseError",
     "begin",
@@ -216,6 +217,42 @@ CREATE TABLE exporting (
 ) WITHOUT ROWID;
 """
 
+#: Version 4: one row a call of a model, and the prices that held. Costs are in pico-dollars (10^-12 US dollars).
+TABLES_4 = """
+CREATE TABLE calls (
+    trace INTEGER NOT NULL,
+    span_id INTEGER NOT NULL,
+    kind INTEGER NOT NULL,
+    provider INTEGER,
+    model INTEGER,
+    start_ns INTEGER NOT NULL,
+    tier TEXT,
+    fresh_input INTEGER,
+    cache_read INTEGER,
+    cache_write_5m INTEGER,
+    cache_write_1h INTEGER,
+    audio_input INTEGER,
+    output INTEGER,
+    thinking INTEGER,
+    audio_output INTEGER,
+    web_searches INTEGER,
+    tool_requests INTEGER,
+    marks INTEGER NOT NULL,
+    cost INTEGER,
+    price INTEGER,
+    saved INTEGER,
+    PRIMARY KEY (trace, span_id)
+) WITHOUT ROWID;
+CREATE TABLE prices (
+    id INTEGER PRIMARY KEY,
+    source TEXT NOT NULL,
+    entry TEXT NOT NULL,
+    rates TEXT NOT NULL
+);
+CREATE UNIQUE INDEX prices_entry ON prices (source, entry, rates);
+ALTER TABLE traces ADD COLUMN unpriced INTEGER NOT NULL DEFAULT 0;
+"""
+
 
 def _first(connection: sqlite3.Connection) -> None:
     """Version 1: spans and what they hold."""
@@ -240,6 +277,15 @@ def _third(connection: sqlite3.Connection) -> None:
     _statements(connection, TABLES_3)
 
 
+def _fourth(connection: sqlite3.Connection) -> None:
+    """Version 4: what calls used and cost, each number once."""
+    _statements(connection, TABLES_4)
+    if connection.execute("SELECT 1 FROM spans LIMIT 1").fetchone():
+        from agentops.store.calls import fill
+
+        fill(connection)
+
+
 def _statements(connection: sqlite3.Connection, statements: str) -> None:
     """Run them in the transaction that is open; `executescript` would end it."""
     for statement in statements.split(";\n"):
@@ -248,7 +294,7 @@ def _statements(connection: sqlite3.Connection, statements: str) -> None:
 
 
 #: One function a version, each run in one transaction together with setting the version.
-MIGRATIONS: tuple[Callable[[sqlite3.Connection], None], ...] = (_first, _second, _third)
+MIGRATIONS: tuple[Callable[[sqlite3.Connection], None], ...] = (_first, _second, _third, _fourth)
 VERSION = len(MIGRATIONS)
 
 

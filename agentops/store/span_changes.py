@@ -8,7 +8,7 @@ from agentops import conventions
 from agentops.conventions import KIND_NUMBER, KINDS, cost_usd, token_count
 from agentops.journal.format import ABSENT, ERROR, OK, End, Reference, Start, Update
 
-__all__ = ["SpanChanges", "sql_time"]
+__all__ = ["SpanChanges", "model_of", "sql_time"]
 
 _INPUT_TOKENS = (conventions.INPUT_TOKENS, conventions.OI_INPUT_TOKENS)
 _OUTPUT_TOKENS = (conventions.OUTPUT_TOKENS, conventions.OI_OUTPUT_TOKENS)
@@ -19,8 +19,8 @@ class SpanChanges:
     """What a batch says about one span; None where it says nothing."""
 
     __slots__ = (
-        "attributes", "cost_usd", "end_ns", "error", "input", "input_tokens", "input_value", "kind", "links", "name",
-        "nearest", "output", "output_tokens", "output_value", "parent_id", "scope", "start_ns", "status",
+        "attributes", "cost", "cost_usd", "end_ns", "error", "input", "input_tokens", "input_value", "kind", "links",
+        "name", "nearest", "output", "output_tokens", "output_value", "parent_id", "scope", "start_ns", "status",
     )  # fmt: skip
 
     def __init__(self) -> None:
@@ -34,6 +34,7 @@ class SpanChanges:
         self.links: list[Any] | None = None
         self.nearest = 0
         self.input_tokens = self.output_tokens = None  # type: int | None
+        self.cost: int | None = None
         self.cost_usd: float | None = None
 
     def set_attributes(self, attributes: dict[str, Any] | None) -> None:
@@ -93,12 +94,20 @@ class SpanChanges:
                         setattr(self, which + "_value", value)
                     break
 
-    def count_tokens(self) -> None:
-        """Read the token counts and the cost from the attributes."""
-        if self.attributes:
-            self.input_tokens = _integer(token_count(self.attributes, *_INPUT_TOKENS))
-            self.output_tokens = _integer(token_count(self.attributes, *_OUTPUT_TOKENS))
-            self.cost_usd = cost_usd(self.attributes)
+    def count_tokens(self, attributes: dict[str, Any]) -> None:
+        """Read the token counts and the cost of a span that is no call of a model: of what it sums up, perhaps."""
+        self.input_tokens = _integer(token_count(attributes, *_INPUT_TOKENS))
+        self.output_tokens = _integer(token_count(attributes, *_OUTPUT_TOKENS))
+        self.cost_usd = cost_usd(attributes)
+
+
+def model_of(attributes: dict[str, Any] | None) -> str | None:
+    """The model that answered, else the one that was asked; None where neither is said."""
+    if not attributes:
+        return None
+    get = attributes.get
+    model = get(conventions.RESPONSE_MODEL) or get(conventions.REQUEST_MODEL) or get(conventions.OI_MODEL)
+    return model if isinstance(model, str) else None
 
 
 def sql_time(time_ns: int | None) -> int | None:

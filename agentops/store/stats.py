@@ -15,6 +15,7 @@ from operator import itemgetter
 from typing import Any, Literal, NamedTuple, get_args
 
 from agentops.conventions import KIND_NUMBER, KINDS
+from agentops.store.counting import COST, PICO, UNPRICED
 from agentops.store.repeats import Call, repeated, said_of
 from agentops.store.rows import STATUS, checked
 
@@ -81,15 +82,16 @@ class _Group:
 
     def __init__(self) -> None:
         self.calls = self.errors = self.runs = self.input = self.output = self.priced = self.unpriced = 0
+        self.cost = 0  # in pico-dollars
         self.last = -1
-        self.cost = 0.0
         self.durations = array("q")
 
     def row(self, key: str | None, kind: str | None) -> StatsRow:
         ordered = sorted(self.durations)
         return StatsRow(
             key, kind, self.calls, self.errors, self.runs, self.input, self.output,
-            self.cost if self.priced else None, self.unpriced, nearest_rank(ordered, 50), nearest_rank(ordered, 95),
+            self.cost / PICO if self.priced else None, self.unpriced, nearest_rank(ordered, 50),
+            nearest_rank(ordered, 95),
         )  # fmt: skip
 
 
@@ -110,13 +112,13 @@ def stats(connection: sqlite3.Connection, by: By, where: str, parameters: list[A
         # A store from elsewhere may hold anything in these columns.
         f"SELECT {group}, status, trace, CAST(span_id AS INTEGER), parent_id, CAST(kind AS INTEGER), "
         "CAST(start_ns AS INTEGER), CAST(end_ns AS INTEGER), CAST(input_tokens AS INTEGER), "
-        f"CAST(output_tokens AS INTEGER), CAST(cost_usd AS REAL) FROM spans WHERE {counted} AND {where} ORDER BY trace",
+        f"CAST(output_tokens AS INTEGER), {COST}, {UNPRICED} FROM spans WHERE {counted} AND {where} ORDER BY trace",
         parameters,
     )
     for key, status, trace, call, repeats in _marked(connection, cursor):
         if repeats and not by_name:
             continue
-        _, _, kind, start, end, given, output, cost = call
+        _, _, kind, start, end, given, output, cost, unpriced = call
         name = (key, kind if by_name else -1)
         found = groups.get(name)
         if found is None:
@@ -141,7 +143,7 @@ def stats(connection: sqlite3.Connection, by: By, where: str, parameters: list[A
         if cost is not None:
             found.priced += 1
             found.cost += cost
-        elif kind in _CALLS:
+        elif unpriced and kind in _CALLS:
             found.unpriced += 1
     total = _Group()
     total.runs = runs

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from agentops.errors import StoreBusy, StoreError, UsageError
 from agentops.journal.names import journals
 from agentops.redaction.redactor import recorded_as
+from agentops.store.calls import Change, reprice
 from agentops.store.contents import Contents, fields
 from agentops.store.filters import Filter
 from agentops.store.location import ask_for_rotation, journal_folder
@@ -18,6 +19,7 @@ from agentops.store.packing import reclaim
 from agentops.store.reader import Reader
 from agentops.store.removal import Removed, make_anew, remove_names, remove_orphans
 from agentops.store.ring import Limits, keep_within, remove_now, settle
+from agentops.store.rollups import count_anew
 from agentops.store.rows import TraceRow
 from agentops.store.schema import begin, connect, translate
 
@@ -213,6 +215,29 @@ class Store:
             )
             own.update(trace for trace, body in inside if trace not in own and str(_scope(body).get(column)) == value)
         return (trace for trace in self.reader.iter_traces() if trace.no in own)
+
+    def reprice(self, filter: Filter, dry_run: bool) -> list[Change]:
+        """Compute what calls of the traces that `filter` selects cost by today's lists; what it did, by model.
+
+        What somebody else said that a call cost stays, and so does a price that no list has any more.
+        """
+        changes: list[Change] = self._guarded(self._reprice, filter, dry_run)
+        return changes
+
+    def _reprice(self, filter: Filter, dry_run: bool) -> list[Change]:
+        changes: dict[str | None, Change] = {}
+
+        def group_of(traces: list[int]) -> None:
+            for trace in traces:
+                if reprice(self._connection, trace, dry_run, changes):
+                    count_anew(self._connection, trace)
+
+        for group in _groups(list(self.reader.iter_traces(filter))):
+            if dry_run:
+                group_of(group)
+            else:
+                self._transaction(group_of, group)
+        return sorted(changes.values(), key=lambda change: (-change.calls, change.model or ""))
 
     def _transaction(self, work: Any, *arguments: Any) -> Any:
         begin(self._connection)

@@ -22,7 +22,7 @@ def test_a_line_a_run_with_what_it_took_and_cost(agentops: Agentops, shop: Path)
     assert head.split() == ["trace", "name", "when", "took", "spans", "tokens", "cost", "errors"]
     assert [row[11:19].strip() for row in rows] == ["greet 2", "greet 1", "greet 0", "refund t"]
     columns = rows[3][43:].split()
-    assert columns[-3:] == ["3", "1.1k", "1"]  # spans, tokens, errors; no cost is known
+    assert columns[-3:] == ["1.1k", "$0.0019", "1"]  # tokens, cost, errors
 
 
 def test_columns_stand_below_their_heads_whatever_the_names(agentops: Agentops, record: Any) -> None:

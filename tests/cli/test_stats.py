@@ -143,8 +143,8 @@ def test_the_table_has_a_line_for_each_model_and_a_total(agentops: Agentops, cal
     assert (done.code, done.err) == (0, "")
     head, first, *_, total, _ = done.lines
     assert head.split() == ["model", "calls", "errors", "input", "output", "cost", "p50", "p95"]
-    assert first.split() == ["haiku", "20", "1", "200", "40", "10ms", "19ms"]
-    assert total.split() == ["total", "24", "1", "1.2k", "346", "10ms", "20ms"]
+    assert first.split() == ["haiku", "20", "1", "200", "40", "unpriced", "10ms", "19ms"]
+    assert total.split() == ["total", "24", "1", "1.2k", "346", "unpriced", "10ms", "20ms"]
 
 
 def test_nothing_to_count_is_said(agentops: Agentops, record: Any) -> None:

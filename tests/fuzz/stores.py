@@ -17,7 +17,7 @@ from tests.fuzz.journals import ANY, FACT, LINKS, NUMBER, ODD, TEXT, VALUE
 COLUMNS = {
     "traces": (
         "trace_id root name kind status start_ns end_ns spans errors open llm_calls input_tokens output_tokens "
-        "cost_usd session user tags metadata"
+        "cost_usd session user tags metadata unpriced"
     ),
     "spans": (
         "span_id parent_id name kind status start_ns end_ns input output model input_tokens output_tokens cost_usd "
@@ -41,9 +41,14 @@ COLUMNS = {
     "targets": "name redactor sent again refused withheld sampled_out removed sent_ns failed_ns failure",
     "outbox": "target trace span_id under_way",
     "exporting": "journal target",
+    "calls": (
+        "trace span_id kind provider model start_ns tier fresh_input cache_read cache_write_5m cache_write_1h "
+        "audio_input output thinking audio_output web_searches tool_requests marks cost price saved"
+    ),
+    "prices": "source entry rates",
 }
 #: Of formats after the first.
-NEWER_TABLES = ("losses", "keeps", "orphans", "parts", "targets", "outbox", "exporting")
+NEWER_TABLES = ("losses", "keeps", "orphans", "parts", "targets", "outbox", "exporting", "calls", "prices")
 PLACE = st.sampled_from([(table, column) for table, columns in COLUMNS.items() for column in columns.split()])
 
 
@@ -141,6 +146,7 @@ def make_old(store: Path) -> None:
         parts = [name for (name,) in connection.execute("SELECT name FROM sqlite_schema WHERE sql LIKE '%USING fts5%'")]
         for statement in (
             *(f"DROP TABLE {name}" for name in [*parts, *NEWER_TABLES]),
+            "ALTER TABLE traces DROP COLUMN unpriced",
             "DROP INDEX uses_trace",
             "DELETE FROM meta WHERE name != 'content'",
             "PRAGMA user_version = 1",

@@ -22,7 +22,7 @@ METADATA = models._Table.metadata
 def plain() -> Iterator[sqlite3.Connection]:
     """A database made from the plain SQL."""
     connection = sqlite3.connect(":memory:")
-    connection.executescript(schema.TABLES + schema.TABLES_2 + schema.TABLES_3)
+    connection.executescript(schema.TABLES + schema.TABLES_2 + schema.TABLES_3 + schema.TABLES_4)
     yield connection
     connection.close()
 
@@ -87,7 +87,7 @@ def test_a_class_and_its_table_are_the_same(
 def test_a_difference_between_the_two_is_seen(plain: sqlite3.Connection, table: str, statement: str) -> None:
     changed = sqlite3.connect(":memory:")
     try:
-        changed.executescript(schema.TABLES + schema.TABLES_2 + schema.TABLES_3)
+        changed.executescript(schema.TABLES + schema.TABLES_2 + schema.TABLES_3 + schema.TABLES_4)
         assert shape(changed, table) == shape(plain, table)
         changed.executescript(statement)
         assert shape(changed, table) != shape(plain, table)

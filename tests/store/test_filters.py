@@ -216,7 +216,7 @@ def test_whatever_parses_can_be_asked(shop: Path, line: str) -> None:
         ("-tokens>14", ["nightly"]),
         ("spans>2", ["refund ticket", "nightly"]),
         ("spans<3", ["greet"]),
-        ("cost>0", []),
+        ("cost>0", ["refund ticket", "greet"]),
         ("since:1h", ALL),
         ("until:1h", []),
         ("since:2020-01-01 until:2099-01-01", ALL),

@@ -118,7 +118,8 @@ def test_a_store_of_the_first_format_is_brought_up_to_date_and_can_be_pruned(sto
         connection.execute(f"DROP TABLE words_{part}")
     for statement in (
         "DROP TABLE losses", "DROP TABLE keeps", "DROP TABLE orphans", "DROP TABLE parts", "DROP INDEX uses_trace",
-        "DROP TABLE targets", "DROP TABLE outbox", "DROP TABLE exporting",
+        "DROP TABLE targets", "DROP TABLE outbox", "DROP TABLE exporting", "DROP TABLE calls", "DROP TABLE prices",
+        "ALTER TABLE traces DROP COLUMN unpriced",
         "DELETE FROM meta WHERE name != 'content'",
         ("CREATE VIRTUAL TABLE words USING fts5 (text, content='', columnsize=0, detail=none, "
         "tokenize='unicode61 remove_diacritics 2')"),

@@ -26,7 +26,7 @@ def test_without_anything_defaults_hold() -> None:
     found = resolve()
     assert {name: value.value for name, value in found.items()} == {
         "store": None, "enabled": True, "quiet": False, "max_bytes": 5_000_000_000, "max_age": 0, "export": (),
-        "max_journal_bytes": 10**9, "watch_after": 30.0, "watch_memory": True, "redact": "off",
+        "max_journal_bytes": 10**9, "watch_after": 30.0, "watch_memory": True, "redact": "off", "prices": None,
     }  # fmt: skip
     assert {value.origin for value in found.values()} == {"default"}
 

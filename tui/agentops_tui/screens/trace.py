@@ -210,8 +210,8 @@ class TraceScreen(_Answering):
             facts.append((Ink(f"{trace.spans:,} span{'s' * (trace.spans != 1)}", "muted"),))
         if trace.tokens and wide:
             facts.append((Ink(f"{formats.count(trace.tokens)} tok", "muted"),))
-        if trace.cost_usd is not None:
-            facts.append((Ink(formats.cost(trace.cost_usd)),))
+        if trace.cost_usd is not None or trace.unpriced:
+            facts.append((Ink(formats.cost(trace.cost_usd, trace.unpriced)),))
         facts.append((Ink(took(trace.start_ns, trace.end_ns, trace.status)),))
         marks: list[Ink] = []
         if outline is not None and outline.failures:

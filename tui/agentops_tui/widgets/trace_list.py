@@ -167,7 +167,7 @@ class TraceList(VirtualRows):
         return (
             Ink(right(took(trace.start_ns, trace.end_ns, trace.status), 7), "text" if slow else "muted"),
             *(spans if wide else ()),
-            Ink(right(formats.cost(trace.cost_usd).replace("$", ""), 8), "text" if dear else "muted"),
+            Ink(right(formats.cost(trace.cost_usd, trace.unpriced).replace("$", ""), 8), "text" if dear else "muted"),
             Ink(right(str(trace.errors or ""), 4), "error" if trace.status == "error" else "muted"),
             Ink(" "),
         )
