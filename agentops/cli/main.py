@@ -21,6 +21,7 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "tail": ("tail", "follow spans as they begin and end"),
     "search": ("search", "find a text in what was recorded"),
     "stats": ("stats", "count calls, tokens, cost and durations"),
+    "cache-audit": ("cache_audit", "say what broke the provider's prompt cache, and what it cost"),
     "export": ("export", "write traces out, one span a line"),
     "import": ("import_", "take in what export wrote, or a log of model calls"),
     "prune": ("prune", "take traces out of the store"),
