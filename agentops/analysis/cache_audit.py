@@ -68,6 +68,8 @@ _NAMED = (
 _SAME_CONVERSATION = 0.5
 #: A breakpoint that was set this often and never found again is useless.
 _NEVER = 3
+#: So many later calls of a conversation are looked at for one that finds it.
+_LATER = 3
 
 Kind = str
 
@@ -292,7 +294,6 @@ class _Looking:
 
     def _first(self, call: _Call, prompts: Prompts) -> None:
         """The first call of a conversation: what stands before its messages may be that of another one."""
-        tools, system, _ = call.prompt.sections
         alike = (call.provider, call.model, _kind_of_head(call, prompts))
         before, others = self._latest.get(alike, (None, None))
         self._latest[alike] = call, prompts
@@ -384,17 +385,15 @@ class _Looking:
         """Breakpoints at a place where the prefix is another one each time."""
         tried: dict[tuple[int, int], list[tuple[_Call, int]]] = {}
         hits: set[tuple[int, int]] = set()
-        for before, call in pairwise(calls):
+        for n, call in enumerate(calls[:-1]):
             if not call.prompt.marks:
                 continue
-            same = _first_difference(before, call)
-            for at, _ in before.prompt.marks:
-                section, index = before.prompt.place(at)
-                where = section, index if section < 2 else -1
-                tried.setdefault(where, []).append((before, at))
-                least = before.prompt.head if section == 2 else at + 1
-                share = _bytes_until(before, prompts, least) / max(1, _bytes_of(before, prompts))
-                if at < same or call.read > before.tokens * share * (1.02 if section == 2 else 0.98):
+            same = max(_first_difference(call, later) for later in calls[n + 1 : n + 1 + _LATER])
+            for at, _ in call.prompt.marks:
+                section, here = call.prompt.place(at)
+                where = section, here if section < 2 else -1
+                tried.setdefault(where, []).append((call, at))
+                if at < same:
                     hits.add(where)
         for where, places in tried.items():
             if len(places) >= _NEVER and where not in hits and any(call.cached for call, _ in places):

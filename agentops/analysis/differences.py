@@ -103,7 +103,7 @@ def _changed(before: str, after: str, at: int) -> tuple[int, str, str, str]:
     parts = before[low : at + _AROUND], after[low : at + _AROUND]
     for pattern in (VOLATILE, _DATE, _NUMBER):
         old, new = (_over(pattern, part, at - low) for part in parts)
-        if old is not None and new is not None and old.start() == new.start():
+        if old is not None and new is not None and old.start() == new.start() and old[0] != new[0]:
             if pattern is _NUMBER:
                 what = "a number"
             elif pattern is _DATE or _TIME.search(old[0]):

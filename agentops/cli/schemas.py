@@ -394,9 +394,9 @@ class CacheFinding(_Model):
     is sent again has no breakpoint behind it (`uncovered`); it was written and never read (`unread`); a breakpoint is
     never found again (`never_hit`); the prefix is `too_short` for the model; it was written for an hour where five
     minutes would do (`long`). `section` is tools, system, messages or a parameter of the request; `position` (from 0)
-    and `path` say where in it, in the first call that has it; `byte` (UTF-8) is where what changed begins in that text, or in the
-    JSON of what stands there where no text changed. `tokens` are those of all calls, `bytes` those of one call on
-    average; `cost_usd` is what they cost more than they had to, null without a price.
+    and `path` say where in it, in the first call that has it; `byte` (UTF-8) is where what changed begins in that
+    text, or in the JSON of what stands there where no text changed. `tokens` are those of all calls, `bytes` those of
+    one call on average; `cost_usd` is what they cost more than they had to, null without a price.
     """
 
     kind: Literal[
