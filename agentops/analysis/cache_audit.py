@@ -12,12 +12,12 @@ depends on the model. Tokens are the provider's own counts; bytes are those of t
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from itertools import pairwise
 from typing import Any, NamedTuple
 
 from agentops import conventions, prices
-from agentops.analysis.differences import difference
+from agentops.analysis.differences import common, difference
 from agentops.analysis.prompts import FIVE_MINUTES, SECTIONS, Block, Prompt, Prompts
 from agentops.analysis.run import LLM
 from agentops.store.filters import Filter
@@ -158,6 +158,11 @@ class _Call(NamedTuple):
         return self.read + self.written
 
     @property
+    def size(self) -> int:
+        """Bytes of the prompt."""
+        return self.prompt.size(len(self.prompt))
+
+    @property
     def fresh(self) -> int:
         return self.tokens - self.cached
 
@@ -288,7 +293,7 @@ class _Looking:
             paid = written_1h * rates.written_1h + written * rates.written
             paid += (lost - written_1h - written) * rates.fresh
             usd = paid - lost * rates.read
-        size = _bytes_of(before, prompts)
+        size = before.size
         place = _why_lost(before, call, prompts)
         self._note(place, call, lost, round(size * lost / before.tokens), usd)
 
@@ -309,7 +314,7 @@ class _Looking:
         if gap > _LIFETIMES_NS.get(head_marks[-1][1], 0):
             return
         last = head_marks[-1][0]
-        share = _bytes_until(before, others, last + 1) / max(1, _bytes_of(before, others))
+        share = before.prompt.size(last + 1) / max(1, before.size)
         kept = before.cached if last == before.prompt.marks[-1][0] else round(before.tokens * share)
         lost = min(kept, before.cached) - call.read
         if lost <= 0:
@@ -321,7 +326,7 @@ class _Looking:
         usd = None
         if rates is not None:
             usd = hour * (rates.written_1h - rates.read) + (lost - hour) * (rates.written - rates.read)
-        self._note(place, call, lost, round(_bytes_of(before, others) * lost / before.tokens), usd)
+        self._note(place, call, lost, round(before.size * lost / before.tokens), usd)
 
     # -- whole conversations -------------------------------------------------------------------------
 
@@ -335,7 +340,7 @@ class _Looking:
         for call in calls:
             if call.prompt.marks and not call.cached and call.tokens < _minimum(call.model) and call.provider:
                 place = _at_mark(call, call.prompt.marks[-1][0], "too_short")
-                self._note(place, call, call.tokens, _bytes_of(call, prompts), None)
+                self._note(place, call, call.tokens, call.size, None)
         hour = [call for call in calls if call.written_1h]
         gaps = [later.span.start_ns - earlier.span.start_ns for earlier, later in pairwise(calls)]
         for call in hour:
@@ -378,7 +383,7 @@ class _Looking:
         at = marks[-1][0] + 1 if marks else 0
         section, index = first.prompt.place(at)
         place = _Place("uncovered", SECTIONS[section], _index(first, section, index))
-        size = _bytes_of(first, prompts) - _bytes_until(first, prompts, at)
+        size = first.size - first.prompt.size(at)
         self._note(place, first, tokens, size, saved if rates is not None else None, times)
 
     def _never_hit(self, calls: list[_Call], prompts: Prompts) -> None:
@@ -399,7 +404,7 @@ class _Looking:
             if len(places) >= _NEVER and where not in hits and any(call.cached for call, _ in places):
                 call, at = places[0]
                 place = _at_mark(call, at, "never_hit")
-                size = _bytes_until(call, prompts, at + 1)
+                size = call.prompt.size(at + 1)
                 self._note(place, call, 0, size, None, len(places))
 
     def _written_in_vain(self) -> None:
@@ -512,39 +517,40 @@ class _Sum:
 
 def _goes_on_from(call: _Call, known: list[_Conversation], prompts: Prompts) -> _Conversation | None:
     """The conversation that a call goes on with: the one whose last call shares most of its messages."""
-    messages = call.prompt.sections[2].blocks
-    for conversation in reversed(known):
-        sent = conversation.calls[-1].prompt.sections[2].blocks
-        if sent and len(messages) >= len(sent) and messages[: len(sent)] == sent:
+    mine = call.prompt.sections[2]
+    whole = mine.size(len(mine.blocks))
+    best, most = None, 0.0
+    for conversation in reversed(known):  # as most do: all that was sent is sent again, or its beginning
+        theirs = conversation.calls[-1].prompt.sections[2]
+        same = common(theirs.blocks, mine.blocks)
+        if same == len(theirs.blocks) > 0:
             return conversation
-    mine = set(messages)
+        share = theirs.size(same) / min(whole, theirs.size(len(theirs.blocks))) if same else 0.0
+        if share > most:
+            best, most = conversation, share
+    if most >= _SAME_CONVERSATION:
+        return best
+    numbers = set(mine.blocks)
     best, most = None, 0.0
     for conversation in known:
         last = conversation.calls[-1]
-        theirs = set(last.prompt.sections[2].blocks)
-        shared = sum(prompts.blocks[number].size for number in mine & theirs)
-        if not shared:
-            continue
-        least = min(sum(prompts.blocks[n].size for n in side) for side in (mine, theirs))
-        share = shared / least
+        theirs = last.prompt.sections[2]
+        shared = sum(prompts.blocks[number].size for number in numbers.intersection(theirs.blocks))
+        share = shared / min(whole, theirs.size(len(theirs.blocks))) if shared else 0.0
         is_beside = last.span.parent_id == call.span.parent_id is not None
-        if (is_beside or share >= _SAME_CONVERSATION) and share >= most:
+        if share and (is_beside or share >= _SAME_CONVERSATION) and share >= most:
             best, most = conversation, share
-    if best is None and len(messages) > 1:  # all of its messages may be new, if the step that makes them is the same
+    if best is None and len(mine.blocks) > 1:  # all of its messages may be new, if the step that makes them is the same
         for conversation in reversed(known):
             last = conversation.calls[-1]
-            is_longer = len(messages) >= len(last.prompt.sections[2].blocks) > 1
+            is_longer = len(mine.blocks) >= len(last.prompt.sections[2].blocks) > 1
             if is_longer and last.span.parent_id == call.span.parent_id is not None:
                 return conversation
     return best
 
 
 def _is_continued(before: _Call, call: _Call) -> bool:
-    return before.parameters == call.parameters and _first_difference(before, call) >= _length(before)
-
-
-def _length(call: _Call) -> int:
-    return call.prompt.head + len(call.prompt.sections[2].blocks)
+    return before.parameters == call.parameters and _first_difference(before, call) >= len(before.prompt)
 
 
 def _first_difference(before: _Call, call: _Call) -> int:
@@ -552,23 +558,18 @@ def _first_difference(before: _Call, call: _Call) -> int:
     at = 0
     for one, other in zip(before.prompt.sections, call.prompt.sections, strict=True):
         if one is not other and one.blocks != other.blocks[: len(one.blocks)]:
-            return at + _common(one.blocks, other.blocks)
+            return at + common(one.blocks, other.blocks)
         if len(one.blocks) != len(other.blocks) and other is not call.prompt.sections[2]:
             return at + len(one.blocks)
         at += len(one.blocks)
     return at
 
 
-def _common(one: Sequence[object], other: Sequence[object]) -> int:
-    differing = (n for n, (mine, theirs) in enumerate(zip(one, other, strict=False)) if mine != theirs)
-    return next(differing, min(len(one), len(other)))
-
-
 # -- why ---------------------------------------------------------------------------------------------------
 
 
 def _why_lost(before: _Call, call: _Call, prompts: Prompts) -> _Place:
-    marks = before.prompt.marks or [(_length(before) - 1, FIVE_MINUTES)]
+    marks = before.prompt.marks or [(len(before.prompt) - 1, FIVE_MINUTES)]
     last, ttl = marks[-1]
     if call.span.start_ns - before.span.start_ns > _LIFETIMES_NS.get(ttl, _LIFETIMES_NS[FIVE_MINUTES]):
         return _at_mark(before, last, "expired")
@@ -594,7 +595,7 @@ def _changed_parameter(before: _Call, call: _Call, prompts: Prompts) -> tuple[in
         if old != new:
             texts = (prompts.shown(old), prompts.shown(new))
             return (starts[section], name.removeprefix("anthropic.request."), *texts)
-    images = [any(prompts.blocks[n].kind == "image" for n in each.prompt.sections[2].blocks) for each in (before, call)]
+    images = [not prompts.images.isdisjoint(each.prompt.sections[2].blocks) for each in (before, call)]
     if images[0] != images[1]:
         return starts[2], "images", "some" if images[0] else "none", "some" if images[1] else "none"
     return None
@@ -670,20 +671,12 @@ def _first_difference_of_heads(before: _Call, old: Prompts, call: _Call, new: Pr
         theirs = [old.blocks[number].text for number in before.prompt.sections[n].blocks]
         mine = [new.blocks[number].text for number in call.prompt.sections[n].blocks]
         if theirs != mine:
-            return at + _common(theirs, mine)
+            return at + common(theirs, mine)
         at += len(theirs)
     return None
 
 
 # -- numbers -----------------------------------------------------------------------------------------------
-
-
-def _bytes_of(call: _Call, prompts: Prompts) -> int:
-    return _bytes_until(call, prompts, _length(call))
-
-
-def _bytes_until(call: _Call, prompts: Prompts, at: int) -> int:
-    return sum(prompts.blocks[number].size for number in call.prompt.blocks[:at])
 
 
 def _minimum(model: str) -> int:

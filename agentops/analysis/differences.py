@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Sequence
 from typing import Any, NamedTuple
 
 import msgspec
 
 from agentops.volatile import VOLATILE
 
-__all__ = ["Difference", "difference"]
+__all__ = ["Difference", "common", "difference"]
 
 #: So much of a text around the place is looked at for what changes there.
 _AROUND = 80
@@ -44,6 +45,20 @@ class Difference(NamedTuple):
     after: str
 
 
+def common(one: Sequence[object], other: Sequence[object]) -> int:
+    """How many items two sequences, or characters two texts, have in common at their beginnings."""
+    low, high = 0, min(len(one), len(other))
+    if one[:high] == other[:high]:  # as nearly always
+        return high
+    while low < high:
+        middle = (low + high + 1) // 2
+        if one[low:middle] == other[low:middle]:
+            low = middle
+        else:
+            high = middle - 1
+    return low
+
+
 def difference(before: Any, after: Any) -> Difference | None:
     """The first place where `after` leaves `before`; None if they are the same, keys in the same order.
 
@@ -65,7 +80,7 @@ def difference(before: Any, after: Any) -> Difference | None:
         if isinstance(before, str) and isinstance(after, str):
             # The words of a block are what everybody calls its text.
             return _in_text(before, after)._replace(path="" if path == ".text" else path)
-    at = _bytes(whole[0][: _common(*whole)])
+    at = _bytes(whole[0][: common(*whole)])
     return Difference(path, at, 1, what, _short(_json(before)), _short(_json(after)))
 
 
@@ -91,7 +106,7 @@ def _step(before: Any, after: Any) -> tuple[str, Any, Any] | str:
 
 
 def _in_text(before: str, after: str) -> Difference:
-    at = _common(before, after)
+    at = common(before, after)
     start, what, old, new = _changed(before, after, at)
     paragraph = before.count("\n\n", 0, start) + 1
     return Difference("", _bytes(before[:start]), paragraph, what, _short(old), _short(new))
@@ -122,18 +137,6 @@ def _over(pattern: re.Pattern[str], text: str, at: int) -> re.Match[str] | None:
         if found.start() > at:
             break
     return None
-
-
-def _common(one: str, other: str) -> int:
-    """How many characters two texts have in common at their beginnings."""
-    low, high = 0, min(len(one), len(other))
-    while low < high:
-        middle = (low + high + 1) // 2
-        if one[low:middle] == other[low:middle]:
-            low = middle
-        else:
-            high = middle - 1
-    return low
 
 
 def _json(value: Any) -> str:

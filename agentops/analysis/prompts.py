@@ -12,8 +12,8 @@ from typing import Any, NamedTuple
 
 import msgspec
 
-from agentops.journal.format import LIST, Reference, decode_value
-from agentops.store.details import jsonable
+from agentops.analysis.differences import common
+from agentops.journal.format import LIST
 from agentops.store.flow import Key
 from agentops.store.reader import Reader
 
@@ -25,6 +25,9 @@ FIVE_MINUTES = "5m"
 #: Values whose keys stand in the order that the caller gave them; of all others the API knows the keys.
 _WRITTEN = frozenset(("input", "input_schema", "data", "arguments", "parameters"))
 _UNMARKABLE = frozenset(("thinking", "redacted_thinking"))
+#: A conversation goes on from one before it at most so often.
+_CHAIN_MAX = 100_000
+_decode_list = msgspec.msgpack.Decoder(tuple[int, list[msgspec.Raw]]).decode
 _encode = msgspec.json.Encoder().encode
 
 
@@ -50,11 +53,19 @@ class Block(NamedTuple):
 
 
 class Section(NamedTuple):
-    """Numbers of blocks; where breakpoints stand and how long each keeps; where each message begins."""
+    """Numbers of blocks; how many bytes there are up to and with each; where breakpoints stand and how long each keeps;
+    where each message begins; and the messages as they are encoded."""
 
     blocks: list[int]
+    sizes: list[int]
     marks: list[tuple[int, str]]
     starts: list[int]
+    items: list[bytes]
+
+    def size(self, until: int) -> int:
+        """Bytes of so many of the first blocks."""
+        until = min(until, len(self.sizes))
+        return self.sizes[until - 1] if until > 0 else 0
 
 
 class Prompt(NamedTuple):
@@ -68,10 +79,16 @@ class Prompt(NamedTuple):
         """How many blocks stand before the messages."""
         return len(self.sections[0].blocks) + len(self.sections[1].blocks)
 
-    @property
-    def blocks(self) -> list[int]:
-        tools, system, messages = self.sections
-        return [*tools.blocks, *system.blocks, *messages.blocks]
+    def size(self, until: int) -> int:
+        """Bytes of so many of the first blocks."""
+        found = 0
+        for section in self.sections:
+            found += section.size(until)
+            until -= len(section.blocks)
+        return found
+
+    def __len__(self) -> int:
+        return self.head + len(self.sections[2].blocks)
 
     def place(self, at: int) -> tuple[int, int]:
         """Section and position in it of block `at`."""
@@ -88,6 +105,9 @@ class Prompt(NamedTuple):
         return n, at - (starts[n] if starts else 0)
 
 
+_EMPTY = Section([], [], [], [], [])
+
+
 class Prompts:
     """Reads the prompts of one conversation or several that share much.
 
@@ -100,7 +120,10 @@ class Prompts:
         self._numbers: dict[tuple[str, str], int] = {}
         self.blocks: list[Block] = []
         self._sections: dict[tuple[str, Key], Section] = {}
-        self._items: dict[int, tuple[tuple[int, str | None], ...]] = {}
+        self._items: dict[bytes, tuple[tuple[int, str | None], ...]] = {}
+        self._last = _EMPTY  # of the messages that were read last
+        #: Numbers of blocks that are images.
+        self.images: set[int] = set()
 
     def prompt(self, tools: bytes | None, system: bytes | None, messages: Key | None, whole: Any) -> Prompt:
         """The prompt of a call.
@@ -123,13 +146,18 @@ class Prompts:
             before += len(section.blocks)
         made = Prompt(sections, marks)
         if isinstance(whole, dict):
-            blocks = made.blocks
-            for at in range(len(blocks) - 1, -1, -1):
-                if self.blocks[blocks[at]].kind not in _UNMARKABLE:
-                    if not marks or marks[-1][0] != at:
-                        marks.append((at, _ttl(whole)))
-                    break
+            self._mark_whole(made, _ttl(whole))
         return made
+
+    def _mark_whole(self, prompt: Prompt, ttl: str) -> None:
+        at = len(prompt)
+        for section in reversed(prompt.sections):
+            for number in reversed(section.blocks):
+                at -= 1
+                if self.blocks[number].kind not in _UNMARKABLE:
+                    if not prompt.marks or prompt.marks[-1][0] != at:
+                        prompt.marks.append((at, ttl))
+                    return
 
     def shown(self, encoded: bytes) -> str:
         """A small value of a span, as JSON; nothing where there is none."""
@@ -137,55 +165,76 @@ class Prompts:
 
     def _section(self, name: str, key: Key | None) -> Section:
         if key is None:
-            return Section([], [], [])
+            return _EMPTY
         found = self._sections.get((name, key))
-        if found is not None:
-            return found
-        chain: list[tuple[int, list[Any]]] = []
-        at: Key = key
-        before: Section | None = None
-        while isinstance(at, int) and name == "messages":  # back along a conversation, as far as it is not known
-            before = self._sections.get((name, at))
-            raw = self._reader.raws([at]).get(at) if before is None else None
-            if raw is None or raw[0] != LIST or len(chain) > 100_000:
-                break
-            try:
-                previous, items = decode_value(raw[1])
-            except (msgspec.MsgspecError, ValueError, TypeError, RecursionError):
-                break
-            if type(previous) is not int or type(items) is not list:
-                break
-            chain.append((at, items))
-            at = previous
-            if not previous:
-                break
-        if not chain:
-            found = before or self._made(Section([], [], []), self._values(self._reader.value(key)), name)
+        if found is None:
+            found = self._messages(key) if name == "messages" and isinstance(key, int) else None
+            if found is None:
+                value = self._reader.value(key)
+                items = [] if value is None else value if isinstance(value, list) else [value]
+                found = self._made(_EMPTY, [(b"", tuple(self._read(item, name))) for item in items])
             self._sections[name, key] = found
-            return found
-        found = before or Section([], [], [])
-        for number, items in reversed(chain):
-            found = self._made(found, items, name)
-            self._sections[name, number] = found
         return found
 
-    def _made(self, before: Section, items: list[Any], name: str) -> Section:
-        """`before` with more items: tools, blocks of the system prompt, or messages."""
-        blocks, marks, starts = list(before.blocks), list(before.marks), list(before.starts)
-        for item in items:
-            starts.append(len(blocks))
-            for number, ttl in self._item(item, name):
-                if ttl is not None:
-                    marks.append((len(blocks), ttl))
-                blocks.append(number)
-        return Section(blocks, marks, starts)
+    def _messages(self, key: int) -> Section | None:
+        """A list of messages, read back along the conversation as far as it is not known; None if it is none."""
+        chain: list[tuple[int, list[bytes]]] = []
+        at = key
+        found = None
+        while at and found is None and len(chain) < _CHAIN_MAX:
+            raw = self._reader.raws([at]).get(at)
+            if raw is None or raw[0] != LIST:
+                return None
+            try:
+                previous, items = _decode_list(raw[1])
+            except (msgspec.MsgspecError, ValueError, RecursionError):
+                return None
+            chain.append((at, list(map(bytes, items))))
+            at = previous
+            found = self._sections.get(("messages", at))
+        if at and found is None:
+            return None
+        section = found or _EMPTY
+        for number, encoded in reversed(chain):
+            if (
+                section is _EMPTY
+            ):  # a breakpoint that moved makes it a new list, which mostly begins as the last one did
+                same = common(self._last.items, encoded)
+                section, encoded = self._beginning(self._last, same), encoded[same:]
+            section = self._made(section, [(item, self._item(item)) for item in encoded])
+            self._sections["messages", number] = section
+        self._last = section
+        return section
 
-    def _item(self, item: Any, name: str) -> tuple[tuple[int, str | None], ...]:
-        if type(item) is not Reference:
-            return tuple(self._read(jsonable(item), name))
-        found = self._items.get(item.number)
+    @staticmethod
+    def _beginning(section: Section, items: int) -> Section:
+        if items == len(section.items):
+            return section
+        blocks = section.starts[items]
+        marks = [mark for mark in section.marks if mark[0] < blocks]
+        return Section(
+            section.blocks[:blocks], section.sizes[:blocks], marks, section.starts[:items], section.items[:items]
+        )
+
+    def _made(self, before: Section, items: list[tuple[bytes, tuple[tuple[int, str | None], ...]]]) -> Section:
+        """`before` with more items: tools, blocks of the system prompt, or messages."""
+        made = Section(*map(list, before))  # type: ignore[arg-type]
+        size = made.size(len(made.sizes))
+        for encoded, parts in items:
+            made.items.append(encoded)
+            made.starts.append(len(made.blocks))
+            for number, ttl in parts:
+                if ttl is not None:
+                    made.marks.append((len(made.blocks), ttl))
+                made.blocks.append(number)
+                size += self.blocks[number].size
+                made.sizes.append(size)
+        return made
+
+    def _item(self, encoded: bytes) -> tuple[tuple[int, str | None], ...]:
+        found = self._items.get(encoded)
         if found is None:
-            found = self._items[item.number] = tuple(self._read(self._reader.value(item.number), name))
+            found = self._items[encoded] = tuple(self._read(self._reader.value(encoded), "messages"))
         return found
 
     def _read(self, item: Any, name: str) -> Iterator[tuple[int, str | None]]:
@@ -212,11 +261,9 @@ class Prompts:
             number = self._numbers[role, text] = len(self.blocks)
             kind = str(block.get("type") or "") if isinstance(block, dict) else ""
             self.blocks.append(Block(text, len(text.encode()), kind, role))
+            if kind == "image":
+                self.images.add(number)
         return number, _ttl(mark) if isinstance(mark, dict) else None
-
-    @staticmethod
-    def _values(value: Any) -> list[Any]:
-        return [] if value is None else value if isinstance(value, list) else [value]
 
 
 def _ttl(mark: dict[str, Any]) -> str:

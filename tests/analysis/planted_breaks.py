@@ -280,7 +280,7 @@ def paragraph(writer: Writer, turns: list[Turn], at: int) -> Json:
 
 def put_in(writer: Writer, turns: list[Turn], at: int) -> Json:
     last = len(turns[at - 1].request["messages"])
-    place = writer.random.choice([0, 3] if last > 3 else [0])  # not between a tool's call and its result
+    place = writer.random.choice([0, 3] if last > 6 else [0])  # not between a tool's call and its result
     for turn in turns[at:]:
         turn.request["messages"].insert(place, {"role": "user", "content": "Be brief."})
     return {"kind": "break", "section": "messages", "position": place, "what": "added messages"}
