@@ -13,6 +13,9 @@ from typing import Any
 
 import pytest
 
+for name in ("TRACEPARENT", "AGENTOPS_PARENT"):  # the tests may have been started inside of somebody's span
+    os.environ.pop(name, None)
+
 Spans = Callable[[], list[dict[str, Any]]]
 
 

@@ -130,7 +130,7 @@ def _send_waiting(target: Target) -> tuple[int, int, int, str]:
     delivery = Delivery(store, target)
     waits = [state for state in states(store) if state.name == target.known_as and state.redactor and state.waiting]
 
-    def go_on(_: int) -> int:
+    def go_on() -> int:
         _progress(delivery.sent)
         return 512
 

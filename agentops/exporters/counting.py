@@ -29,16 +29,16 @@ class MetricsDelivery(Delivery):
     def has_news(self) -> bool:
         return super().has_news() or (self._metrics is not None and self._metrics.is_due(False))
 
-    def _run(self, go_on: Callable[[int], int], until: float | None) -> bool:
+    def _run(self, go_on: Callable[[], int], until: float | None) -> bool:
         outbox = self._opened()
-        self._version = (id(outbox), outbox.version())
+        self._version = outbox.version()
         if self._metrics is None:
             try:
                 from agentops.exporters.metrics import Metrics
             except ModuleNotFoundError:
                 raise StoreError(NOT_INSTALLED) from None
             self._metrics = Metrics(self.target, self._process)
-        while room := go_on(0):
+        while room := go_on():
             rows = outbox.rows(0, min(READ_MOST, room))
             if not rows:
                 break

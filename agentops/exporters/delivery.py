@@ -65,7 +65,7 @@ class Delivery:
         self._read_spans = READ_LEAST
         self._lock = -1
         self._delay = 0.0
-        self._version: tuple[int, int] | None = None
+        self._version: int | None = None
         #: When to try again, on the monotonic clock; 0 if nothing went wrong last time.
         self.retry_at = 0.0
         #: The program ends: nothing may wait for a better time.
@@ -80,7 +80,7 @@ class Delivery:
         """Let go of the store."""
         if self._outbox is not None:
             self._outbox.close()
-            self._outbox = None
+            self._outbox, self._version = None, None
 
     def abandon(self) -> None:
         """A forked child is not the one that sends, and must not keep its parent's lock."""
@@ -101,15 +101,16 @@ class Delivery:
         except StoreError:
             return 0
 
-    def run(self, go_on: Callable[[int], int], until: float | None = None) -> bool:
+    def run(self, go_on: Callable[[], int], until: float | None = None) -> bool:
         """Send what waits; True if nothing is left that could be sent now.
 
         Args:
-            go_on: called between steps with what the step before took; how many spans the next one may take, 0 to stop.
+            go_on: called between steps; how many spans the next one may take, 0 to stop.
             until: on the monotonic clock: no request takes longer.
         """
         with self._alone() as alone:
             if not alone:
+                self._version = None  # whoever is at it may end before it is done
                 return False
             try:
                 return self._run(go_on, until)
@@ -121,7 +122,7 @@ class Delivery:
     def has_news(self) -> bool:
         """Whether there may be something to send that was not there last time."""
         try:
-            version = (id(self._opened()), self._opened().version())
+            version = self._opened().version()
         except StoreError:
             return False
         return version != self._version or bool(self._awaited)
@@ -161,24 +162,27 @@ class Delivery:
                 fcntl.flock(descriptor, fcntl.LOCK_UN)  # a child that was forked meanwhile may have it open
             os.close(descriptor)
 
-    def _run(self, go_on: Callable[[int], int], until: float | None) -> bool:
+    def _run(self, go_on: Callable[[], int], until: float | None) -> bool:
         outbox = self._opened()
-        self._version = (id(outbox), outbox.version())
+        self._version = outbox.version()
         self._suspects, self._accepts = [], False
         if self._doubts and not self._probe(outbox, until):
             return False
-        after, took = 0, 0
+        after = 0
         ready: list[tuple[Waiting, Any]] = []
         size = 0
-        while room := go_on(took):
-            took = 0
+        while room := go_on():
             rows = outbox.rows(after, min(self._read_spans, room))
             if not rows:
                 if ready and not self._deliver(outbox, ready, until):
                     return False
                 return self._ended()
             after = rows[-1].n
-            found = outbox.whole(self._chosen(outbox, rows))
+            chosen = self._chosen(outbox, rows)
+            found = outbox.whole(chosen)
+            if len(found) < len(chosen):  # a store from elsewhere
+                unreadable = list(set(chosen).difference(whole.row for whole in found))
+                outbox.end(unreadable, refused=len(unreadable))
             average = sum(whole.size for whole in found) // max(1, len(found))
             self._read_spans = max(READ_LEAST, min(READ_MOST, BATCH_BYTES // (4 * (average + 1))))
             for whole in found:
@@ -190,7 +194,6 @@ class Delivery:
                 if len(ready) >= min(room, BATCH_SPANS) or size >= BATCH_BYTES:
                     if not self._deliver(outbox, ready, until):
                         return False
-                    took += len(ready)
                     ready, size = [], 0
         if ready and not self._deliver(outbox, ready, until):
             return False
@@ -243,6 +246,8 @@ class Delivery:
             return None
         except ModuleNotFoundError:
             raise StoreError(NOT_INSTALLED) from None
+        except MemoryError:
+            raise StoreError("there is not enough memory") from None
         except Exception as problem:  # noqa: BLE001 - the user's function, or a store from elsewhere
             safety.failed("exporting a span", problem, lost=0)
             self.trouble = f"it cannot be converted ({type(problem).__name__})"

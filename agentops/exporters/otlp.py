@@ -53,6 +53,17 @@ class Answer(NamedTuple):
     rejected: int = 0
 
 
+class _Resource(Resource):
+    """Asked for its hash with each span, and OpenTelemetry's makes a text of all that is in it each time."""
+
+    _hash: int | None = None
+
+    def __hash__(self) -> int:
+        if self._hash is None:
+            self._hash = super().__hash__()
+        return self._hash
+
+
 def resource(more: Mapping[str, str] | None = None) -> Resource:
     """What all spans come from, as OpenTelemetry's variables say, and `more` of it.
 
@@ -60,7 +71,8 @@ def resource(more: Mapping[str, str] | None = None) -> Resource:
     """
     told = Resource({"telemetry.sdk.language": "python", "telemetry.sdk.name": "agentops",
                      "telemetry.sdk.version": __version__, "service.name": "unknown_service"})  # fmt: skip
-    return told.merge(OTELResourceDetector().detect()).merge(Resource(dict(more or {})))
+    told = told.merge(OTELResourceDetector().detect()).merge(Resource(dict(more or {})))
+    return _Resource(told.attributes, told.schema_url)
 
 
 class Client:

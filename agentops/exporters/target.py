@@ -78,8 +78,8 @@ class Target:
         if self.metrics and (self.is_console or not _split(self.endpoint).path.endswith(_TRACES_PATH)):
             raise UsageError("metrics go where /v1/traces is: give a URL without a path, or one that ends with that")
         for key, header in (self.headers or {}).items():
-            if not (isinstance(key, str) and isinstance(header, str)) or "\n" in key + header or "\r" in key + header:
-                raise UsageError("headers of a target are texts by their names, each of one line")
+            if not (isinstance(key, str) and isinstance(header, str)) or not _is_line(key + header):
+                raise UsageError("headers of a target are texts by their names, each of one line and of Latin-1 alone")
 
     @property
     def is_console(self) -> bool:
@@ -115,6 +115,14 @@ class Target:
         kind = type(self.redact)
         module = getattr(self.redact, "__module__", kind.__module__)
         return f"{module}.{getattr(self.redact, '__qualname__', kind.__qualname__)}"
+
+
+def _is_line(text: str) -> bool:
+    try:
+        text.encode("latin-1")
+    except UnicodeEncodeError:
+        return False
+    return "\n" not in text and "\r" not in text
 
 
 def environment_endpoint() -> str | None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import os
 import sys
 import threading
@@ -61,7 +62,11 @@ class Exporting:
         from agentops.exporters.counting import MetricsDelivery
         from agentops.exporters.delivery import Delivery
 
-        self._stop_thread(0.0)  # it may wait for an answer, and has deliveries of its own then
+        self._stop_thread(0.0)
+        if self._work.acquire(blocking=False):  # else it waits for an answer, with deliveries of its own
+            for delivery in self._deliveries:
+                delivery.close()
+            self._work.release()
         self._store, self.targets = store, targets
         self._deliveries = [Delivery(store, target, self._process) for target in targets]
         self._deliveries += [MetricsDelivery(store, target, self._process) for target in targets if target.metrics]
@@ -102,10 +107,11 @@ class Exporting:
         finally:
             for delivery in self._deliveries:
                 delivery.is_ending = False
+                delivery.close()
             self._work.release()
 
     def _finish(self, delivery: Delivery, deadline: float | None) -> bool:
-        def go_on(_: int) -> int:
+        def go_on() -> int:
             return _SPANS if deadline is None or time.monotonic() < deadline else 0
 
         while True:
@@ -117,7 +123,7 @@ class Exporting:
             except Exception as problem:  # noqa: BLE001
                 safety.failed("exporting", problem, lost=0)
                 return False
-            if delivery.trouble is not None or not go_on(0):
+            if delivery.trouble is not None or not go_on():
                 return False
             time.sleep(_POLL_S)  # another process is at it
 
@@ -130,7 +136,7 @@ class Exporting:
             why = delivery.trouble or "it has not taken them in time"
             spans = "span waits" if count == 1 else "spans wait"
             says = f"{count} {spans} for {delivery.name} ({why}), sent with the next program that exports there"
-            if delivery.target.redact is None:
+            if delivery.target.redact is None and delivery.target.name is None:
                 says += f", or by `agentops export --to otlp {delivery.name} --waiting`"
             print(line(f"agentops: {says}"), file=sys.stderr)
 
@@ -149,14 +155,14 @@ class Exporting:
                         self._bring_in_the_dead(None)
                         for delivery in self._deliveries:
                             if time.monotonic() >= delivery.retry_at and (delivery.retry_at or delivery.has_news()):
-                                delivery.run(lambda took: self._politely(stop, took))
+                                delivery.run(functools.partial(self._politely, stop))
                             if stop.is_set():
                                 return
                     except Exception as problem:  # noqa: BLE001 - what waits stays in the store
                         safety.failed("exporting", problem, lost=0)
                         stop.wait(1.0)
 
-    def _politely(self, stop: threading.Event, took: int) -> int:
+    def _politely(self, stop: threading.Event) -> int:
         """How many spans may be sent now; rests first where the program is busy."""
         if stop.is_set():
             return 0

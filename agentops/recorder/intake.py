@@ -95,12 +95,20 @@ class Intake:
         """What comes next goes into another store."""
         self._ingester = None
 
-    def close(self) -> None:
-        """Leave the store tidy."""
-        if self._ingester is not None:
-            with self.lock:
-                self._ingester.close(tidy=True)
+    def close(self, tidy: bool = True, timeout: float = -1) -> None:
+        """Close the store, tidy if there is time for that.
+
+        Args:
+            tidy: compress and index what came in.
+            timeout: for as many seconds at most it is waited until nobody is in the middle of something; -1: as long as
+                it takes.
+        """
+        if self._ingester is not None and self.lock.acquire(timeout=timeout):
+            try:
+                self._ingester.close(tidy)
                 self._ingester = None
+            finally:
+                self.lock.release()
 
     def open_spans(self) -> list[OpenSpan]:
         """What the process has open, as far as it was brought in; nothing while that is done."""

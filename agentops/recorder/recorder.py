@@ -561,6 +561,7 @@ class Recorder:
             self._ingest(deadline, pack=False)
             if not self._exporting.finish(time.monotonic() + EXPORT_WAIT_S) and not self._is_quiet:
                 self._exporting.say_what_waits()
+            self._intake.close(tidy=False, timeout=max(0.0, deadline - time.monotonic()))
         if self.hook_runner is not None:
             self.hook_runner.flush(time.monotonic() + EXIT_WAIT_S)
 

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import datetime
+import itertools
 import json
 import sqlite3
 from base64 import b64encode
 from collections.abc import Iterable, Iterator
-from typing import TYPE_CHECKING, Any
+from operator import itemgetter
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from agentops import conventions
 from agentops.conventions import token_count
@@ -31,6 +33,7 @@ USAGE = {
     "cache_write_input_tokens": (conventions.CACHE_WRITE_TOKENS, conventions.CACHE_CREATION_TOKENS),
     "reasoning_output_tokens": (conventions.REASONING_TOKENS,),
 }
+_USAGE_KEYS = frozenset(key for keys in USAGE.values() for key in keys)
 _SNIPPET = 30
 _DEPTH_MAX = 64
 _SHAPES: dict[str, type] = {"a": dict, "s": dict, "x": list, "l": list}
@@ -69,6 +72,16 @@ _OF_TRACE = (
 )
 
 
+class _Known(NamedTuple):
+    """A trace that spans are read of; `root`: the id of its root."""
+
+    trace: TraceRow
+    root: int | None
+    scopes: _Scopes
+    scores: list[ScoreRow]
+    has_events: bool
+
+
 def details_of(
     connection: sqlite3.Connection, contents: Contents, keys: Iterable[tuple[int, int]]
 ) -> list[tuple[SpanDetail, list[ScoreRow], int, bool] | None]:
@@ -77,42 +90,81 @@ def details_of(
     With each span its scores (the trace's are its root's), how many bytes were read for it, and whether a content in it
     is yet to come.
     """
-    sql = connection.execute
     found: list[tuple[SpanDetail, list[ScoreRow], int, bool] | None] = []
-    traces: dict[int, tuple[TraceRow, int | None, _Scopes, list[ScoreRow]]] = {}
-    for no, span_id in keys:
-        try:
-            if no not in traces:
-                (known,) = checked("traces", sql(f"SELECT {_OF_TRACE} WHERE no = ?", (no,)).fetchall())
-                trace = TraceRow._make(known[:17])
-                traces[no] = trace, known[17], _Scopes(connection, trace, every=False), scores_of(connection, trace)
-            trace, root, scopes, scores = traces[no]
-            (row,) = checked(
-                "spans", sql(f"SELECT {_OF_SPAN} WHERE trace = ? AND span_id = ?", (no, span_id)).fetchall()
+    traces: dict[int, _Known | None] = {}
+    for no, group in itertools.groupby(keys, key=itemgetter(0)):
+        ids = [span_id for _, span_id in group]
+        if no not in traces:
+            traces[no] = _known(connection, no)
+        known = traces[no]
+        if known is None:
+            found += [None] * len(ids)
+            continue
+        rows = {
+            row[0]: row
+            for row in connection.execute(
+                f"SELECT {_OF_SPAN} WHERE trace = ? AND span_id IN (SELECT value FROM json_each(?))",
+                (no, json.dumps(ids)),
             )
-            scopes.know(row[0], row[1], row[14])
-            contents.withheld.clear()
-            before = contents.read_bytes
-            events = []
-            for time_ns, name, body in sql(
-                "SELECT time_ns, name, body FROM events WHERE trace = ? AND span_id = ? ORDER BY time_ns, n",
-                (no, span_id),
-            ).fetchall():
-                checked("events", [(span_id, time_ns, name)])
-                contents.read_bytes += len(body or b"")
-                events.append(Event(time_ns, name, jsonable(contents.resolve(fields(body)))))
-            detail = _detail(row, contents, trace, events, scopes)
-            contents.read_bytes += len(row[14] or b"")
-            own = [
-                score
-                for score in scores
-                if score.span_id == detail.row.hex_id or (score.span_id is None and root == span_id)
-            ]
-            awaited = any(is_awaited(connection, number) for number in contents.withheld)
-            found.append((detail, own, contents.read_bytes - before, awaited))
-        except (ValueError, TypeError, StoreDamaged):  # not there, or not what ingest writes
-            found.append(None)
+        }
+        for row in rows.values():
+            known.scopes.know(row[0], row[1], row[14])
+        try:
+            checked("spans", list(rows.values()))
+        except StoreDamaged:  # what is wrong with one of them is its own
+            rows = {span_id: row for span_id, row in rows.items() if _is_sound(row)}
+        for span_id in ids:
+            try:
+                found.append(_whole(connection, contents, known, rows[span_id]))
+            except (LookupError, ValueError, TypeError, StoreDamaged):  # not there, or not what ingest writes
+                found.append(None)
     return found
+
+
+def _is_sound(row: tuple[Any, ...]) -> bool:
+    try:
+        checked("spans", [row])
+    except StoreDamaged:
+        return False
+    return True
+
+
+def _known(connection: sqlite3.Connection, no: int) -> _Known | None:
+    try:
+        ((*row, root),) = checked("traces", connection.execute(f"SELECT {_OF_TRACE} WHERE no = ?", (no,)).fetchall())
+        trace = TraceRow._make(row)
+        events = connection.execute("SELECT 1 FROM events WHERE trace = ? LIMIT 1", (no,)).fetchone() is not None
+        return _Known(trace, root, _Scopes(connection, trace, every=False), scores_of(connection, trace), events)
+    except (ValueError, StoreDamaged):
+        return None
+
+
+def _whole(
+    connection: sqlite3.Connection, contents: Contents, known: _Known, row: tuple[Any, ...]
+) -> tuple[SpanDetail, list[ScoreRow], int, bool]:
+    contents.withheld.clear()
+    before = contents.read_bytes
+    size = len(row[14] or b"")
+    events = []
+    for time_ns, name, body in (
+        connection.execute(
+            "SELECT time_ns, name, body FROM events WHERE trace = ? AND span_id = ? ORDER BY time_ns, n",
+            (known.trace.no, row[0]),
+        ).fetchall()
+        if known.has_events
+        else ()
+    ):
+        checked("events", [(row[0], time_ns, name)])
+        size += len(body or b"")
+        events.append(Event(time_ns, name, jsonable(contents.resolve(fields(body)))))
+    detail = _detail(row, contents, known.trace, events, known.scopes)
+    own = [
+        score
+        for score in known.scores
+        if score.span_id == detail.row.hex_id or (score.span_id is None and known.root == row[0])
+    ]
+    awaited = any(is_awaited(connection, number) for number in contents.withheld)
+    return detail, own, size + contents.read_bytes - before, awaited
 
 
 def facts_of(connection: sqlite3.Connection, keys: Iterable[tuple[int, int]]) -> list[Facts]:
@@ -169,7 +221,7 @@ def _detail(
     error = body.get("x")
     session, user, tags, metadata = scopes.of(row[0])
     usage = {}
-    if attributes:
+    if not _USAGE_KEYS.isdisjoint(attributes):
         usage = {name: count for name, keys in USAGE.items() if (count := token_count(attributes, *keys)) is not None}
     return SpanDetail(
         row=SpanRow._make(row[:12]),

@@ -53,10 +53,13 @@ def check_files(path: str) -> None:
         if not stat.S_ISREG(mode):
             raise StoreError(f"{name} cannot be opened: it is no file")
         if name.endswith("-journal"):
-            with open(name, "rb") as file:
-                file.seek(max(0, os.fstat(file.fileno()).st_size - len(_NAMES_A_FILE)))
-                if file.read() == _NAMES_A_FILE:
-                    raise StoreDamaged(f"{name} would have SQLite delete another file. {_ADVICE}")
+            try:
+                with open(name, "rb") as file:
+                    file.seek(max(0, os.fstat(file.fileno()).st_size - len(_NAMES_A_FILE)))
+                    if file.read() == _NAMES_A_FILE:
+                        raise StoreDamaged(f"{name} would have SQLite delete another file. {_ADVICE}")
+            except FileNotFoundError:  # another program has ended its transaction just now
+                continue
 
 
 def harden(connection: sqlite3.Connection) -> None:

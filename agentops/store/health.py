@@ -253,9 +253,12 @@ def _exports(connection: sqlite3.Connection) -> list[Check]:
             says += f"; {state.waiting} wait" + (f" for a program that has {state.redactor}" if state.redactor else "")
         if state.failed_ns is not None:
             says += f"; last trouble at {_day(state.failed_ns)}: {state.failure}"
-        ok = not (failed and state.waiting)
-        advice = f"see that it is there; then `agentops export --to otlp {state.name} --waiting`, or any program that "
-        found.append(Check("export", ok, says, None if ok else f"{advice}exports there, sends them"))
+        recent = state.failed_ns is not None and time.time_ns() - state.failed_ns < _LOSS_RECENT_NS
+        ok = not (failed and recent and state.waiting)
+        advice = "see that it is there; then any program that exports there sends them"
+        if not state.redactor and "://" in state.name:
+            advice += f", or `agentops export --to otlp {state.name} --waiting`"
+        found.append(Check("export", ok, says, None if ok else advice))
     return found
 
 

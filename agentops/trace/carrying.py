@@ -17,7 +17,7 @@ from agentops.recorder.above import parsed, written
 from agentops.recorder.recorder import recorder
 from agentops.trace import span as ours
 
-__all__ = ["Carried", "carry", "kept", "said", "traceparent"]
+__all__ = ["Carried", "begun", "carry", "kept", "said", "traceparent"]
 
 P = ParamSpec("P")
 R = TypeVar("R")
@@ -129,6 +129,20 @@ def _arrived(function: Any, traceparent: str, is_current: bool) -> Any:
     if above is None:
         return function
     return Carried(function, ours.below(Context(), above) if is_current else Context({ours.ROOT_KEY: above[:2]}))
+
+
+def begun(traceparent: str, is_current: bool) -> None:
+    """This process was started inside of a span of another one.
+
+    Args:
+        traceparent: that span's.
+        is_current: whether this thread is in it, and not only below it.
+    """
+    above = parsed(traceparent)
+    if above is not None:
+        recorder.root = above[:2]
+        if is_current:
+            ours._attach(ours.below(ours._current(), above))
 
 
 async def _inside(variables: contextvars.Context, coroutine: Coroutine[Any, Any, R]) -> R:

@@ -6,10 +6,11 @@ From 3.12 on Python collects between instructions.
 
 from __future__ import annotations
 
+import atexit
 import gc
 import sys
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from threading import get_ident
 
 __all__ = ["apart", "is_collecting", "tell"]
@@ -42,3 +43,10 @@ def tell(hear: Callable[[bool], None]) -> None:
 
     if sys.version_info < (3, 12):
         gc.callbacks.append(note)
+        atexit.register(_forget, note)
+
+
+def _forget(note: Callable[[str, dict[str, int]], None]) -> None:
+    """At the end of the program: it would keep all of ours alive, an open store too."""
+    with suppress(ValueError):  # the program may have taken it out
+        gc.callbacks.remove(note)

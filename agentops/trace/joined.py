@@ -371,13 +371,20 @@ def begin(
         name, attributes, links = handed(span, name, attributes or {})
     current = get(_SPAN_KEY)
     parent = current.get_span_context() if isinstance(current, OtelSpan) else None
-    if parent is None or not parent.is_valid:
-        parent = None
-        root = get(ROOT_KEY) or recorder.root
-        if root is not None:  # a trace of its own, since the provider gives the ids; said in our journal alone
-            span._links = [*(links or ()), Link(span_context(*root))]  # type: ignore[misc]
     if inside is None:
         inside = Context(context)
+    dark = None
+    if parent is None or not parent.is_valid:
+        parent = None
+        if current is not None and above is not None:  # somebody suppressed tracing; the tree goes on
+            dark, with_it = above, above._sdk
+            parent = _visible(above) or (above._context if with_it is None else with_it.get_span_context())
+            parent = parent if parent is not None and parent.is_valid else None
+        if parent is not None:
+            _put(inside, _SPAN_KEY, NonRecordingSpan(parent))
+        root = None if dark is not None else get(ROOT_KEY) or recorder.root
+        if root is not None:  # a trace of its own, since the provider gives the ids; said in our journal alone
+            span._links = [*(links or ()), Link(span_context(*root))]  # type: ignore[misc]
     _put(inside, OUR_KEY, span)
     span._handed = 2 if attributes is None else len(attributes) - len(span._attributes or ())
     start = None if above is None else _clock() + above._offset
@@ -392,13 +399,17 @@ def begin(
             open_spans[made.span_id] = span
             if span._to_say is not None:
                 sdk.set_attributes(span._to_say)
-        if not made.is_valid or (parent and made.span_id == parent.span_id):
-            span._take_ids(made.trace_id or recorder.random_bits(128), recorder.random_bits(64))
+        parent_id = parent.span_id if parent else 0
+        if not made.is_valid or parent_id == made.span_id:
+            trace_id = made.trace_id or recorder.random_bits(128)
+            if dark is not None and not made.is_valid:
+                trace_id, parent_id = int.from_bytes(dark._trace, "big"), dark._id
+            span._take_ids(trace_id, recorder.random_bits(64))
         else:
             span._take_ids(made.trace_id, made.span_id)
         span._context = made
         span._seen_above = _seen(parent, above)
-        span._write_start(parent.span_id if parent else 0, _clock() + span._offset, _nearest(span, parent))
+        span._write_start(parent_id, _clock() + span._offset, _nearest(span, parent))
     return sdk, reached
 
 

@@ -135,7 +135,9 @@ class Span(OtelSpan):
     Raises:
         UsageError: `kind` is none of the kinds.
 
-    As a decorator it makes a span of every call: arguments become the input, the result the output.
+    As a decorator it makes a span of every call: arguments become the input, the result the output. Of a generator's
+    call it is open from the first step to the last, current in the body and not for who iterates, and its output is
+    what was yielded. (With `with span(...)` in a generator that is not decorated it stays current while that waits.)
     """
 
     # Defaults of what most spans never set: looked up on the class, so that no span pays for them.

@@ -40,10 +40,10 @@ def _in_processes(process: Any) -> None:
     def carrying(self: Any) -> Any:
         context = current()
         facts = getattr(self, "_config", None)  # of multiprocessing's own, for the child
-        said, _ = traceparent(context) if context is not None else ("", False)
-        if not said or not isinstance(facts, dict):
+        said = traceparent(context) if context is not None else ("", False)
+        if not said[0] or not isinstance(facts, dict):
             return start(self)
-        facts[_KEY] = _Below(said)
+        facts[_KEY] = _Below(*said)
         try:
             return start(self)
         finally:
@@ -79,21 +79,22 @@ def _elsewhere(method: Any) -> Any:
 class _Below:
     """In a child's process object; once there it is nothing, and has said what it has to."""
 
-    def __init__(self, said: str) -> None:
+    def __init__(self, *said: Any) -> None:
         self._said = said
 
     def __reduce__(self) -> Any:
-        return begun_below, (self._said,)
+        return begun_below, self._said
 
 
-def begun_below(said: str) -> None:
+def begun_below(said: str, is_current: bool) -> None:
     """Hang this process below a span of another one.
 
     Args:
         said: that span's `traceparent`.
+        is_current: whether it is what this thread is in, as in a child that is forked.
     """
     os.environ["AGENTOPS_PARENT"] = said  # for when the recorder is imported, and for processes that this one starts
-    recording = sys.modules.get("agentops.recorder.recorder")
-    if recording is not None:
-        above, _ = recording.above_process(os.environ)
-        recording.recorder.root = above and above[:2]
+    if "agentops" in sys.modules:
+        from agentops.trace.carrying import begun
+
+        begun(said, is_current)

@@ -619,6 +619,7 @@ def test_metrics_are_counted_once_of_all_traces(store: Path, sink: Sink) -> None
         (lambda: Target("http://host", dialect="mine"), "dialect of a target is one of"),  # type: ignore[arg-type]
         (lambda: Target("http://host", redact="pii"), "redact of a target is a function"),  # type: ignore[arg-type]
         (lambda: Target("http://host", headers={"a": "b\nc: d"}), "each of one line"),
+        (lambda: Target("http://host", headers={"a": "Bearer …"}), "Latin-1"),
         (lambda: Target("http://host/otlp", metrics=True), "metrics go where /v1/traces is"),
         (lambda: agentops.init(export="nowhere"), "export (from init()) cannot be used: 'nowhere"),
         (lambda: agentops.init(export=["http://host", "http://host/"]), "two targets are called http://host/v1/traces"),

@@ -116,6 +116,13 @@ def test_under_agentops_run_a_program_that_knows_nothing_of_it_is_in_both_places
     found.check_one_tree_in_both_places()
 
 
+@pytest.mark.parametrize("first", ["application()", "init(otel=True)"], ids=["the application's", "ours"])
+def test_a_disabled_sdk_leaves_ours_in_one_tree(first: str, outcome: Compared) -> None:
+    found = outcome(f"{first}\nwork()\ndone()\n", OTEL_SDK_DISABLED="true")
+    assert not found.exported
+    assert found.parents() == OURS
+
+
 SAMPLERS = {
     "none": ("ALWAYS_OFF", ""),
     "by trace": ("TraceIdRatioBased(0.1)", ""),

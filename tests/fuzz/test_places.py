@@ -8,12 +8,14 @@ import sqlite3
 import struct
 import subprocess
 import sys
+import threading
 from pathlib import Path
 
 import pytest
 
 from agentops.errors import StoreDamaged, StoreError
 from agentops.journal.format import START
+from agentops.store.guard import check_files
 from agentops.store.location import journal_folder, prepare
 from agentops.store.reader import Reader
 from tests.fuzz.journals import put, put_witness, whole
@@ -154,3 +156,26 @@ def test_doctor_does_not_wait_for_a_pipe_that_is_named_like_a_journal(store: Pat
     code, out, _ = command(["doctor"], store)
     assert code == 1
     assert "it is no file, or not one that you may read" in out
+
+
+def test_a_rollback_journal_that_another_program_deletes_meanwhile_is_no_trouble(tmp_path: Path) -> None:
+    store = tmp_path / "traces.db"
+    store.touch()
+    journal, over = tmp_path / "traces.db-journal", threading.Event()
+
+    def other_program() -> None:
+        while not over.is_set():
+            journal.touch()
+            journal.unlink()
+
+    thread = threading.Thread(target=other_program)
+    interval = sys.getswitchinterval()
+    sys.setswitchinterval(1e-6)
+    thread.start()
+    try:
+        for _ in range(20_000):
+            check_files(str(store))
+    finally:
+        over.set()
+        thread.join()
+        sys.setswitchinterval(interval)

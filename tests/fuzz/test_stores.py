@@ -70,7 +70,7 @@ def look(store: Path) -> None:
     command(["doctor"], store)
     with contextlib.redirect_stderr(io.StringIO()):
         delivery = Delivery(str(store), TARGET)
-        delivery.run(lambda _: 512)
+        delivery.run(lambda: 512)
         delivery.close()
 
 

@@ -112,10 +112,19 @@ with ThreadPoolExecutor(1) as executor, ProcessPoolExecutor(1) as processes:
     }
 
 
+SDK = """
+from opentelemetry import trace
+from opentelemetry.sdk.trace import TracerProvider
+trace.set_tracer_provider(TracerProvider())
+"""
+
+
+@pytest.mark.parametrize("beside", ["", SDK], ids=["alone", "beside an SDK"])
 @pytest.mark.parametrize("method", ["fork", "spawn", "forkserver"])
-def test_processes_in_all_start_methods_record_below(method: str, recorded: Recorded) -> None:
+def test_processes_in_all_start_methods_record_below(method: str, beside: str, recorded: Recorded) -> None:
     found = recorded(
-        f"""
+        beside
+        + f"""
 class Own(multiprocessing.get_context({method!r}).Process):
     def run(self): work("own run")
 
@@ -278,6 +287,23 @@ with span("ours"):
 """
     )
     assert below(found) == {"": {"app", "in a thread", "ours"}, "ours": {"below ours", "ours in a thread"}}
+
+
+def test_the_store_is_closed_as_the_program_ends(program: Any, tmp_path: Path) -> None:
+    done = program(
+        "import agentops\nagentops.instrument()\n"
+        + PROGRAM
+        + """
+@span("numbers")
+def numbers(): yield 1
+with span("root"):
+    run_in_a_thread(work, "thread")
+    with ThreadPoolExecutor(1) as executor: executor.submit(work, "task").result()
+    list(numbers())
+"""
+    )
+    assert (done.returncode, done.stderr) == (0, "")
+    assert [path.name for path in tmp_path.glob("traces.db*")] == ["traces.db"]
 
 
 def test_nothing_is_loaded_for_a_program_that_records_nothing(program: Any) -> None:

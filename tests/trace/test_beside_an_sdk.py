@@ -151,6 +151,25 @@ with span("request", session="s-1"):
     assert (found["message"]["trace_id"], found["message"]["session"]) == (format(7, "032x"), None)
 
 
+@pytest.mark.parametrize("sampler", ["ALWAYS_ON", "ALWAYS_OFF"])
+def test_a_span_inside_of_suppressed_tracing_stays_in_its_tree_in_both_places(recorded: Recorded, sampler: str) -> None:
+    found = recorded(
+        f"""
+application({sampler})
+with span("root"):
+    with trace.use_span(trace.INVALID_SPAN):
+        with span("below"):
+            with span("leaf"): pass
+parents = {{s.name: s.parent and s.parent.span_id for s in exported().values()}}
+ids = {{s.name: s.context.span_id for s in exported().values()}}
+assert not ids or parents == {{"root": None, "below": ids["root"], "leaf": ids["below"]}}, parents
+""",
+    )
+    ids = {name: record["span_id"] for name, record in found.items()}
+    parents = {name: record["parent_span_id"] for name, record in found.items()}
+    assert parents == {"root": None, "below": ids["root"], "leaf": ids["below"]}
+
+
 OPEN = """
 with span("main", kind="agent", session="s-1") as main:
     main.set_attribute("before", 1)

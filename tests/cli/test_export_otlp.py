@@ -6,14 +6,16 @@ import json
 import os
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 import pytest
 
 from agentops.cli.schemas import SCHEMAS
 from tests.exporters.sink import Sink, attributes
+
+Command = Callable[..., Any]
 
 RUNS = """
 with span("good", kind="agent", input="x"):
@@ -24,12 +26,6 @@ except ValueError: pass
 """
 
 
-class Done(NamedTuple):
-    code: int
-    out: str
-    err: str
-
-
 @pytest.fixture
 def sink() -> Iterator[Sink]:
     one = Sink()
@@ -37,15 +33,14 @@ def sink() -> Iterator[Sink]:
     one.close()
 
 
-def command(store: Path, *words: str, **environment: str) -> Done:
-    kept = {name: value for name, value in os.environ.items() if not name.startswith(("AGENTOPS_", "OTEL_"))}
-    program = os.path.join(os.path.dirname(sys.executable), "agentops")
-    given = {**kept, "AGENTOPS_STORE": str(store), **environment}
-    done = subprocess.run([program, *words], cwd=store.parent, env=given, capture_output=True, text=True, timeout=60)
-    return Done(done.returncode, done.stdout, done.stderr)
+@pytest.fixture
+def command(agentops: Any, monkeypatch: pytest.MonkeyPatch) -> Command:
+    for name in [name for name in os.environ if name.startswith("OTEL_")]:
+        monkeypatch.delenv(name)
+    return lambda store, *words: agentops(*words, store=store)
 
 
-def test_whole_traces_are_sent(record: Any, sink: Sink) -> None:
+def test_whole_traces_are_sent(command: Command, record: Any, sink: Sink) -> None:
     store = record(RUNS)
     done = command(store, "export", "--to", "otlp", sink.url, "name:step", "-H", "x-key=a=b", "-H", "x-other: c")
     assert done == (0, f"2 spans sent to {sink.url}/v1/traces\n", "")
@@ -59,13 +54,16 @@ def test_whole_traces_are_sent(record: Any, sink: Sink) -> None:
     assert "gen_ai.operation.name" not in attributes(sink.spans[-1])
 
 
-def test_the_variables_may_name_the_url(record: Any, sink: Sink) -> None:
+def test_the_variables_may_name_the_url(
+    command: Command, record: Any, sink: Sink, monkeypatch: pytest.MonkeyPatch
+) -> None:
     store = record(RUNS)
-    done = command(store, "export", "--to", "otlp", "status:error", OTEL_EXPORTER_OTLP_ENDPOINT=sink.url)
+    monkeypatch.setenv("OTEL_EXPORTER_OTLP_ENDPOINT", sink.url)
+    done = command(store, "export", "--to", "otlp", "status:error")
     assert done.out == f"1 span sent to {sink.url}/v1/traces\n"
 
 
-def test_a_target_that_takes_nothing_is_a_problem(record: Any, sink: Sink) -> None:
+def test_a_target_that_takes_nothing_is_a_problem(command: Command, record: Any, sink: Sink) -> None:
     store = record(RUNS)
     sink.reply = lambda _: (401, {"Content-Type": "application/json"}, b'{"message": "no \x1b[31m key"}')
     done = command(store, "export", "--to", "otlp", sink.url)
@@ -77,7 +75,7 @@ def test_a_target_that_takes_nothing_is_a_problem(record: Any, sink: Sink) -> No
     assert (gone.code, gone.out) == (1, "") and "Connection refused" in json.loads(gone.err)["error"]["message"]
 
 
-def test_a_span_that_is_refused_is_counted_and_the_others_are_sent(record: Any, sink: Sink) -> None:
+def test_a_span_that_is_refused_is_counted_and_the_others_are_sent(command: Command, record: Any, sink: Sink) -> None:
     store = record(RUNS)
     sink.reply = lambda spans: (400, {}, b"") if any(one.name == "bad" for one in spans) else True
     done = command(store, "export", "--to", "otlp", sink.url)
@@ -85,7 +83,7 @@ def test_a_span_that_is_refused_is_counted_and_the_others_are_sent(record: Any, 
     assert done.out == f"2 spans sent to {sink.url}/v1/traces\n1 was refused: it answered 400\n"
 
 
-def test_what_is_called_wrongly_is_said(record: Any, tmp_path: Path) -> None:
+def test_what_is_called_wrongly_is_said(command: Command, record: Any, tmp_path: Path) -> None:
     store = record(RUNS)
     for words, says in (
         (["--to", "otlp"], "say where to: agentops export --to otlp http://localhost:4318"),
@@ -100,7 +98,9 @@ def test_what_is_called_wrongly_is_said(record: Any, tmp_path: Path) -> None:
         assert done.code == 2 and says in done.err, (words, done)
 
 
-def test_what_waits_can_be_sent_by_hand_and_doctor_tells_how_it_stands(tmp_path: Path, sink: Sink) -> None:
+def test_what_waits_can_be_sent_by_hand_and_doctor_tells_how_it_stands(
+    command: Command, tmp_path: Path, sink: Sink
+) -> None:
     store = tmp_path / "traces.db"
     sink.away()
     source = "import sys, agentops\nagentops.init(export=sys.argv[1])\nwith agentops.span('late'): pass\n"
@@ -120,8 +120,10 @@ def test_what_waits_can_be_sent_by_hand_and_doctor_tells_how_it_stands(tmp_path:
     assert well.code == 0 and f"{sink.url}/v1/traces: 1 sent, the last at" in well.out
 
 
-def test_settings_show_targets_without_their_secrets(tmp_path: Path) -> None:
-    given = {"AGENTOPS_EXPORT": "http://ada:pass-word@host:4318?token=t-1, console"}
+def test_settings_show_targets_without_their_secrets(
+    command: Command, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("AGENTOPS_EXPORT", "http://ada:pass-word@host:4318?token=t-1, console")
     for words in (["config"], ["config", "--json"], ["doctor", "--production"]):
-        done = command(tmp_path / "traces.db", *words, **given)
+        done = command(tmp_path / "traces.db", *words)
         assert "http://host:4318/v1/traces" in done.out and "pass-word" not in done.out and "t-1" not in done.out
