@@ -12,16 +12,16 @@ depends on the model. Tokens are the provider's own counts; bytes are those of t
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable
 from itertools import pairwise
 from typing import Any, NamedTuple
 
 from agentops import conventions, prices
 from agentops.analysis.differences import common, difference
-from agentops.analysis.prompts import FIVE_MINUTES, SECTIONS, Block, Prompt, Prompts
+from agentops.analysis.prompts import FIVE_MINUTES, NO_PROMPT, SECTIONS, Block, Prompt, Prompts
 from agentops.analysis.run import LLM
 from agentops.store.filters import Filter
-from agentops.store.flow import encoded_attributes
+from agentops.store.flow import Key, encoded_attributes
 from agentops.store.reader import Reader
 from agentops.store.rows import SpanRow, TraceRow
 
@@ -30,6 +30,9 @@ __all__ = ["Audit", "Finding", "audit"]
 _LOOKBACK_BLOCKS = 20
 _LIFETIMES_NS = {FIVE_MINUTES: 300 * 10**9, "1h": 3600 * 10**9}
 _ONE_HOUR = "1h"
+#: Providers that keep prompts without breakpoints, for some minutes, and count what is read in steps.
+_IMPLICIT = frozenset(("openai", "azure.ai.openai", "az.ai.openai"))
+_BLUR_TOKENS = 256
 #: Tokens that a prefix must have, by how the model's name begins; the first that fits.
 _MINIMUM_TOKENS = (
     ("claude-opus-5", 512),
@@ -153,8 +156,15 @@ class _Call(NamedTuple):
     prompt: Prompt
 
     @property
+    def is_implicit(self) -> bool:
+        """Whether the provider keeps prompts without being asked."""
+        return self.provider in _IMPLICIT
+
+    @property
     def cached(self) -> int:
         """What of the prompt the provider had after it."""
+        if self.is_implicit:
+            return self.tokens if self.tokens >= _minimum(self.model) else 0
         return self.read + self.written
 
     @property
@@ -164,16 +174,93 @@ class _Call(NamedTuple):
 
     @property
     def fresh(self) -> int:
-        return self.tokens - self.cached
+        return self.tokens - self.read - self.written
+
+
+class _Told(NamedTuple):
+    """What a span says of a call: its attributes as they are encoded, and the values of those that are small."""
+
+    trace: TraceRow
+    span: SpanRow
+    input: Key
+    encoded: dict[str, bytes]
+    values: dict[str, Any]
+
+    def call(self, prompts: Prompts) -> _Call:
+        values, encoded = self.values, self.encoded
+        provider = str(values.get(conventions.PROVIDER_NAME) or "")
+        tools, system = encoded.get(conventions.TOOL_DEFINITIONS), encoded.get(conventions.SYSTEM_INSTRUCTIONS)
+        prompt = prompts.prompt(tools, system, self.input, values.get(_WHOLE_MARK))
+        if provider in _IMPLICIT:
+            prompt.marks[:] = [(len(prompt) - 1, FIVE_MINUTES)] if len(prompt) else []
+        return _Call(
+            self.trace,
+            self.span,
+            provider,
+            str(values.get(conventions.REQUEST_MODEL) or self.span.model or ""),
+            _count(values.get(conventions.INPUT_TOKENS)),
+            _count(values.get(conventions.CACHE_READ_TOKENS)),
+            _count(values.get(conventions.CACHE_WRITE_TOKENS)),
+            _count(values.get(_WRITTEN_1H)),
+            values.get(_TIER) == "batch",
+            encoded.get(_SPEED) == b"\xa4fast",
+            tuple(encoded.get(name, b"") for name in _PARAMETERS),
+            prompt,
+        )
 
 
 class _Conversation:
-    """Calls that go on from each other; `cached` is what the last of them left with the provider."""
+    """Calls that go on from each other. Of a long one, prompts are held of the last few alone.
+
+    Args:
+        call: the first.
+    """
 
     def __init__(self, call: _Call) -> None:
         self.calls = [call]
-        self.keeper = call  # the last that had anything kept
-        self.lost = False
+        #: The last that left anything with the provider.
+        self.keeper = call
+        #: Of each call after the first: whether it sent all that the one before had sent, and had a breakpoint.
+        self.continued: list[bool] = []
+        self.marked: list[bool] = [bool(call.prompt.marks)]
+        #: Where the first call sends something again without a breakpoint behind it, and how many bytes.
+        self.uncovered: tuple[_Place, int, _Call] | None = None
+        #: By place of breakpoints: the first call with it, its position there, how many there were, if one was found.
+        self.tried: dict[tuple[int, int], tuple[_Call, int, int, bool]] = {}
+        #: Calls that wrote for an hour, and where their last breakpoint for it stood.
+        self.for_an_hour: list[tuple[_Call, _Place]] = []
+        self._look_for_hours(call)
+
+    def add(self, call: _Call) -> None:
+        before = self.calls[-1]
+        is_continued = _is_continued(before, call)
+        self.continued.append(is_continued)
+        self.marked.append(bool(call.prompt.marks))
+        if self.uncovered is None and is_continued and before.tokens > max(before.cached, call.read):
+            at = call.prompt.marks[-1][0] + 1 if call.prompt.marks else 0
+            self.uncovered = _at_mark(call, at, "uncovered"), call.size - call.prompt.size(at), call
+        self._look_for_marks(call)
+        self._look_for_hours(call)
+        self.calls.append(call)
+        if len(self.calls) > _LATER:
+            self.calls[-1 - _LATER] = self.calls[-1 - _LATER]._replace(prompt=NO_PROMPT)
+        if call.cached:
+            self.keeper = call
+
+    def _look_for_hours(self, call: _Call) -> None:
+        if call.written_1h:
+            at = next((at for at, ttl in reversed(call.prompt.marks) if ttl == _ONE_HOUR), 0)
+            self.for_an_hour.append((call._replace(prompt=NO_PROMPT), _at_mark(call, at, "long")))
+
+    def _look_for_marks(self, call: _Call) -> None:
+        """Which breakpoints of the calls before stand behind what this one begins with."""
+        for back, earlier in enumerate(reversed(self.calls[-_LATER:])):
+            same = _first_difference(earlier, call) if earlier.prompt.marks else 0
+            for at, _ in earlier.prompt.marks:
+                section, here = earlier.prompt.place(at)
+                where = section, here if section < 2 else -1
+                first, position, times, is_hit = self.tried.get(where, (earlier, at, 0, False))
+                self.tried[where] = first, position, times + (back == 0), is_hit or at < same
 
 
 def audit(reader: Reader, filter: Filter | None = None) -> Audit:
@@ -202,7 +289,7 @@ class _Looking:
         #: Calls by what stands before their messages, across conversations: when, and whether they read anything.
         self._heads: dict[tuple[Any, ...], list[tuple[int, bool]]] = {}
         self._single: list[tuple[_Call, tuple[Any, ...]]] = []
-        self._for_an_hour: list[tuple[_Call, tuple[Any, ...], int]] = []
+        self._for_an_hour: list[tuple[_Call, _Place, tuple[Any, ...], int]] = []
         self._latest: dict[tuple[Any, ...], tuple[_Call, Prompts]] = {}
         self._broken: set[int] = set()  # first calls whose prompt begins otherwise than that of the one before
 
@@ -211,60 +298,52 @@ class _Looking:
     def group(self, traces: list[TraceRow]) -> None:
         """One session, or a trace without one."""
         prompts = Prompts(self._reader)
-        calls = [call for trace in traces for call in self._calls(trace, prompts)]
-        calls.sort(key=lambda call: (call.span.start_ns, call.span.end_ns or 0))
+        told = [each for trace in traces for each in self._told(trace)]
+        told.sort(key=lambda each: (each.span.start_ns, each.span.end_ns or 0))
         conversations: dict[tuple[str, str], list[_Conversation]] = {}
-        for call in calls:
+        heads: dict[int, tuple[Any, ...]] = {}
+        for each in told:
+            call = each.call(prompts)
+            self._rates_of(call)
             self.calls += 1
             self.tokens += call.tokens
             self.read += call.read
             self.written += call.written
             known = conversations.setdefault((call.provider, call.model), [])
             before = _goes_on_from(call, known, prompts)
+            head = self._head_of(call, prompts)
             if before is None:
-                known.append(_Conversation(call))
+                before = _Conversation(call)
+                known.append(before)
+                heads[id(before)] = head
                 self._first(call, prompts)
             else:
                 self._pair(before, call, prompts)
-                before.calls.append(call)
-                if call.cached:
-                    before.keeper = call
-            head = self._head_of(call, prompts)
+                before.add(call)
+            if call.prompt.marks and not call.cached and call.tokens < _minimum(call.model):
+                self._note(_at_mark(call, call.prompt.marks[-1][0], "too_short"), call, call.tokens, call.size, None)
             self._heads.setdefault(head, []).append((call.span.start_ns, call.read > 0))
-        for conversation in (each for known in conversations.values() for each in known):
+        for conversation, head in ((each, heads[id(each)]) for known in conversations.values() for each in known):
             self.conversations += 1
-            self._whole(conversation, prompts)
+            self._whole(conversation, head)
 
-    def _calls(self, trace: TraceRow, prompts: Prompts) -> Iterator[_Call]:
+    def _told(self, trace: TraceRow) -> Iterable[_Told]:
+        """The calls of a trace, each once: of several spans that name one answer, the one that says most."""
         spans, exchanges = self._reader.flow(trace)
+        found: dict[object, _Told] = {}
         for span in spans:
             if span.kind_number != LLM or span.end_ns is None:
                 continue
             exchange = exchanges[span.span_id]
             encoded = encoded_attributes(exchange.body)
-            told = {name: self._reader.value(encoded[name]) for name in _NAMED if name in encoded}
-            tokens = _count(told.get(conventions.INPUT_TOKENS))
-            if not tokens or exchange.input is None:
+            values = {name: self._reader.value(encoded[name]) for name in _NAMED if name in encoded}
+            if exchange.input is None or not _count(values.get(conventions.INPUT_TOKENS)):
                 continue
-            yield _Call(
-                trace,
-                span,
-                str(told.get(conventions.PROVIDER_NAME) or ""),
-                str(told.get(conventions.REQUEST_MODEL) or span.model or ""),
-                tokens,
-                _count(told.get(conventions.CACHE_READ_TOKENS)),
-                _count(told.get(conventions.CACHE_WRITE_TOKENS)),
-                _count(told.get(_WRITTEN_1H)),
-                told.get(_TIER) == "batch",
-                encoded.get(_SPEED) == b"\xa4fast",
-                tuple(encoded.get(name, b"") for name in _PARAMETERS),
-                prompts.prompt(
-                    encoded.get(conventions.TOOL_DEFINITIONS),
-                    encoded.get(conventions.SYSTEM_INSTRUCTIONS),
-                    exchange.input,
-                    told.get(_WHOLE_MARK),
-                ),
-            )
+            told = _Told(trace, span, exchange.input, encoded, values)
+            key = encoded.get(conventions.RESPONSE_ID, span.span_id)
+            if key not in found or len(found[key].values) <= len(values):
+                found[key] = told
+        return found.values()
 
     def _head_of(self, call: _Call, prompts: Prompts) -> tuple[Any, ...]:
         tools, system, _ = call.prompt.sections
@@ -277,12 +356,10 @@ class _Looking:
         """What a call lost of what the call before it had left."""
         before = conversation.keeper
         lost = before.cached - call.read
-        if lost <= 0:
+        if lost <= (_BLUR_TOKENS if call.is_implicit else 0):
             return
-        conversation.lost = True
-        if not call.prompt.marks:
-            return  # it asked for nothing to be read: what that costs is told for the conversation
-        self._lost(before, call, lost, prompts)
+        if call.prompt.marks:  # else it asked for nothing: what that costs is told for the conversation
+            self._lost(before, call, lost, prompts)
 
     def _lost(self, before: _Call, call: _Call, lost: int, prompts: Prompts) -> None:
         rates = self._rates_of(call)
@@ -293,9 +370,9 @@ class _Looking:
             paid = written_1h * rates.written_1h + written * rates.written
             paid += (lost - written_1h - written) * rates.fresh
             usd = paid - lost * rates.read
-        size = before.size
         place = _why_lost(before, call, prompts)
-        self._note(place, call, lost, round(size * lost / before.tokens), usd)
+        if place.kind == "break" or not call.is_implicit:  # what is kept without being asked may go any time
+            self._note(place, call, lost, round(before.size * lost / before.tokens), usd)
 
     def _first(self, call: _Call, prompts: Prompts) -> None:
         """The first call of a conversation: what stands before its messages may be that of another one."""
@@ -330,42 +407,36 @@ class _Looking:
 
     # -- whole conversations -------------------------------------------------------------------------
 
-    def _whole(self, conversation: _Conversation, prompts: Prompts) -> None:
+    def _whole(self, conversation: _Conversation, head: tuple[Any, ...]) -> None:
         calls = conversation.calls
-        self._uncovered(conversation, prompts)
-        self._never_hit(calls, prompts)
-        head = self._head_of(calls[0], prompts)
+        if not calls[0].is_implicit:
+            self._uncovered(conversation)
+            for first, at, times, is_hit in conversation.tried.values():
+                if times >= _NEVER and not is_hit and any(call.cached for call in calls):
+                    self._note(_at_mark(first, at, "never_hit"), first, 0, first.prompt.size(at + 1), None, times)
         if len(calls) == 1 and calls[0].written:
             self._single.append((calls[0], head))
-        for call in calls:
-            if call.prompt.marks and not call.cached and call.tokens < _minimum(call.model) and call.provider:
-                place = _at_mark(call, call.prompt.marks[-1][0], "too_short")
-                self._note(place, call, call.tokens, call.size, None)
-        hour = [call for call in calls if call.written_1h]
         gaps = [later.span.start_ns - earlier.span.start_ns for earlier, later in pairwise(calls)]
-        for call in hour:
-            self._for_an_hour.append((call, head, max(gaps, default=0)))
+        self._for_an_hour += [(*each, head, max(gaps, default=0)) for each in conversation.for_an_hour]
 
-    def _uncovered(self, conversation: _Conversation, prompts: Prompts) -> None:
+    def _uncovered(self, conversation: _Conversation) -> None:
         """What is sent again and again without a breakpoint behind it."""
         calls = conversation.calls
-        if len(calls) < 2 or calls[0].provider != "anthropic":
+        if conversation.uncovered is None or not all(conversation.continued):
             return
         rates = self._rates_of(calls[0])
         least = _minimum(calls[0].model)
         gap = max(later.span.start_ns - earlier.span.start_ns for earlier, later in pairwise(calls))
         if gap > _LIFETIMES_NS[_ONE_HOUR]:
             return
-        tokens, times, saved, first = 0, 0, 0.0, None
+        tokens, times, saved = 0, 0, 0.0
         kept = 0  # of the call before, had it had a breakpoint behind its last block
         for n, call in enumerate(calls):
             again = 0
             if n:
                 before = calls[n - 1]
-                if before.cached > call.read and call.prompt.marks:
-                    return  # it had one, and lost what it had: that is another matter
-                if not _is_continued(before, call):
-                    return
+                if before.cached > call.read and conversation.marked[n]:
+                    return  # it asked for what it had, and did not get it: that is another matter
                 again = before.tokens - max(before.cached, call.read)
             read = kept if n else call.read
             keeps = call.tokens if call.tokens >= least else 0
@@ -376,36 +447,10 @@ class _Looking:
                 saved += _paid(call, rates) - cheapest
             kept = keeps
             if again > 0 and kept:
-                tokens, times, first = tokens + again, times + 1, first or call
-        if first is None or (rates is not None and saved <= 0):
-            return
-        marks = first.prompt.marks
-        at = marks[-1][0] + 1 if marks else 0
-        section, index = first.prompt.place(at)
-        place = _Place("uncovered", SECTIONS[section], _index(first, section, index))
-        size = first.size - first.prompt.size(at)
-        self._note(place, first, tokens, size, saved if rates is not None else None, times)
-
-    def _never_hit(self, calls: list[_Call], prompts: Prompts) -> None:
-        """Breakpoints at a place where the prefix is another one each time."""
-        tried: dict[tuple[int, int], list[tuple[_Call, int]]] = {}
-        hits: set[tuple[int, int]] = set()
-        for n, call in enumerate(calls[:-1]):
-            if not call.prompt.marks:
-                continue
-            same = max(_first_difference(call, later) for later in calls[n + 1 : n + 1 + _LATER])
-            for at, _ in call.prompt.marks:
-                section, here = call.prompt.place(at)
-                where = section, here if section < 2 else -1
-                tried.setdefault(where, []).append((call, at))
-                if at < same:
-                    hits.add(where)
-        for where, places in tried.items():
-            if len(places) >= _NEVER and where not in hits and any(call.cached for call, _ in places):
-                call, at = places[0]
-                place = _at_mark(call, at, "never_hit")
-                size = call.prompt.size(at + 1)
-                self._note(place, call, 0, size, None, len(places))
+                tokens, times = tokens + again, times + 1
+        if times and (rates is None or saved > 0):
+            place, size, first = conversation.uncovered
+            self._note(place, first, tokens, size, saved if rates is not None else None, times)
 
     def _written_in_vain(self) -> None:
         for call, head in self._single:
@@ -424,7 +469,7 @@ class _Looking:
             self._note(_at_mark(call, mark, "unread"), call, call.written, 0, usd)
 
     def _written_for_too_long(self) -> None:
-        for call, head, gap in self._for_an_hour:
+        for call, place, head, gap in self._for_an_hour:
             short = _LIFETIMES_NS[FIVE_MINUTES]
             times = sorted(time for time, _ in self._heads[head])
             gaps = [later - earlier for earlier, later in pairwise(times)]
@@ -432,8 +477,7 @@ class _Looking:
                 continue
             rates = self._rates_of(call)
             usd = None if rates is None else call.written_1h * (rates.written_1h - rates.written)
-            mark = next((at for at, ttl in reversed(call.prompt.marks) if ttl == _ONE_HOUR), 0)
-            self._note(_at_mark(call, mark, "long"), call, call.written_1h, 0, usd)
+            self._note(place, call, call.written_1h, 0, usd)
 
     # -- adding up -----------------------------------------------------------------------------------
 
@@ -530,13 +574,13 @@ def _goes_on_from(call: _Call, known: list[_Conversation], prompts: Prompts) -> 
             best, most = conversation, share
     if most >= _SAME_CONVERSATION:
         return best
-    numbers = set(mine.blocks)
+    numbers = prompts.said(mine)  # a system prompt says nothing of which conversation it is
     best, most = None, 0.0
     for conversation in known:
         last = conversation.calls[-1]
-        theirs = last.prompt.sections[2]
-        shared = sum(prompts.blocks[number].size for number in numbers.intersection(theirs.blocks))
-        share = shared / min(whole, theirs.size(len(theirs.blocks))) if shared else 0.0
+        others = prompts.said(last.prompt.sections[2])
+        shared = prompts.size(numbers & others)
+        share = shared / min(prompts.size(numbers), prompts.size(others)) if shared else 0.0
         is_beside = last.span.parent_id == call.span.parent_id is not None
         if share and (is_beside or share >= _SAME_CONVERSATION) and share >= most:
             best, most = conversation, share

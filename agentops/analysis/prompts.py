@@ -7,6 +7,7 @@ decoded for the first of them, and a conversation that goes on is the one before
 from __future__ import annotations
 
 from bisect import bisect_right
+from collections import OrderedDict
 from collections.abc import Iterator
 from typing import Any, NamedTuple
 
@@ -17,16 +18,17 @@ from agentops.journal.format import LIST
 from agentops.store.flow import Key
 from agentops.store.reader import Reader
 
-__all__ = ["FIVE_MINUTES", "SECTIONS", "Block", "Prompt", "Prompts", "Section"]
+__all__ = ["FIVE_MINUTES", "NO_PROMPT", "SECTIONS", "Block", "Prompt", "Prompts", "Section"]
 
 #: In the order in which a provider reads them.
 SECTIONS = ("tools", "system", "messages")
 FIVE_MINUTES = "5m"
 #: Values whose keys stand in the order that the caller gave them; of all others the API knows the keys.
 _WRITTEN = frozenset(("input", "input_schema", "data", "arguments", "parameters"))
+_INSTRUCTING = ("system", "developer")
 _UNMARKABLE = frozenset(("thinking", "redacted_thinking"))
-#: A conversation goes on from one before it at most so often.
-_CHAIN_MAX = 100_000
+#: So many of the lists that were read last are held, of which others may go on.
+_SECTIONS_MAX = 128
 _decode_list = msgspec.msgpack.Decoder(tuple[int, list[msgspec.Raw]]).decode
 _encode = msgspec.json.Encoder().encode
 
@@ -106,6 +108,7 @@ class Prompt(NamedTuple):
 
 
 _EMPTY = Section([], [], [], [], [])
+NO_PROMPT = Prompt((_EMPTY, _EMPTY, _EMPTY), [])
 
 
 class Prompts:
@@ -119,7 +122,7 @@ class Prompts:
         self._reader = reader
         self._numbers: dict[tuple[str, str], int] = {}
         self.blocks: list[Block] = []
-        self._sections: dict[tuple[str, Key], Section] = {}
+        self._sections: OrderedDict[tuple[str, Key], Section] = OrderedDict()
         self._items: dict[bytes, tuple[tuple[int, str | None], ...]] = {}
         self._last = _EMPTY  # of the messages that were read last
         #: Numbers of blocks that are images.
@@ -149,6 +152,14 @@ class Prompts:
             self._mark_whole(made, _ttl(whole))
         return made
 
+    def said(self, section: Section) -> set[int]:
+        """Numbers of its blocks, without those that instruct the model."""
+        return {number for number in section.blocks if self.blocks[number].role not in _INSTRUCTING}
+
+    def size(self, numbers: set[int]) -> int:
+        """Bytes of blocks."""
+        return sum(self.blocks[number].size for number in numbers)
+
     def _mark_whole(self, prompt: Prompt, ttl: str) -> None:
         at = len(prompt)
         for section in reversed(prompt.sections):
@@ -167,21 +178,32 @@ class Prompts:
         if key is None:
             return _EMPTY
         found = self._sections.get((name, key))
-        if found is None:
+        if found is not None:
+            self._sections.move_to_end((name, key))
+        else:
             found = self._messages(key) if name == "messages" and isinstance(key, int) else None
             if found is None:
                 value = self._reader.value(key)
                 items = [] if value is None else value if isinstance(value, list) else [value]
                 found = self._made(_EMPTY, [(b"", tuple(self._read(item, name))) for item in items])
-            self._sections[name, key] = found
+            self._keep((name, key), found)
         return found
+
+    def _keep(self, key: tuple[str, Key], section: Section) -> None:
+        self._sections[key] = section
+        while len(self._sections) > _SECTIONS_MAX:
+            self._sections.popitem(last=False)
 
     def _messages(self, key: int) -> Section | None:
         """A list of messages, read back along the conversation as far as it is not known; None if it is none."""
-        chain: list[tuple[int, list[bytes]]] = []
+        chain: list[list[bytes]] = []
+        seen: set[int] = set()
         at = key
         found = None
-        while at and found is None and len(chain) < _CHAIN_MAX:
+        while at and found is None:
+            if at in seen:  # a store from elsewhere may go in a circle
+                return None
+            seen.add(at)
             raw = self._reader.raws([at]).get(at)
             if raw is None or raw[0] != LIST:
                 return None
@@ -189,20 +211,17 @@ class Prompts:
                 previous, items = _decode_list(raw[1])
             except (msgspec.MsgspecError, ValueError, RecursionError):
                 return None
-            chain.append((at, list(map(bytes, items))))
+            chain.append(list(map(bytes, items)))
             at = previous
             found = self._sections.get(("messages", at))
-        if at and found is None:
-            return None
         section = found or _EMPTY
-        for number, encoded in reversed(chain):
+        for encoded in reversed(chain):
             if (
                 section is _EMPTY
             ):  # a breakpoint that moved makes it a new list, which mostly begins as the last one did
                 same = common(self._last.items, encoded)
                 section, encoded = self._beginning(self._last, same), encoded[same:]
             section = self._made(section, [(item, self._item(item)) for item in encoded])
-            self._sections["messages", number] = section
         self._last = section
         return section
 
@@ -255,7 +274,10 @@ class Prompts:
         if isinstance(block, str):
             block = {"type": "text", "text": block}
         mark = block.get("cache_control") if isinstance(block, dict) else None
-        text = _encode(_plain(block)).decode()
+        try:
+            text = _encode(_plain(block)).decode()
+        except (RecursionError, ValueError, TypeError, OverflowError):  # what no client could have sent
+            block, text = None, "null"
         number = self._numbers.get((role, text))
         if number is None:
             number = self._numbers[role, text] = len(self.blocks)

@@ -361,4 +361,5 @@ def plan(seed: int) -> Plan:
     if kind == "unread":
         where = {"section": "messages", "position": 0}
         return Plan(kind, model, marked(turns, way), turns, {"kind": "unread", **where})
-    return Plan(kind, model, marked(turns, way, LONG), marked(turns, way), {"kind": "long"})
+    where = {"section": "messages", "position": 0}
+    return Plan(kind, model, marked(turns, way, LONG), marked(turns, way), {"kind": "long", **where})

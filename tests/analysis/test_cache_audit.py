@@ -212,6 +212,33 @@ def test_a_breakpoint_that_is_never_found_again_is_named(provider: Provider, sto
     assert [(each.section, each.position) for each in never] == [("system", 1)]
 
 
+def test_a_provider_that_needs_no_breakpoints_is_audited_too(store: Path) -> None:
+    messages: list[Any] = [{"role": "system", "content": ""}, *says("Where is it?")]
+    for turn in range(4):
+        messages[0]["content"] = f"{SYSTEM}\n\nIt is 2026-11-25 18:{turn:02d}:00."
+        with agentops.span("chat", kind="llm", input=messages) as call:
+            call.set_attribute("gen_ai.provider.name", "openai")
+            call.set_attribute("gen_ai.request.model", "gpt-5")
+            call.set_attribute("gen_ai.usage.input_tokens", 2_000 + turn)
+            call.set_attribute("gen_ai.usage.cache_read.input_tokens", 1_024)
+        messages += [{"role": "assistant", "content": "Where?"}, *says(f"Order {turn}.")]
+    found = audited(store, "since:1d")
+    assert (found.conversations, found.calls) == (4, 4)  # traces without a session are told apart
+    for turn in range(4):
+        with agentops.span("run", kind="agent", session="s-1"):
+            messages[0]["content"] = f"{SYSTEM}\n\nIt is 2026-11-25 18:{turn:02d}:00."
+            with agentops.span("chat", kind="llm", input=messages) as call:
+                call.set_attribute("gen_ai.provider.name", "openai")
+                call.set_attribute("gen_ai.request.model", "gpt-5")
+                call.set_attribute("gen_ai.usage.input_tokens", 2_000 + turn)
+                call.set_attribute("gen_ai.usage.cache_read.input_tokens", 1_024)
+    [finding] = audited(store, "session:s-1").findings
+    assert (finding.kind, finding.section, finding.position) == ("break", "messages", 0)
+    assert (finding.what, finding.byte, finding.times) == ("a timestamp", len(f"{SYSTEM}\n\nIt is "), 3)
+    assert finding.cost_usd is not None
+    assert finding.cost_usd > 0
+
+
 def test_the_command_says_it_in_a_sentence(provider: Provider, store: Path, capsys: pytest.CaptureFixture[str]) -> None:
     for run in range(2):
         texts = Texts(run)
