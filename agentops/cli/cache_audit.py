@@ -65,15 +65,12 @@ def _summary(found: Audit) -> str:
 
 def _sentence(finding: Finding) -> str:
     place = f"from {_place(finding)} on" if finding.kind == "uncovered" else _place(finding)
-    parts = [f"{place}: {_what(finding)}"]
-    parts.append(f"{finding.times} time{'s' * (finding.times != 1)}")
-    if finding.runs > 1:
-        parts[-1] += f" in {finding.runs} runs"
+    calls = f"{finding.times} call{'s' * (finding.times != 1)}"
+    calls += f" of {finding.runs} runs" if finding.runs > 1 else ""
+    cost = ""
     if finding.cost_usd is not None:
-        each = finding.cost_usd / finding.runs
-        parts.append(f"{formats.cost(each)} a run" if finding.runs > 1 else formats.cost(finding.cost_usd))
-    parts.append(f"first in {finding.trace_id[:8]}")
-    return ", ".join(parts)
+        cost = f", {formats.cost(finding.cost_usd / finding.runs)}" + " a run" * (finding.runs > 1)
+    return f"{place}{_what(finding)} in {calls}{cost} (first in {finding.trace_id[:8]})"
 
 
 def _place(finding: Finding) -> str:
@@ -97,17 +94,18 @@ def _what(finding: Finding) -> str:
     if finding.kind == "break":
         values = [line(text, 40) for text in (finding.before, finding.after)]
         change = f" ({values[0]} -> {values[1]})" if any(values) and finding.what != "text" else ""
-        return f"{finding.what} changed{change}, {size} written again"
+        return f", {finding.what}{change}: {size} written again"
+    tokens = f"{formats.count(finding.tokens)} tokens"
     return {
-        "expired": f"the cache had expired, {size} written again",
-        "lookback": f"too far from the breakpoint before, {size} written again",
-        "concurrent": f"sent before the cache was there, {size} written again",
-        "evicted": f"the provider had dropped it, {size} written again",
-        "uncovered": f"{size} sent again and again without a breakpoint behind them",
-        "unread": f"{formats.count(finding.tokens)} tokens written and never read",
-        "never_hit": "a breakpoint that is never found again",
-        "too_short": "a breakpoint behind too little",
-        "long": f"{formats.count(finding.tokens)} tokens written for an hour, read within minutes",
+        "expired": f": the cache had expired, {size} written again",
+        "lookback": f": too far from the breakpoint before, {size} written again",
+        "concurrent": f": sent before the cache was there, {size} written again",
+        "evicted": f": the provider had dropped it, {size} written again",
+        "uncovered": f": {size} sent again without a breakpoint behind them",
+        "unread": f": {tokens} written and never read",
+        "never_hit": ": a breakpoint that is never found again",
+        "too_short": ": a breakpoint behind too little",
+        "long": f": {tokens} written for an hour and read within minutes",
     }[finding.kind]
 
 

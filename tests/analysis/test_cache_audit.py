@@ -6,6 +6,7 @@ import json
 import sqlite3
 import sys
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
@@ -18,6 +19,7 @@ import pytest
 import agentops
 from agentops.analysis.cache_audit import Audit, audit
 from agentops.cli.main import main
+from agentops.cli.schemas import SCHEMAS
 from agentops.store.filters import parse
 from agentops.store.reader import Reader
 
@@ -43,7 +45,8 @@ class Provider:
 
     def __init__(self, stack: ExitStack, is_recorded: bool) -> None:
         self.clock = Clock()
-        server = StandIn(lambda request: Reply((Text("yes"),)), cache=PrefixCache(clock=self.clock))
+        self.answer = Reply((Text("yes"),))
+        server = StandIn(lambda request: self.answer, cache=PrefixCache(clock=self.clock))
         url = stack.enter_context(server).url
         http = httpx2.Client(trust_env=False)
         options: Any = {"base_url": url, "api_key": "any", "max_retries": 0, "http_client": http}
@@ -128,7 +131,7 @@ def plant(store: Path, seeds: range) -> float:
 
 
 def test_planted_breaks_are_found_to_the_byte_and_priced_as_billed(store: Path) -> None:
-    plant(store, range(len(KINDS)))
+    plant(store, range(2 * len(KINDS)))
 
 
 @pytest.mark.proof
@@ -198,6 +201,16 @@ def test_a_prefix_that_is_too_short_for_the_model_is_named(provider: Provider, s
     assert (finding.kind, finding.section) == ("too_short", "system")
 
 
+def test_calls_that_were_made_before_the_cache_was_there(provider: Provider, store: Path) -> None:
+    turns = marked(conversation(Texts(5), "claude-sonnet-5", 2), "whole")
+    provider.answer = Reply((Text("yes"),), delay_s=0.3)
+    with agentops.span("at once", kind="agent"), ThreadPoolExecutor(2) as pool:
+        for _ in pool.map(agentops.carry(provider.ask), [turns[0], turns[0]]):
+            pass
+    [finding] = [each for each in audited(store).findings if each.kind != "unread"]
+    assert (finding.kind, finding.times) == ("concurrent", 1)
+
+
 def test_a_breakpoint_that_is_never_found_again_is_named(provider: Provider, store: Path) -> None:
     texts = Texts(3)
     texts.format = "iso"
@@ -250,11 +263,13 @@ def test_the_command_says_it_in_a_sentence(provider: Provider, store: Path, caps
     assert main(["cache-audit", "name:support"]) == 0
     said = capsys.readouterr().out
     byte = len(f"{SYSTEM}\n\nIt is ")
-    assert f"system prompt, paragraph 3, byte {byte}: a timestamp changed" in said
-    assert "8 times in 2 runs" in said
-    assert "a run" in said
+    stamps = "2026-11-25 18:00:17 -> 2026-11-25 18:01:17"
+    assert f"system prompt, paragraph 3, byte {byte}, a timestamp ({stamps}): " in said
+    assert "kB written again in 8 calls of 2 runs, $0.0" in said
+    assert "a run (first in " in said
     assert main(["cache-audit", "--json"]) == 0
     told = json.loads(capsys.readouterr().out)
+    SCHEMAS["cache-audit"].model_validate(told, strict=True)
     assert told["findings"][0]["cost_usd_per_run"] == pytest.approx(told["findings"][0]["cost_usd"] / 2)
     assert main(["cache-audit", "name:nobody"]) == 0
     assert "no model calls" in capsys.readouterr().out
