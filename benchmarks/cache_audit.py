@@ -69,9 +69,9 @@ def measure(conversations: int, turns: int, rounds: int) -> list[float]:
 
 
 def rows() -> Iterator[Row]:
-    for turns in (TURNS, CALLS):
+    for turns in (1, TURNS, CALLS):
         conversations = CALLS // turns
         value, spread = middle(_fresh.call(measure, conversations, turns, ROUNDS))
-        shape = f"{conversations} conversations of {turns}" if conversations > 1 else "one conversation"
+        shape = f"{conversations:,} conversations of {turns}" if conversations > 1 else "one conversation"
         note = f"each with another system prompt, all breaks found; wall time, n={ROUNDS}"
         yield Row(f"`cache-audit` of {CALLS:,} calls, {shape}", value, "nothing", note, spread, 1_000, unit=" ms")

@@ -12,9 +12,10 @@ depends on the model. Tokens are the provider's own counts; bytes are those of t
 
 from __future__ import annotations
 
+from bisect import bisect_right
 from collections.abc import Iterable
 from itertools import pairwise
-from typing import Any, NamedTuple
+from typing import Any, Literal, NamedTuple
 
 from agentops import conventions, prices
 from agentops.analysis.differences import common, difference
@@ -71,10 +72,15 @@ _NAMED = (
 _SAME_CONVERSATION = 0.5
 #: A breakpoint that was set this often and never found again is useless.
 _NEVER = 3
+#: So many of the conversations that were begun last are looked at for the one that a call goes on with.
+_LATEST = 16
 #: So many later calls of a conversation are looked at for one that finds it.
 _LATER = 3
 
-Kind = str
+#: What `Finding.kind` may be.
+Kind = Literal[
+    "break", "expired", "lookback", "concurrent", "evicted", "uncovered", "unread", "never_hit", "too_short", "long"
+]
 
 
 class Finding(NamedTuple):
@@ -83,8 +89,8 @@ class Finding(NamedTuple):
     Args:
         kind: `break` (the prefix changed), `expired`, `lookback` (more than 20 blocks since), `concurrent` (the call
             before had not begun to answer), `evicted` (nothing explains it), `uncovered` (no breakpoint behind what is
-            sent again), `unread` (written and never read), `never_hit` (a breakpoint), `too_short` (for the model),
-            `long` (written for an hour where five minutes would do).
+            sent again), `unread` (written and never read), `never_hit` (a breakpoint that is never found again),
+            `too_short` (for the model), `long` (written for an hour where five minutes would do).
         section: `tools`, `system`, `messages`, or a parameter of the request.
         position: of the tool, the block of the system prompt, or the message, in the first call that has it.
         path: of the text that changed, in that.
@@ -175,6 +181,76 @@ class _Call(NamedTuple):
     @property
     def fresh(self) -> int:
         return self.tokens - self.read - self.written
+
+
+class _Known:
+    """The conversations of one group with one model.
+
+    Args:
+        prompts: what their calls sent.
+    """
+
+    def __init__(self, prompts: Prompts) -> None:
+        self._prompts = prompts
+        self.all: list[_Conversation] = []
+        self._by_first: dict[int, list[_Conversation]] = {}
+        self._said: dict[int, tuple[set[int], int]] = {}  # by a conversation's last call
+
+    def begin(self, call: _Call) -> _Conversation:
+        """A conversation that `call` is the first of."""
+        made = _Conversation(call)
+        self.all.append(made)
+        blocks = call.prompt.sections[2].blocks
+        if blocks:
+            alike = self._by_first.setdefault(blocks[0], [])
+            alike.append(made)
+            del alike[:-_LATEST]
+        return made
+
+    def before(self, call: _Call) -> _Conversation | None:
+        """The conversation that a call goes on with: the one whose last call shares most of its messages."""
+        mine = call.prompt.sections[2]
+        if not mine.blocks:
+            return None
+        whole = mine.size(len(mine.blocks))
+        best, most = None, 0.0
+        for conversation in reversed(self._by_first.get(mine.blocks[0], [])):
+            theirs = conversation.calls[-1].prompt.sections[2]
+            same = common(theirs.blocks, mine.blocks)
+            if same == len(theirs.blocks) > 0:  # as most do: all that was sent is sent again
+                return conversation
+            share = theirs.size(same) / min(whole, theirs.size(len(theirs.blocks))) if same else 0.0
+            if share > most:
+                best, most = conversation, share
+        if most >= _SAME_CONVERSATION:
+            return best
+        numbers, size = self._said_by(call)
+        best, most = None, 0.0
+        for conversation in self.all[-_LATEST:]:
+            last = conversation.calls[-1]
+            others, length = self._said_by(last)
+            shared = self._prompts.size(numbers & others)
+            share = shared / min(size, length) if shared else 0.0
+            is_beside = last.span.parent_id == call.span.parent_id is not None
+            if share and (is_beside or share >= _SAME_CONVERSATION) and share >= most:
+                best, most = conversation, share
+        if best is None and len(mine.blocks) > 1:  # all of its messages may be new, if the same step sends them
+            for conversation in reversed(self.all[-_LATEST:]):
+                last = conversation.calls[-1]
+                is_longer = len(mine.blocks) >= len(last.prompt.sections[2].blocks) > 1
+                if is_longer and last.span.parent_id == call.span.parent_id is not None:
+                    return conversation
+        return best
+
+    def _said_by(self, call: _Call) -> tuple[set[int], int]:
+        """Its messages and their bytes; a system prompt says nothing of which conversation it is."""
+        found = self._said.get(call.span.span_id)
+        if found is None:
+            numbers = self._prompts.said(call.prompt.sections[2])
+            found = self._said[call.span.span_id] = numbers, self._prompts.size(numbers)
+            while len(self._said) > 4 * _LATEST:
+                del self._said[next(iter(self._said))]
+        return found
 
 
 class _Told(NamedTuple):
@@ -300,7 +376,7 @@ class _Looking:
         prompts = Prompts(self._reader)
         told = [each for trace in traces for each in self._told(trace)]
         told.sort(key=lambda each: (each.span.start_ns, each.span.end_ns or 0))
-        conversations: dict[tuple[str, str], list[_Conversation]] = {}
+        conversations: dict[tuple[str, str], _Known] = {}
         heads: dict[int, tuple[Any, ...]] = {}
         for each in told:
             call = each.call(prompts)
@@ -309,21 +385,25 @@ class _Looking:
             self.tokens += call.tokens
             self.read += call.read
             self.written += call.written
-            known = conversations.setdefault((call.provider, call.model), [])
-            before = _goes_on_from(call, known, prompts)
+            which = call.provider, call.model
+            known = conversations.get(which) or conversations.setdefault(which, _Known(prompts))
+            before = known.before(call)
             head = self._head_of(call, prompts)
             if before is None:
-                before = _Conversation(call)
-                known.append(before)
+                before = known.begin(call)
                 heads[id(before)] = head
                 self._first(call, prompts)
             else:
                 self._pair(before, call, prompts)
                 before.add(call)
-            if call.prompt.marks and not call.cached and call.tokens < _minimum(call.model):
-                self._note(_at_mark(call, call.prompt.marks[-1][0], "too_short"), call, call.tokens, call.size, None)
+            if call.prompt.marks and not call.cached:
+                last = call.prompt.marks[-1][0]
+                size = call.prompt.size(last + 1)
+                tokens = call.tokens * size // max(1, call.size)
+                if tokens < _minimum(call.model):
+                    self._note(_at_mark(call, last, "too_short"), call, tokens, size, None)
             self._heads.setdefault(head, []).append((call.span.start_ns, call.read > 0))
-        for conversation, head in ((each, heads[id(each)]) for known in conversations.values() for each in known):
+        for conversation, head in ((each, heads[id(each)]) for known in conversations.values() for each in known.all):
             self.conversations += 1
             self._whole(conversation, head)
 
@@ -453,12 +533,14 @@ class _Looking:
             self._note(place, first, tokens, size, saved if rates is not None else None, times)
 
     def _written_in_vain(self) -> None:
+        """Conversations of one call whose prompt nobody has read."""
+        reads = {head: sorted(time for time, read in calls if read) for head, calls in self._heads.items()}
         for call, head in self._single:
             start = call.span.start_ns
-            lifetime = max(_LIFETIMES_NS.get(ttl, 0) for _, ttl in call.prompt.marks) if call.prompt.marks else 0
-            if any(start < time <= start + lifetime and read for time, read in self._heads[head]):
-                continue
-            if call.span.span_id in self._broken:  # that is told
+            lifetime = max((_LIFETIMES_NS.get(ttl, 0) for _, ttl in call.prompt.marks), default=0)
+            later = bisect_right(reads[head], start)
+            is_read = later < len(reads[head]) and reads[head][later] <= start + lifetime
+            if is_read or call.span.span_id in self._broken:  # the second is told already
                 continue
             rates = self._rates_of(call)
             usd = None
@@ -469,15 +551,18 @@ class _Looking:
             self._note(_at_mark(call, mark, "unread"), call, call.written, 0, usd)
 
     def _written_for_too_long(self) -> None:
+        """What is kept for an hour, and was never used after more than five minutes."""
+        short, hour = _LIFETIMES_NS[FIVE_MINUTES], _LIFETIMES_NS[_ONE_HOUR]
+        times = {head: sorted(time for time, _ in self._heads[head]) for _, _, head, _ in self._for_an_hour}
+        pays = {
+            head: any(short <= later - earlier <= hour for earlier, later in pairwise(each))
+            for head, each in times.items()
+        }
         for call, place, head, gap in self._for_an_hour:
-            short = _LIFETIMES_NS[FIVE_MINUTES]
-            times = sorted(time for time, _ in self._heads[head])
-            gaps = [later - earlier for earlier, later in pairwise(times)]
-            if gap >= short or any(short <= each <= _LIFETIMES_NS[_ONE_HOUR] for each in gaps):
-                continue
-            rates = self._rates_of(call)
-            usd = None if rates is None else call.written_1h * (rates.written_1h - rates.written)
-            self._note(place, call, call.written_1h, 0, usd)
+            if gap < short and not pays[head]:
+                rates = self._rates_of(call)
+                usd = None if rates is None else call.written_1h * (rates.written_1h - rates.written)
+                self._note(place, call, call.written_1h, 0, usd)
 
     # -- adding up -----------------------------------------------------------------------------------
 
@@ -559,40 +644,6 @@ class _Sum:
 # -- which call goes on from which -----------------------------------------------------------------------
 
 
-def _goes_on_from(call: _Call, known: list[_Conversation], prompts: Prompts) -> _Conversation | None:
-    """The conversation that a call goes on with: the one whose last call shares most of its messages."""
-    mine = call.prompt.sections[2]
-    whole = mine.size(len(mine.blocks))
-    best, most = None, 0.0
-    for conversation in reversed(known):  # as most do: all that was sent is sent again, or its beginning
-        theirs = conversation.calls[-1].prompt.sections[2]
-        same = common(theirs.blocks, mine.blocks)
-        if same == len(theirs.blocks) > 0:
-            return conversation
-        share = theirs.size(same) / min(whole, theirs.size(len(theirs.blocks))) if same else 0.0
-        if share > most:
-            best, most = conversation, share
-    if most >= _SAME_CONVERSATION:
-        return best
-    numbers = prompts.said(mine)  # a system prompt says nothing of which conversation it is
-    best, most = None, 0.0
-    for conversation in known:
-        last = conversation.calls[-1]
-        others = prompts.said(last.prompt.sections[2])
-        shared = prompts.size(numbers & others)
-        share = shared / min(prompts.size(numbers), prompts.size(others)) if shared else 0.0
-        is_beside = last.span.parent_id == call.span.parent_id is not None
-        if share and (is_beside or share >= _SAME_CONVERSATION) and share >= most:
-            best, most = conversation, share
-    if best is None and len(mine.blocks) > 1:  # all of its messages may be new, if the step that makes them is the same
-        for conversation in reversed(known):
-            last = conversation.calls[-1]
-            is_longer = len(mine.blocks) >= len(last.prompt.sections[2].blocks) > 1
-            if is_longer and last.span.parent_id == call.span.parent_id is not None:
-                return conversation
-    return best
-
-
 def _is_continued(before: _Call, call: _Call) -> bool:
     return before.parameters == call.parameters and _first_difference(before, call) >= len(before.prompt)
 
@@ -624,7 +675,9 @@ def _why_lost(before: _Call, call: _Call, prompts: Prompts) -> _Place:
     if at <= last:
         return _changed(before, prompts, call, prompts, at)
     behind = [mark for mark, _ in call.prompt.marks if mark >= last]
-    if behind and min(behind) - last >= _LOOKBACK_BLOCKS:
+    if not behind:
+        return _at_mark(call, call.prompt.marks[-1][0] + 1, "uncovered")
+    if min(behind) - last >= _LOOKBACK_BLOCKS:
         return _at_mark(call, min(behind), "lookback")
     if before.span.end_ns is not None and call.span.start_ns < before.span.end_ns:
         return _at_mark(before, last, "concurrent")

@@ -211,6 +211,14 @@ def test_calls_that_were_made_before_the_cache_was_there(provider: Provider, sto
     assert (finding.kind, finding.times) == ("concurrent", 1)
 
 
+def test_a_breakpoint_that_is_left_out_in_between(provider: Provider, store: Path) -> None:
+    turns = marked(conversation(Texts(9), "claude-sonnet-5", 4), "ends")
+    turns[2].request["messages"][-1]["content"][-1].pop("cache_control")
+    record(provider, "left out", turns)
+    [finding] = audited(store).findings
+    assert (finding.kind, finding.section, finding.position, finding.times) == ("uncovered", "messages", 0, 1)
+
+
 def test_a_breakpoint_that_is_never_found_again_is_named(provider: Provider, store: Path) -> None:
     texts = Texts(3)
     texts.format = "iso"
