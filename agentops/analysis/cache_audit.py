@@ -17,6 +17,8 @@ from collections.abc import Iterable
 from itertools import pairwise
 from typing import Any, Literal, NamedTuple
 
+import msgspec
+
 from agentops import conventions, prices
 from agentops.analysis.differences import common, difference
 from agentops.analysis.prompts import FIVE_MINUTES, NO_PROMPT, SECTIONS, Block, Prompt, Prompts
@@ -416,7 +418,7 @@ class _Looking:
                 continue
             exchange = exchanges[span.span_id]
             encoded = encoded_attributes(exchange.body)
-            values = {name: self._reader.value(encoded[name]) for name in _NAMED if name in encoded}
+            values = {name: _small(encoded[name]) for name in _NAMED if name in encoded}
             if exchange.input is None or not _count(values.get(conventions.INPUT_TOKENS)):
                 continue
             told = _Told(trace, span, exchange.input, encoded, values)
@@ -778,6 +780,14 @@ def _first_difference_of_heads(before: _Call, old: Prompts, call: _Call, new: Pr
 
 def _minimum(model: str) -> int:
     return next(tokens for start, tokens in _MINIMUM_TOKENS if model.startswith(start))
+
+
+def _small(encoded: bytes) -> Any:
+    """A value that stands on the span itself; None for others."""
+    try:
+        return msgspec.msgpack.decode(encoded)
+    except (msgspec.MsgspecError, ValueError, RecursionError):
+        return None
 
 
 def _count(value: Any) -> int:

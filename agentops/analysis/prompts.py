@@ -8,7 +8,8 @@ from __future__ import annotations
 
 from bisect import bisect_right
 from collections import OrderedDict
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
+from itertools import accumulate
 from typing import Any, NamedTuple
 
 import msgspec
@@ -29,7 +30,10 @@ _INSTRUCTING = ("system", "developer")
 _UNMARKABLE = frozenset(("thinking", "redacted_thinking"))
 #: So many of the lists that were read last are held, of which others may go on.
 _SECTIONS_MAX = 128
-_decode_list = msgspec.msgpack.Decoder(tuple[int, list[msgspec.Raw]]).decode
+#: Numbers of the blocks of an item, with the lifetime of a breakpoint behind each.
+_Parts = tuple[tuple[int, str | None], ...]
+_decode_list = msgspec.msgpack.Decoder(tuple[int, msgspec.Raw]).decode
+_decode_items = msgspec.msgpack.Decoder(list[msgspec.Raw]).decode
 _encode = msgspec.json.Encoder().encode
 
 
@@ -56,13 +60,12 @@ class Block(NamedTuple):
 
 class Section(NamedTuple):
     """Numbers of blocks; how many bytes there are up to and with each; where breakpoints stand and how long each keeps;
-    where each message begins; and the messages as they are encoded."""
+    and where each message begins."""
 
     blocks: list[int]
     sizes: list[int]
     marks: list[tuple[int, str]]
     starts: list[int]
-    items: list[bytes]
 
     def size(self, until: int) -> int:
         """Bytes of so many of the first blocks."""
@@ -107,8 +110,16 @@ class Prompt(NamedTuple):
         return n, at - (starts[n] if starts else 0)
 
 
-_EMPTY = Section([], [], [], [], [])
+_EMPTY = Section([], [], [], [])
 NO_PROMPT = Prompt((_EMPTY, _EMPTY, _EMPTY), [])
+
+
+class _Whole(NamedTuple):
+    """A list of messages that goes on from no other: its items as they are encoded, and where each of them ends."""
+
+    section: Section
+    body: bytes
+    ends: list[int]
 
 
 class Prompts:
@@ -123,8 +134,8 @@ class Prompts:
         self._numbers: dict[tuple[str, str], int] = {}
         self.blocks: list[Block] = []
         self._sections: OrderedDict[tuple[str, Key], Section] = OrderedDict()
-        self._items: dict[bytes, tuple[tuple[int, str | None], ...]] = {}
-        self._last = _EMPTY  # of the messages that were read last
+        self._items: dict[bytes, _Parts] = {}
+        self._last = _Whole(_EMPTY, b"", [])  # that was read last
         #: Numbers of blocks that are images.
         self.images: set[int] = set()
 
@@ -185,7 +196,7 @@ class Prompts:
             if found is None:
                 value = self._reader.value(key)
                 items = [] if value is None else value if isinstance(value, list) else [value]
-                found = self._made(_EMPTY, [(b"", tuple(self._read(item, name))) for item in items])
+                found = self._made(_EMPTY, [tuple(self._read(item, name)) for item in items])
             self._keep((name, key), found)
         return found
 
@@ -196,51 +207,55 @@ class Prompts:
 
     def _messages(self, key: int) -> Section | None:
         """A list of messages, read back along the conversation as far as it is not known; None if it is none."""
-        chain: list[list[bytes]] = []
+        chain: list[bytes] = []
         seen: set[int] = set()
-        at = key
-        found = None
+        at, found = key, None
         while at and found is None:
-            if at in seen:  # a store from elsewhere may go in a circle
+            raw = self._reader.raws([at]).get(at)
+            if at in seen or raw is None or raw[0] != LIST:  # a store from elsewhere may go in a circle
                 return None
             seen.add(at)
-            raw = self._reader.raws([at]).get(at)
-            if raw is None or raw[0] != LIST:
-                return None
             try:
-                previous, items = _decode_list(raw[1])
+                at, items = _decode_list(raw[1])
             except (msgspec.MsgspecError, ValueError, RecursionError):
                 return None
-            chain.append(list(map(bytes, items)))
-            at = previous
+            chain.append(bytes(items))
             found = self._sections.get(("messages", at))
-        section = found or _EMPTY
-        for encoded in reversed(chain):
-            if (
-                section is _EMPTY
-            ):  # a breakpoint that moved makes it a new list, which mostly begins as the last one did
-                same = common(self._last.items, encoded)
-                section, encoded = self._beginning(self._last, same), encoded[same:]
-            section = self._made(section, [(item, self._item(item)) for item in encoded])
-        self._last = section
+        try:
+            section = found or self._whole(chain.pop())
+            for added in reversed(chain):
+                section = self._made(section, [self._item(bytes(item)) for item in _decode_items(added)])
+        except (msgspec.MsgspecError, ValueError, LookupError):
+            return None
+        return section
+
+    def _whole(self, encoded: bytes) -> Section:
+        """A list that goes on from no other. With a breakpoint that has moved it mostly begins as the last one did."""
+        header = 1 if encoded[0] & 0xF0 == 0x90 else {0xDC: 3, 0xDD: 5}[encoded[0]]
+        count = encoded[0] & 0x0F if header == 1 else int.from_bytes(encoded[1:header], "big")
+        body, last = encoded[header:], self._last
+        same = min(count, bisect_right(last.ends, common(last.body, body)))
+        at = last.ends[same - 1] if same else 0
+        rest = list(map(bytes, _decode_items(b"\xdd" + (count - same).to_bytes(4, "big") + body[at:])))
+        ends = [*last.ends[:same], *accumulate(map(len, rest), initial=at)]
+        del ends[same]
+        section = self._made(self._beginning(last.section, same), list(map(self._item, rest)))
+        self._last = _Whole(section, body, ends)
         return section
 
     @staticmethod
     def _beginning(section: Section, items: int) -> Section:
-        if items == len(section.items):
+        if items == len(section.starts):
             return section
         blocks = section.starts[items]
         marks = [mark for mark in section.marks if mark[0] < blocks]
-        return Section(
-            section.blocks[:blocks], section.sizes[:blocks], marks, section.starts[:items], section.items[:items]
-        )
+        return Section(section.blocks[:blocks], section.sizes[:blocks], marks, section.starts[:items])
 
-    def _made(self, before: Section, items: list[tuple[bytes, tuple[tuple[int, str | None], ...]]]) -> Section:
+    def _made(self, before: Section, items: Iterable[_Parts]) -> Section:
         """`before` with more items: tools, blocks of the system prompt, or messages."""
         made = Section(*map(list, before))  # type: ignore[arg-type]
         size = made.size(len(made.sizes))
-        for encoded, parts in items:
-            made.items.append(encoded)
+        for parts in items:
             made.starts.append(len(made.blocks))
             for number, ttl in parts:
                 if ttl is not None:
@@ -250,7 +265,7 @@ class Prompts:
                 made.sizes.append(size)
         return made
 
-    def _item(self, encoded: bytes) -> tuple[tuple[int, str | None], ...]:
+    def _item(self, encoded: bytes) -> _Parts:
         found = self._items.get(encoded)
         if found is None:
             found = self._items[encoded] = tuple(self._read(self._reader.value(encoded), "messages"))
