@@ -10,6 +10,7 @@ from __future__ import annotations
 import errno
 import logging
 import os
+import sys
 import threading
 import time
 import traceback
@@ -165,6 +166,20 @@ def give_back(losses: list[tuple[str, int, int, int]]) -> None:
     """They could not be written down after all."""
     for why, records, size, time_ns in losses:
         _lose(why, records, size, time_ns)
+
+
+def keep_interrupt() -> None:
+    """At the end of a program: if Ctrl-C ended it, it still ends by that signal, whatever we have imported since.
+
+    Python does so only if no code was compiled after the exception came out, as some imports do; a
+    KeyboardInterrupt out of compiled code makes it remember.
+    """
+    exception = getattr(sys, "last_exc", None) or getattr(sys, "last_value", None)
+    if type(exception) is KeyboardInterrupt and not hasattr(sys, "ps1"):
+        try:
+            exec("raise KeyboardInterrupt")  # noqa: S102
+        except KeyboardInterrupt:
+            pass
 
 
 def _is_full(problem: BaseException) -> bool:

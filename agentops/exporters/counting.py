@@ -7,7 +7,7 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 from agentops.errors import StoreError
-from agentops.exporters.delivery import READ_MOST, Delivery
+from agentops.exporters.delivery import READ_MOST, Delivery, clean
 from agentops.exporters.sender import NOT_INSTALLED
 from agentops.exporters.target import Target
 
@@ -48,7 +48,7 @@ class MetricsDelivery(Delivery):
         if self._metrics.is_due(self.is_ending):
             answer = self._metrics.send(None if until is None else max(0.05, until - time.monotonic()))
             if answer.kind != "taken":
-                self._wait(answer.says, answer.retry_after)
+                self._wait(clean(answer.says), answer.retry_after)
                 return False
         self._delay, self.retry_at, self.trouble = 0.0, 0.0, None
         return True

@@ -27,7 +27,7 @@ from agentops.store.outbox import Outbox, Waiting, Whole
 if TYPE_CHECKING:
     from agentops.exporters.otlp import Answer
 
-__all__ = ["BATCH_SPANS", "CONSOLE_OF", "DOUBTS", "READ_MOST", "Delivery", "name_of"]
+__all__ = ["BATCH_SPANS", "CONSOLE_OF", "DOUBTS", "READ_MOST", "Delivery", "clean", "name_of"]
 
 BATCH_SPANS, BATCH_BYTES = 512, 2 << 20
 #: So many are read at once, by how large they were last.
@@ -284,6 +284,7 @@ class Delivery:
                 outbox.did_not_arrive(rows, "the program ended before it was sent", certainly=True)
                 return False
             answer = self._sender.send([made for _, made in some], seconds)
+            answer = answer._replace(says=clean(answer.says))
             if answer.kind == "taken":
                 self._taken(outbox, rows, answer)
                 continue
@@ -353,6 +354,14 @@ class Delivery:
             f"no export to {self.name}",
             f"nothing is exported to {self.name} now: {why}. Spans wait in the store and are sent when it goes again.",
         )
+
+
+def clean(says: str) -> str:
+    """What a target says, as it may be written: it may hold something of the spans."""
+    try:
+        return says if safety.clean is None else str(safety.clean(says))
+    except Exception:  # noqa: BLE001 - the user's function
+        return "it answered what cannot be told"
 
 
 def name_of(target: Target, process: int = 0) -> str:

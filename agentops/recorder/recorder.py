@@ -564,6 +564,7 @@ class Recorder:
             self._intake.close(tidy=False, timeout=max(0.0, deadline - time.monotonic()))
         if self.hook_runner is not None:
             self.hook_runner.flush(time.monotonic() + EXIT_WAIT_S)
+        safety.keep_interrupt()
 
     def _look_through(self, deadline: float | None) -> bool:
         """Redact all that waits for it; True if nothing is left."""

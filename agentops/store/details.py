@@ -220,9 +220,11 @@ def _detail(
     attributes = jsonable(contents.resolve(raw_attributes))
     error = body.get("x")
     session, user, tags, metadata = scopes.of(row[0])
-    usage = {}
-    if not _USAGE_KEYS.isdisjoint(attributes):
-        usage = {name: count for name, keys in USAGE.items() if (count := token_count(attributes, *keys)) is not None}
+    usage: dict[str, int] = {}
+    if said := _USAGE_KEYS.intersection(attributes):
+        for name, keys in USAGE.items():
+            if not said.isdisjoint(keys) and (count := token_count(attributes, *keys)) is not None:
+                usage[name] = count
     return SpanDetail(
         row=SpanRow._make(row[:12]),
         trace_id=trace.trace_id,

@@ -7,6 +7,7 @@ that ended meanwhile, or of an answer that did not come: the span may have arriv
 
 from __future__ import annotations
 
+import json
 import sqlite3
 import time
 from collections.abc import Callable, Sequence
@@ -109,6 +110,7 @@ def states_in(connection: sqlite3.Connection) -> list[State]:
     return [State._make(row) for row in rows]
 
 
+_THESE = "(SELECT value FROM json_each(?))"
 _ROW = [int, int, int, int, str, int, int, int, int]
 
 
@@ -130,6 +132,7 @@ class Outbox:
         self._name = named(name), named(redactor)
         self._which = identity(store)
         self._connection = connect(store)
+        self._sql = self._connection.execute
         self._contents = Contents(self._connection)
         self._seen = -1
 
@@ -220,16 +223,10 @@ class Outbox:
         """They are about to be sent; gives those that still wait. The others were taken out of the store."""
 
         def mark() -> list[Waiting]:
-            left, again = [], 0
-            for row in rows:
-                found = self._connection.execute(
-                    "SELECT under_way FROM outbox WHERE n = ? AND trace = ? AND span_id = ?", _key(row)
-                ).fetchone()
-                if found is not None:
-                    left.append(row)
-                    again += bool(found[0])
-            self._connection.executemany("UPDATE outbox SET under_way = 1 WHERE n = ?", [row[:1] for row in left])
-            self._count(again=again)
+            there = self._there(rows)
+            left = [row for row in rows if row.n in there]
+            self._sql(f"UPDATE outbox SET under_way = 1 WHERE n IN {_THESE}", (json.dumps(list(there)),))
+            self._count(again=sum(map(bool, there.values())))
             return left
 
         return self._write(mark)
@@ -238,9 +235,7 @@ class Outbox:
         """They need not be sent any more; `counted` says why, as numbers for the columns of the target."""
 
         def delete() -> None:
-            self._connection.executemany(
-                "DELETE FROM outbox WHERE n = ? AND trace = ? AND span_id = ?", [_key(row) for row in rows]
-            )
+            self._sql(f"DELETE FROM outbox WHERE n IN {_THESE}", (json.dumps(list(self._there(rows))),))
             self._count(**counted)
             if counted.get("sent"):
                 self._set(sent_ns=time.time_ns())
@@ -252,10 +247,8 @@ class Outbox:
 
         def note() -> None:
             if certainly:
-                self._connection.executemany(
-                    "UPDATE outbox SET under_way = 0 WHERE n = ? AND trace = ? AND span_id = ?",
-                    [_key(row) for row in rows],
-                )
+                there = json.dumps(list(self._there(rows)))
+                self._sql(f"UPDATE outbox SET under_way = 0 WHERE n IN {_THESE}", (there,))
             self._set(failed_ns=time.time_ns(), failure=named(failure)[:_FAILURE_CHARACTERS])
 
         self._write(note)
@@ -278,6 +271,14 @@ class Outbox:
             lambda sql: sql("SELECT id FROM targets WHERE name = ? AND redactor IN (?, '')", self._name).fetchall()
         )
         return ", ".join(str(int(number)) for (number,) in rows)
+
+    def _there(self, rows: Sequence[Waiting]) -> dict[int, int]:
+        """Those that still wait, by number, and whether they were under way: another row may have the number since."""
+        given = {row.n: (row.trace, row.span_id) for row in rows}
+        found = self._sql(
+            f"SELECT n, trace, span_id, under_way FROM outbox WHERE n IN {_THESE}", (json.dumps(list(given)),)
+        )
+        return {n: under_way for n, trace, span_id, under_way in found if given[n] == (trace, span_id)}
 
     def _count(self, **counted: int) -> None:
         for column, number in counted.items():
@@ -314,7 +315,3 @@ class Outbox:
         finally:
             if self._connection.in_transaction:
                 self._connection.execute("ROLLBACK")
-
-
-def _key(row: Waiting) -> tuple[int, int, int]:
-    return row.n, row.trace, row.span_id

@@ -155,6 +155,8 @@ class Pieces:
             yield _several(f"a score of trace {_hex(trace_id)}", texts)
         for (what,) in self._connection.execute("SELECT what FROM losses"):
             yield _single("a note of what was lost", what)
+        for (failure,) in self._connection.execute("SELECT failure FROM targets WHERE failure IS NOT NULL"):
+            yield _single("what an export target said", failure)
         for (text,) in self._connection.execute("SELECT text FROM fresh_text"):
             yield _single("words that wait for the index of the search", text)
 

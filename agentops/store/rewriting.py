@@ -72,7 +72,8 @@ def rewrite(
     work = _Rewriting(connection, contents, rewriter)
     index_words(connection)
     steps = (
-        work.fresh, work.blocks, work.names, work.traces, work.spans, work.events, work.scores, work.losses
+        work.fresh, work.blocks, work.names, work.traces, work.spans, work.events, work.scores, work.losses,
+        work.failures,
     )  # fmt: skip
     for step in steps:
         at: _Key | None = ()
@@ -215,6 +216,10 @@ class _Rewriting:
     def losses(self, after: _Key) -> _Key | None:
         """What could not be recorded."""
         return self._texts("losses", ("what",), after)
+
+    def failures(self, after: _Key) -> _Key | None:
+        """What export targets said."""
+        return self._texts("targets", ("failure",), after)
 
     def _texts(self, table: str, columns: tuple[str, ...], after: _Key) -> _Key | None:
         rows = self._some(table, ("id",), ", ".join(columns), after)

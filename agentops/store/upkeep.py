@@ -160,6 +160,8 @@ class Store:
             removed = removed.plus(remove_now(self._connection, self._contents, group, 0))
         self._transaction(remove_orphans, self._connection, self._contents)
         self._transaction(remove_names, self._connection)
+        # What an export target said of a span may hold something of it.
+        self._transaction(self._connection.execute, "UPDATE targets SET failure = NULL")
         for part in sorted(removed.parts):
             self._transaction(make_anew, self._connection, self._contents, part)
         self._write_file_anew()

@@ -429,6 +429,31 @@ def test_what_is_forgotten_is_not_sent(program: Run, tmp_path: Path, sink: Sink)
     assert state_of(tmp_path / "traces.db").removed == 1
 
 
+def test_what_a_target_said_of_a_span_is_forgotten_with_it(program: Run, tmp_path: Path, sink: Sink) -> None:
+    sink.reply = lambda spans: (503, {"Content-Type": "text/plain"}, f"no room for {spans[0].name}".encode())
+    source = "import sys, agentops\nagentops.init(export=sys.argv[1])\nwith agentops.span('of-ada', user='ada'): pass\n"
+    program(source, sink.url)
+    store = tmp_path / "traces.db"
+    assert "no room for of-ada" in str(state_of(store).failure)
+    from agentops.store.upkeep import Store
+
+    with Store(str(store)) as upkeep:
+        upkeep.forget(user="ada")
+    assert b"of-ada" not in store.read_bytes() and state_of(store).failure is None
+
+
+def test_what_a_target_says_is_written_redacted(program: Run, tmp_path: Path, sink: Sink) -> None:
+    sink.reply = lambda spans: (503, {"Content-Type": "text/plain"}, b"ada@example.com is not known")
+    done = program(
+        "import sys, agentops\n"
+        "agentops.init(export=sys.argv[1], redact=lambda text: text.replace('ada@example.com', '[mail]'))\n"
+        "with agentops.span('one'): pass\n",
+        sink.url,
+    )
+    assert "[mail] is not known" in str(state_of(tmp_path / "traces.db").failure)
+    assert "ada@" not in done.stderr
+
+
 def test_contents_that_are_still_redacted_are_waited_for(tmp_path: Path, sink: Sink) -> None:
     source = """
         import sys
