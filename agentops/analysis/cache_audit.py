@@ -36,6 +36,7 @@ _ONE_HOUR = "1h"
 #: Providers that keep prompts without breakpoints, for some minutes, and count what is read in steps.
 _IMPLICIT = frozenset(("openai", "azure.ai.openai", "az.ai.openai"))
 _BLUR_TOKENS = 256
+_LONG_TOKENS = 100_000
 #: Tokens that a prefix must have, by how the model's name begins; the first that fits.
 _MINIMUM_TOKENS = (
     ("claude-opus-5", 512),
@@ -361,7 +362,7 @@ def audit(reader: Reader, filter: Filter | None = None) -> Audit:
 class _Looking:
     def __init__(self, reader: Reader) -> None:
         self._reader = reader
-        self._rates: dict[tuple[str, str, bool, bool], _Rates | None] = {}
+        self._rates: dict[tuple[str, str, bool, bool, int], _Rates | None] = {}
         self._found: dict[tuple[Any, ...], _Sum] = {}
         self.conversations = self.calls = self.tokens = self.read = self.written = 0
         #: Calls by what stands before their messages, across conversations: when, and whether they read anything.
@@ -576,7 +577,9 @@ class _Looking:
         found.add(place, call, tokens, size, usd, times)
 
     def _rates_of(self, call: _Call) -> _Rates | None:
-        key = (call.provider, call.model, call.batch, call.fast)
+        # Long prompts may have another price; it holds for all of their tokens.
+        size = -(-call.tokens // 1_000) * 1_000 if call.tokens > _LONG_TOKENS else 1_000
+        key = (call.provider, call.model, call.batch, call.fast, size)
         if key not in self._rates:
             self._rates[key] = _rates(*key)
         return self._rates[key]
@@ -801,9 +804,8 @@ def _paid(call: _Call, rates: _Rates) -> float:
     )
 
 
-def _rates(provider: str, model: str, batch: bool, fast: bool) -> _Rates | None:
-    """What a token of each kind costs, by the price list; None where it has no price."""
-    many = 1_000
+def _rates(provider: str, model: str, batch: bool, fast: bool, many: int) -> _Rates | None:
+    """What a token of each kind costs in a prompt of so many, by the price list; None where it has no price."""
 
     def cost(**kinds: int) -> float | None:
         return prices.cost_usd(

@@ -233,6 +233,17 @@ def test_a_breakpoint_that_is_never_found_again_is_named(provider: Provider, sto
     assert [(each.section, each.position) for each in never] == [("system", 1)]
 
 
+def test_a_call_that_two_spans_report_is_one(store: Path) -> None:
+    with agentops.span("outer", kind="llm", input=says("hello")) as outer:
+        outer.set_attribute("gen_ai.response.id", "msg_1")
+        outer.set_attribute("gen_ai.usage.input_tokens", 10)
+        with agentops.span("inner", kind="llm", input=says("hello")) as inner:
+            inner.set_attribute("gen_ai.response.id", "msg_1")
+            inner.set_attribute("gen_ai.usage.input_tokens", 10)
+    found = audited(store)
+    assert (found.calls, found.input_tokens, found.wasted_usd) == (1, 10, None)
+
+
 def test_a_provider_that_needs_no_breakpoints_is_audited_too(store: Path) -> None:
     messages: list[Any] = [{"role": "system", "content": ""}, *says("Where is it?")]
     for turn in range(4):
