@@ -60,7 +60,7 @@ def _summary(found: Audit) -> str:
     text = f"{found.calls} call{many}, {formats.count(found.input_tokens)} tokens in, {share:.0f} % read from the cache"
     if found.wasted_usd is None:
         return f"{text}; the models have no price"
-    return f"{text}, {formats.cost(found.wasted_usd)} too much"
+    return f"{text}, {formats.cost(found.wasted_usd)} too much" if found.wasted_usd else text
 
 
 def _sentence(finding: Finding) -> str:
