@@ -73,5 +73,5 @@ def rows() -> Iterator[Row]:
         conversations = CALLS // turns
         value, spread = middle(_fresh.call(measure, conversations, turns, ROUNDS))
         shape = f"{conversations:,} conversations of {turns}" if conversations > 1 else "one conversation"
-        note = f"each with another system prompt, all breaks found; wall time, n={ROUNDS}"
+        note = f"the system prompt differs in each call, every break is found; wall time, n={ROUNDS}"
         yield Row(f"`cache-audit` of {CALLS:,} calls, {shape}", value, "nothing", note, spread, 1_000, unit=" ms")
