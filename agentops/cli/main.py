@@ -23,6 +23,7 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "stats": ("stats", "count calls, tokens, cost and durations"),
     "prices": ("prices", "show which prices hold for a model, and whose"),
     "reprice": ("reprice", "compute what past calls cost by today's prices"),
+    "cache-audit": ("cache_audit", "say what broke the provider's prompt cache, and what it cost"),
     "export": ("export", "write traces out, one span a line"),
     "import": ("import_", "take in what export wrote, or a log of model calls"),
     "prune": ("prune", "take traces out of the store"),

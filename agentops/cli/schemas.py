@@ -476,6 +476,55 @@ class Audit(_Output):
     held: list[str]
 
 
+class CacheFinding(_Model):
+    """One thing to change about a prompt, so that the provider's cache is read.
+
+    `kind`: the prefix changed (`break`); the cache had `expired`; a breakpoint was more than 20 blocks behind the one
+    before (`lookback`); the call before had not begun to answer (`concurrent`); nothing explains it (`evicted`); what
+    is sent again has no breakpoint behind it (`uncovered`); it was written and never read (`unread`); a breakpoint is
+    never found again (`never_hit`); the prefix is `too_short` for the model; it was written for an hour where five
+    minutes would do (`long`). `section` is tools, system, messages or a parameter of the request; `position` (from 0)
+    and `path` say where in it, in the first call that has it; `byte` (UTF-8) is where what changed begins in that
+    text, or in the JSON of what stands there where no text changed. `tokens` are those of all calls, `bytes` those of
+    one call on average; `cost_usd` is what they cost more than they had to, null without a price.
+    """
+
+    kind: Literal[
+        "break", "expired", "lookback", "concurrent", "evicted", "uncovered", "unread", "never_hit", "too_short", "long"
+    ]
+    section: str
+    position: int | None
+    path: str
+    paragraph: int | None
+    byte: int | None
+    what: str
+    before: str
+    after: str
+    times: int
+    runs: int
+    tokens: int
+    bytes: int
+    cost_usd: float | None
+    cost_usd_per_run: float | None
+    trace_id: str = TraceId
+    span_id: str = SpanId
+    model: str
+    advice: str
+
+
+class CacheAudit(_Output):
+    """`agentops cache-audit --json`: how the calls used the provider's prompt cache; the dearest finding first."""
+
+    traces: int
+    conversations: int
+    calls: int
+    input_tokens: int
+    read_tokens: int
+    written_tokens: int
+    wasted_usd: float | None
+    findings: list[CacheFinding]
+
+
 class ErrorInfo(_Model):
     type: str
     message: str
@@ -506,6 +555,7 @@ SCHEMAS: dict[str, type[BaseModel]] = {
     "prune": Prune,
     "forget": Forget,
     "audit": Audit,
+    "cache-audit": CacheAudit,
     "backup": Backup,
     "doctor": Doctor,
     "error": Error,

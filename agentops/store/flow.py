@@ -17,7 +17,7 @@ from agentops.journal.format import BLOB, LIST, decode_value
 from agentops.store.contents import Contents
 from agentops.store.details import jsonable
 
-__all__ = ["Exchange", "Key", "attributes", "exchanges", "own", "raws", "value"]
+__all__ = ["Exchange", "Key", "attributes", "encoded_attributes", "exchanges", "own", "raws", "value"]
 
 #: A content's number, or the encoded value itself.
 Key = int | bytes
@@ -42,8 +42,13 @@ class _Attributes(msgspec.Struct, gc=False):
     a: msgspec.Raw = _NOTHING
 
 
+class _EncodedAttributes(msgspec.Struct, gc=False):
+    a: dict[str, msgspec.Raw] = {}
+
+
 _decode = msgspec.msgpack.Decoder(_Body).decode
 _decode_attributes = msgspec.msgpack.Decoder(_Attributes).decode
+_decode_encoded = msgspec.msgpack.Decoder(_EncodedAttributes).decode
 _tuple = tuple.__new__  # half of what calling the class costs, and there may be 10,000
 
 
@@ -76,6 +81,14 @@ def attributes(contents: Contents, body: bytes) -> dict[str, Any]:
     except (msgspec.MsgspecError, ValueError, TypeError, RecursionError):
         return {}
     return jsonable(found) if isinstance(found, dict) else {}
+
+
+def encoded_attributes(body: bytes) -> dict[str, bytes]:
+    """The attributes in a span's body as they are encoded: keys of `value`, and the same where their values are."""
+    try:
+        return {name: bytes(raw) for name, raw in _decode_encoded(body).a.items()} if body else {}
+    except (msgspec.MsgspecError, ValueError, TypeError, RecursionError):
+        return {}
 
 
 def value(contents: Contents, key: Key) -> Any:

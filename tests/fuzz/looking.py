@@ -51,6 +51,8 @@ COMMANDS = [
     ["stats", "--json", "needle"],
     ["why"],
     ["why", "--json"],
+    ["cache-audit"],
+    ["cache-audit", "--json"],
     ["export"],
     ["doctor"],
     ["doctor", "--json"],
