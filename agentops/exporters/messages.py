@@ -13,6 +13,7 @@ from typing import Any
 
 import msgspec
 
+from agentops.calls import FINISH_REASONS
 from agentops.exporters.plain import json_text
 
 __all__ = ["answered", "asked", "decoded", "finish_reason", "instructions", "is_conversation", "tool_definitions"]
@@ -20,19 +21,6 @@ __all__ = ["answered", "asked", "decoded", "finish_reason", "instructions", "is_
 Part = dict[str, Any]
 Message = dict[str, Any]
 
-#: OpenTelemetry's words for why a model stopped; what is not here stays as it is.
-_FINISH_REASONS = {
-    "end_turn": "stop",
-    "stop_sequence": "stop",
-    "max_tokens": "length",
-    "max_output_tokens": "length",
-    "tool_use": "tool_call",
-    "tool_calls": "tool_call",
-    "function_call": "tool_call",
-    "STOP": "stop",
-    "MAX_TOKENS": "length",
-    "SAFETY": "content_filter",
-}
 _ROLES = {"human": "user", "ai": "assistant", "model": "assistant", "developer": "system", "function": "tool"}
 
 
@@ -74,7 +62,7 @@ def answered(value: Any, reason: str | None = None, failed: bool = False) -> lis
 
 def finish_reason(said: Any) -> str:
     """Why a model stopped, in OpenTelemetry's words; any other word stays."""
-    return _FINISH_REASONS.get(said, said) if type(said) is str else json_text(said)
+    return FINISH_REASONS.get(said, said) if type(said) is str else json_text(said)
 
 
 def instructions(value: Any) -> list[Part]:
