@@ -1,4 +1,4 @@
-"""A server that speaks OpenAI's API as far as the tests need it: chat, completions, responses, embeddings and models."""
+"""A server that speaks as much of OpenAI's API as the tests need: chat, completions, responses, embeddings, models."""
 
 from __future__ import annotations
 
