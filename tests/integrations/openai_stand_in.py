@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -143,7 +143,8 @@ def serving(*replies: Reply, models: list[dict[str, Any]] | None = None, **heade
         def answer(self, reply: Reply) -> None:
             self.send_response(reply.status)
             for name, value in {"content-type": "application/json", **headers, **reply.headers}.items():
-                self.send_header(name, value)
+                if name != "server":  # that is there already
+                    self.send_header(name, value)
             if len(reply.parts) == 1 and not reply.breaks:
                 self.send_header("content-length", str(len(reply.parts[0])))
                 self.end_headers()
@@ -185,6 +186,3 @@ def serving(*replies: Reply, models: list[dict[str, Any]] | None = None, **heade
     finally:
         server.shutdown()
         server.server_close()
-
-
-Answering = Callable[..., Any]
