@@ -77,6 +77,8 @@ _USAGE = (
     (("server_tool_use", "web_search_requests"), "anthropic.usage.server_tool_use.web_search_requests"),
 )
 _ANTHROPICS = ("cache_read_input_tokens", "cache_creation_input_tokens")
+#: Of the events of a stream, what is not the answer's own.
+_NOT_SAID = ("choices", "object")
 _RESPONSE_ENDS = ("response.completed", "response.failed", "response.incomplete")
 
 
@@ -254,10 +256,11 @@ class Pieces:
 
     def _chunk(self, event: Mapping[str, Any]) -> list[dict[str, Any]]:
         told: list[dict[str, Any]] = []
-        self._whole.update(
-            {k: said for k, said in event.items() if k not in ("choices", "object") and said is not None}
-        )
-        for given in event["choices"]:
+        choices = event["choices"]
+        if len(choices) == 1 and self._adds_text(event, choices[0], told):
+            return told
+        self._whole.update(pair for pair in event.items() if pair[0] not in _NOT_SAID and pair[1] is not None)
+        for given in choices:
             if not isinstance(given, Mapping) or type(index := given.get("index", 0)) is not int:
                 continue
             choice = self._choices.setdefault(index, {})
@@ -274,6 +277,21 @@ class Pieces:
                 choice["finish_reason"] = given["finish_reason"]
                 self.complete = True
         return told
+
+    def _adds_text(self, event: Mapping[str, Any], given: Any, told: list[dict[str, Any]]) -> bool:
+        """Whether an event adds some text and says nothing else that is new: by far most do."""
+        if not isinstance(given, Mapping) or given.get("finish_reason") or given.get("logprobs") or event.get("usage"):
+            return False
+        index, delta = given.get("index"), given.get("delta")
+        message = self._choices[index].get("message") if type(index) is int and index in self._choices else None
+        if message is None or not isinstance(delta, Mapping) or len(delta) != 1:
+            return False
+        said, known = delta.get("content"), message.get("content")
+        if type(said) is not str or type(known) is not str:
+            return False
+        message["content"] = known + said
+        told.append({"index": index, "type": "content_delta", "text": said})
+        return True
 
     def _of_response(self, kind: str, event: Mapping[str, Any]) -> list[dict[str, Any]]:
         index = event.get("output_index")

@@ -35,7 +35,7 @@ def instrument(module: ModuleType) -> None:
     for client in (module.OpenAI, module.AsyncOpenAI):
         if getattr(client, _MARK, False):
             continue
-        for name, around in _HOOKS.items():
+        for name, around in _hooks_of(client):
             setattr(client, name, around(getattr(client, name)))
         setattr(client, _MARK, True)
 
@@ -63,10 +63,15 @@ def _record(client: Any) -> None:
         _record(made)
         return made
 
-    for name, around in _HOOKS.items():
+    for name, around in _hooks_of(type(client)):
         setattr(client, name, functools.partial(around(getattr(type(client), name)), client))
     client.copy = client.with_options = recorded_copy
     setattr(client, _MARK, True)
+
+
+def _hooks_of(kind: Any) -> list[tuple[str, Callable[[Any], Any]]]:
+    """Clients before 2 have no method for a retry of its own: then there are no events for them."""
+    return [(name, around) for name, around in _HOOKS.items() if hasattr(kind, name)]
 
 
 def _request(request: Any) -> Any:
