@@ -104,6 +104,9 @@ class Capture:
 
     __slots__ = ("_lists", "_next", "_on_failure", "_redact", "fast", "hurries", "seen")
 
+    #: Whether `stays` is to be asked.
+    some_stay = False
+
     def __init__(self, redact: Redactor | None, on_failure: Callable[[str, BaseException], None]) -> None:
         self._redact = redact
         #: `record` for the hot path: it may raise, and then `record` does not.
@@ -227,6 +230,14 @@ class Capture:
             new.contents.append((number, BLOB, data))
             return number, None
 
+    def unchanging(self, value: object, new: New, trace: bytes) -> tuple[int, Any]:
+        """As `value`, for what is given again and again and does not grow (tools): a list is one content."""
+        if type(value) is list and self._redact is None:
+            data = self._try(value)
+            if data is not None and len(data) >= INLINE_BYTES:
+                return self._content(value, data, new, []), None
+        return self.value(value, new, trace)
+
     @staticmethod
     def _try(value: object) -> bytes | None:
         try:
@@ -308,10 +319,10 @@ class Capture:
         beside its messages); elsewhere a message stays in one piece.
         """
         found: dict[Any, Any] | None = None
-        holds_list = any(type(item) is list for item in value.values())
+        holds_list = list in map(type, value.values())
         for key, item in value.items():
             kind = type(item)
-            if self.stays(key):
+            if self.some_stay and self.stays(key):
                 continue
             if kind is str:
                 if len(item) < INLINE_BYTES:

@@ -19,6 +19,9 @@ from opentelemetry.trace.propagation import _SPAN_KEY
 from opentelemetry.util._decorator import _agnosticcontextmanager
 
 from agentops import conventions
+from agentops.journal.format import ABSENT, UPDATE, reference
+from agentops.recorder.forks import epoch as _epoch
+from agentops.recorder.recorder import recorder
 from agentops.safety import failed
 from agentops.trace import span as ours
 from agentops.trace.facts import text
@@ -39,6 +42,7 @@ class ClientSpan(ours.Span):
     """
 
     _same: ours.Span | None = None
+    _once: dict[str, Any] | None = None  # attributes that are on record already
 
     def is_same_as(self, span: ours.Span) -> None:
         """Begin as the program's own `span`: what this one has to say is said of that one."""
@@ -100,8 +104,46 @@ class ClientSpan(ours.Span):
 
     def keep(self, key: str, value: Any) -> None:
         """Set an attribute for our store alone: the application's exporter gets what the library gives it."""
-        with self.apart():
+        if self._sdk is None:
             self.set_attribute(key, value)
+        else:
+            with self.apart():
+                self.set_attribute(key, value)
+
+    def was_given(self, value: Any, facts: Mapping[str, Any] | None = None) -> None:
+        """Put on record at once what it was given, and facts that go with it; for our store alone.
+
+        Args:
+            value: the input; None for none.
+            facts: attributes. They are written this one time, so that large ones cost their bytes once in a program.
+        """
+        if value is not None:
+            self._input = value
+        if facts:
+            self._once = {**(self._once or {}), **facts}
+        if not self._started or self._ended or self._epoch != _epoch[0]:
+            return
+        journal = recorder.journal or recorder.open()
+        capture = journal.capture
+        new = capture.new(self._trace, self._id)
+        kept = {}
+        for key, fact in (facts or {}).items():
+            number, small = capture.unchanging(fact, new, self._trace)
+            kept[key] = reference(number) if number else small
+        number, small = (ABSENT, None) if value is None else capture.value(value, new, self._trace)
+        self._append(
+            journal, (UPDATE, self._id, self._trace, kept or None, ABSENT, None, new.contents, number, small), new
+        )
+
+    def comes_out(self, value: Any) -> None:
+        """Set an output that nobody else holds: it is written when the span ends."""
+        self._output = self._output_value = value
+        self._output_reference, self._rich, self._changed = 0, True, True
+
+    @property
+    def attributes(self) -> dict[str, Any]:
+        """What was set so far."""
+        return {**(self._once or {}), **super().attributes}
 
     @contextmanager
     def apart(self) -> Iterator[None]:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import contextlib
+import functools
+import itertools
 import json
 import logging
 import socket
@@ -16,7 +18,9 @@ from typing import Any, Self
 from urllib.parse import urlsplit
 
 from . import validation, wire
-from .reply import Fault, Reply, Request, Script
+from .batches import Batches
+from .prefix_cache import Charge, PrefixCache
+from .reply import Break, Fault, Reply, Request, Script, Thinking, Usage
 
 _logger = logging.getLogger(__name__)
 
@@ -34,12 +38,13 @@ class StandIn:
     Args:
         script: Called with each sound request, on the thread of its connection.
         port: 0 takes a free one.
+        cache: What it keeps of prompts; None for one of its own, with the clock of the machine.
     """
 
-    def __init__(self, script: Script, *, port: int = 0) -> None:
+    def __init__(self, script: Script, *, port: int = 0, cache: PrefixCache | None = None) -> None:
         self.requests: deque[Request] = deque(maxlen=_REQUESTS_KEPT_MAX)
         """What came in, oldest first; the refused ones too."""
-        self._server = _Server(script, port, self.requests)
+        self._server = _Server(script, port, self.requests, cache or PrefixCache())
         self._thread = threading.Thread(
             # The poll interval is how long shutdown() may have to wait.
             target=lambda: self._server.serve_forever(poll_interval=0.02),
@@ -65,9 +70,11 @@ class _Server(ThreadingHTTPServer):
     # The default backlog of 5 refuses connections when many threads start at once.
     request_queue_size = 128
 
-    def __init__(self, script: Script, port: int, requests: deque[Request]) -> None:
+    def __init__(self, script: Script, port: int, requests: deque[Request], cache: PrefixCache) -> None:
         self.script = script
         self.requests = requests
+        self.cache = cache
+        self.batches = Batches()
         self._open: set[socket.socket] = set()
         super().__init__((_HOST, port), _Handler)
 
@@ -133,11 +140,39 @@ class _Handler(BaseHTTPRequestHandler):
             self._send_fault(fault)
         elif path == validation.COUNT_TOKENS:
             self._send_json(200, {"input_tokens": wire.input_tokens(request.body)})
+        elif path == validation.BATCHES:
+            url = f"http://{_HOST}:{self.server.server_port}"
+            run = functools.partial(self._run_of_batch, headers)
+            self._send_json(200, self.server.batches.create(request.body["requests"], run, url))
         else:
             self._send_answer(request)
 
     def do_GET(self) -> None:
-        self._send_fault(Fault(404, "not_found_error", f"no such page: {self.path}"))
+        path = urlsplit(self.path).path
+        batches = self.server.batches
+        number, _, rest = path.removeprefix(validation.BATCHES).removeprefix("/").partition("/")
+        if not path.startswith(validation.BATCHES):
+            self._send_fault(Fault(404, "not_found_error", f"no such page: {self.path}"))
+        elif not validation.has_key({name.lower(): value for name, value in self.headers.items()}):
+            self._send_fault(Fault(401, "authentication_error", "x-api-key or authorization is required"))
+        elif not number:
+            self._send_json(200, batches.listed())
+        elif (batch := batches.find(number)) is None or rest not in ("", "results"):
+            self._send_fault(Fault(404, "not_found_error", f"no such batch: {path}"))
+        elif rest:
+            self._send(200, "application/x-jsonl", batches.results(number) or b"")
+        else:
+            self._send_json(200, batch)
+
+    def _run_of_batch(self, headers: dict[str, str], body: wire.Json) -> tuple[str, wire.Json]:
+        request = Request(validation.MESSAGES, headers, body)
+        fault = validation.check(request.path, headers, body)
+        answer = fault or self.server.answer(request)
+        if isinstance(answer, Fault):
+            return "errored", wire.error(answer, wire.new_id("req"))
+        charge = self.server.cache.charge(body)
+        self.server.cache.keep(charge)
+        return "succeeded", wire.message(answer, body, _usage(answer, body, charge, "batch"))
 
     def log_message(self, format: str, *args: Any) -> None:
         pass  # standard error belongs to the program that uses the stand-in
@@ -157,22 +192,36 @@ class _Handler(BaseHTTPRequestHandler):
         if isinstance(answer, Fault):
             self._send_fault(answer)
             return
+        charge = self.server.cache.charge(request.body)
         time.sleep(answer.delay_s)
-        whole = wire.message(answer, request.body)
+        self.server.cache.keep(charge)
+        whole = wire.message(answer, request.body, _usage(answer, request.body, charge, "standard"))
         if request.body.get("stream"):
-            self._send_stream(whole, answer.chunk_delay_s)
+            self._send_stream(whole, answer.chunk_delay_s, answer.breaks)
+        elif answer.breaks is not None:
+            self.close_connection = True
         else:
             self._send_json(200, whole)
 
-    def _send_stream(self, whole: wire.Json, chunk_delay_s: float) -> None:
+    def _send_stream(self, whole: wire.Json, chunk_delay_s: float, breaks: Break | None) -> None:
         self._start(200, "text/event-stream", {"transfer-encoding": "chunked"})
-        for event in wire.events(whole):
+        events = wire.events(whole)
+        for event in events if breaks is None else itertools.islice(events, breaks.after):
             if event[0] == "content_block_delta":
                 time.sleep(chunk_delay_s)
-            data = wire.encode(event)
-            self.wfile.write(b"%x\r\n%b\r\n" % (len(data), data))
+            self._send_event(event)
+        if breaks is not None and breaks.fault is not None:
+            self._send_event(("error", wire.error(breaks.fault, wire.new_id("req"))))
+        if breaks is not None and breaks.drop:
             self.wfile.flush()
-        self.wfile.write(b"0\r\n\r\n")
+            self.close_connection = True
+        else:
+            self.wfile.write(b"0\r\n\r\n")
+
+    def _send_event(self, event: wire.Event) -> None:
+        data = wire.encode(event)
+        self.wfile.write(b"%x\r\n%b\r\n" % (len(data), data))
+        self.wfile.flush()
 
     def _send_fault(self, fault: Fault) -> None:
         request_id = wire.new_id("req")
@@ -180,9 +229,11 @@ class _Handler(BaseHTTPRequestHandler):
         self._send_json(fault.status, wire.error(fault, request_id), headers)
 
     def _send_json(self, status: int, payload: wire.Json, headers: dict[str, str] | None = None) -> None:
-        data = json.dumps(payload).encode()
+        self._send(status, "application/json", json.dumps(payload).encode(), headers)
+
+    def _send(self, status: int, content_type: str, data: bytes, headers: dict[str, str] | None = None) -> None:
         length = {"content-length": str(len(data))}
-        self._start(status, "application/json", {**length, **(headers or {})})
+        self._start(status, content_type, {**length, **(headers or {})})
         self.wfile.write(data)
 
     def _start(self, status: int, content_type: str, headers: dict[str, str]) -> None:
@@ -191,6 +242,21 @@ class _Handler(BaseHTTPRequestHandler):
         for name, value in {**everywhere, **headers}.items():
             self.send_header(name, value)
         self.end_headers()
+
+
+def _usage(reply: Reply, request: wire.Json, charge: Charge, service_tier: str) -> Usage:
+    """What the script says, or what the tokens come to."""
+    thinking = tuple(part for part in reply.content if isinstance(part, Thinking))
+    return reply.usage or Usage(
+        input_tokens=charge.fresh,
+        output_tokens=wire.output_tokens(reply.content),
+        cache_read_input_tokens=charge.read,
+        cache_creation_input_tokens=charge.written_5m + charge.written_1h,
+        cache_creation_1h_input_tokens=charge.written_1h,
+        thinking_tokens=wire.output_tokens(thinking),
+        service_tier=service_tier,
+        speed=request.get("speed"),
+    )
 
 
 def _parse(raw: bytes) -> Any:

@@ -185,7 +185,8 @@ def test_retries_are_events_of_the_one_call(spans: Spans) -> None:
         call(create, at)
     [chat] = spans()
     assert chat["status"] == "ok"
-    assert [(event["name"], event["attributes"]) for event in chat["events"]] == [("retry", {"attempt": 2})]
+    told = {"attempt": 2, "http.response.status_code": 529}
+    assert [(event["name"], event["attributes"]) for event in chat["events"]] == [("retry", told)]
 
 
 @pytest.mark.parametrize("how", [create, create_stream, async_create], ids=lambda how: how.__name__)
