@@ -30,6 +30,7 @@ if TYPE_CHECKING:
     from agentops.trace.hooks import on_span_end
     from agentops.trace.loop import Loop, Step
     from agentops.trace.loop import Loop as loop
+    from agentops.trace.recorded import record
     from agentops.trace.scores import score
     from agentops.trace.span import Span, current_span
     from agentops.trace.span import Span as span
@@ -53,6 +54,7 @@ __all__ = [
     "loop",
     "on_span_end",
     "price",
+    "record",
     "score",
     "shutdown",
     "span",
@@ -76,6 +78,7 @@ _HOMES = {
     "instrument": "agentops.integrations",
     "on_span_end": "agentops.trace.hooks",
     "price": "agentops.setup",
+    "record": "agentops.trace.recorded",
     "score": "agentops.trace.scores",
     "shutdown": "agentops.setup",
     "traceparent": "agentops.trace.carrying",

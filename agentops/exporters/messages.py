@@ -13,6 +13,7 @@ from typing import Any
 
 import msgspec
 
+from agentops.calls import FINISH_REASONS
 from agentops.exporters.plain import json_text
 
 __all__ = ["answered", "asked", "decoded", "finish_reason", "instructions", "is_conversation", "tool_definitions"]
@@ -20,19 +21,8 @@ __all__ = ["answered", "asked", "decoded", "finish_reason", "instructions", "is_
 Part = dict[str, Any]
 Message = dict[str, Any]
 
-#: OpenTelemetry's words for why a model stopped; what is not here stays as it is.
-_FINISH_REASONS = {
-    "end_turn": "stop",
-    "stop_sequence": "stop",
-    "max_tokens": "length",
-    "max_output_tokens": "length",
-    "tool_use": "tool_call",
-    "tool_calls": "tool_call",
-    "function_call": "tool_call",
-    "STOP": "stop",
-    "MAX_TOKENS": "length",
-    "SAFETY": "content_filter",
-}
+#: The conventions' own names of parts, where they might be taken for OpenAI's of items.
+_PARTS = ("tool_call", "server_tool_call")
 _ROLES = {"human": "user", "ai": "assistant", "model": "assistant", "developer": "system", "function": "tool"}
 
 
@@ -74,7 +64,7 @@ def answered(value: Any, reason: str | None = None, failed: bool = False) -> lis
 
 def finish_reason(said: Any) -> str:
     """Why a model stopped, in OpenTelemetry's words; any other word stays."""
-    return _FINISH_REASONS.get(said, said) if type(said) is str else json_text(said)
+    return FINISH_REASONS.get(said, said) if type(said) is str else json_text(said)
 
 
 def instructions(value: Any) -> list[Part]:
@@ -125,7 +115,7 @@ def _messages(value: Any) -> list[dict[str, Any]] | None:
                     return _choices(inner)
                 return _messages(inner)
         return [value] if _is_message(value) else None
-    if type(value) is list and value and all(_is_item(item) for item in value) and any(map(_is_message, value)):
+    if type(value) is list and value and all(map(_is_item, value)):
         return value
     return None
 
@@ -146,7 +136,11 @@ def _choices(choices: list[Any]) -> list[dict[str, Any]] | None:
 def _item(value: dict[str, Any]) -> Callable[[Part], Part] | None:
     """What makes a part of a thing that stands among messages and is none."""
     kind = value.get("type")
-    return _ITEMS.get(kind) if type(kind) is str and "role" not in value else None
+    if type(kind) is not str or "role" in value:
+        return None
+    if kind == "reasoning" and type(value.get("summary")) is not list:
+        return None  # the conventions' own part
+    return _ITEMS.get(kind) or (_call_of_server if kind.endswith("_call") and kind not in _PARTS else None)
 
 
 def _is_item(value: Any) -> bool:
@@ -238,6 +232,24 @@ def _response(id: Any, response: Any) -> Part:
     return {"type": "tool_call_response", "id": _id(id), "response": response}
 
 
+def _call_of_server(item: Part) -> Part:
+    """An item of OpenAI's Responses API for a tool that the provider runs, such as `web_search_call`."""
+    kind = item["type"]
+    call = {key: value for key, value in item.items() if key not in ("id", "type")}
+    name = kind.removesuffix("_call")
+    return {
+        "type": "server_tool_call",
+        "id": _id(item.get("id")),
+        "name": name,
+        "server_tool_call": {**call, "type": name},
+    }
+
+
+def _thoughts(item: Part) -> Part:
+    said = [part.get("text") for part in item["summary"] if type(part) is dict]
+    return {"type": "reasoning", "content": "\n\n".join(text for text in said if type(text) is str)}
+
+
 def _server_call(block: Part) -> Part:
     name = block.get("name")
     name = name if type(name) is str else ""
@@ -296,4 +308,5 @@ _BLOCKS: dict[str, Callable[[Part], Part]] = {
 _ITEMS: dict[str, Callable[[Part], Part]] = {
     "function_call": lambda b: _call(b.get("call_id") or b.get("id"), b.get("name"), decoded(b.get("arguments"))),
     "function_call_output": lambda b: _response(b.get("call_id"), b.get("output")),
+    "reasoning": _thoughts,
 }

@@ -73,6 +73,35 @@ class ClientSpan(ours.Span):
                 names = ("exception.type", "exception.message", "exception.stacktrace")
                 same.add_event("exception", dict(zip(names, self._error, strict=True)))
 
+    def goes_in(self) -> ours.Span | None:
+        """For a library that makes no spans itself: begin it and make it current, until `leave`.
+
+        Returns:
+            The program's own span for this one call, where it has made one; that one stays current.
+        """
+        ours.look_at_provider()
+        context = get_current()
+        above = context.get(ours.OUR_KEY)
+        if (
+            ours._Provider.joined is None
+            and isinstance(above, ours.Span)
+            and self.kind == above.kind
+            and _is_for_one_call(above, context)
+        ):
+            self.is_same_as(above)
+            return above
+        self.__enter__()
+        return None
+
+    def leave(self) -> None:
+        """It is current no longer, and stays open."""
+        token, self._token = self._token, None
+        if token is not None:
+            try:
+                ours._detach(token)
+            except ValueError:  # left in another context than it was entered in
+                pass
+
     def keep(self, key: str, value: Any) -> None:
         """Set an attribute for our store alone: the application's exporter gets what the library gives it."""
         if self._sdk is None:

@@ -6,7 +6,7 @@ import contextlib
 from collections.abc import AsyncIterator, Iterator
 from typing import TypeVar, reveal_type
 
-from agentops import carry, span, traceparent
+from agentops import carry, record, span, traceparent
 
 T = TypeVar("T")
 
@@ -92,3 +92,18 @@ reveal_type(Shop.static_above)  # def (item: str) -> int
 reveal_type(Shop().static_above)  # def (item: str) -> int
 reveal_type(Shop().coroutine)  # def (item: str) -> typing.Coroutine[Any, Any, int]
 reveal_type(traceparent())  # str
+
+
+@record
+def asked(messages: list[str], *, model: str = "") -> dict[str, int]:
+    raise NotImplementedError
+
+
+@record
+async def asked_async(messages: list[str]) -> str:
+    raise NotImplementedError
+
+
+reveal_type(asked)  # def (messages: list[str], *, model: str =) -> dict[str, int]
+reveal_type(asked_async)  # def (messages: list[str]) -> typing.Coroutine[Any, Any, str]
+reveal_type(record(generator))  # def (a: int) -> typing.Iterator[str]

@@ -9,7 +9,7 @@ if TYPE_CHECKING:
     from typing import Any
 
 #: The modules of our integrations; a test compares them with the entry points.
-WATCHED = ("anthropic", "opentelemetry.sdk.trace", "uvicorn", "wsgiref.handlers")
+WATCHED = ("anthropic", "openai", "opentelemetry.sdk.trace", "uvicorn", "wsgiref.handlers")
 #: Those of the standard library: nearly every program imports them, and their integrations import nothing of ours.
 CARRYING = {
     "concurrent.futures.process": "futures",
