@@ -53,6 +53,9 @@ class Delivery:
         process: of the program, for what is of that alone.
     """
 
+    #: Whether what waits is spans, to be sent as they are.
+    holds_spans = True
+
     def __init__(self, store: str, target: Target, process: int = 0) -> None:
         self.target = target
         self.name = name_of(target, process)
@@ -93,13 +96,6 @@ class Delivery:
         with contextlib.suppress(StoreError):
             self._opened().forget_target()
         self.close()
-
-    def waiting(self) -> int:
-        """How many spans wait."""
-        try:
-            return self._opened().waiting()
-        except StoreError:
-            return 0
 
     def run(self, go_on: Callable[[], int], until: float | None = None) -> bool:
         """Send what waits; True if nothing is left that could be sent now.

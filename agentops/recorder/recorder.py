@@ -272,6 +272,7 @@ class Recorder:
             self._at_exit = True
             atexit.register(self.at_exit)
         self._start_thread()
+        self._exporting.begin(self.may_start_threads)
 
     def _go_without(self, problem: Exception, lost: int = 0, size: int = 0) -> None:
         """Nothing can be recorded now: count what is lost, and try again after a while."""
@@ -544,7 +545,7 @@ class Recorder:
             done = self._ingest(deadline, pack=True) and looked_through
             if done:
                 self._intake.close()
-            done = self._exporting.finish(deadline) and done
+            done = self._exporting.finish(deadline, self.may_start_threads) and done
         if self.hook_runner is not None:
             done = self.hook_runner.flush(deadline) and done
         return done
@@ -558,9 +559,10 @@ class Recorder:
         self._close()
         deadline = time.monotonic() + EXIT_WAIT_S
         with suppressed():
-            self._ingest(deadline, pack=False)
-            if not self._exporting.finish(time.monotonic() + EXPORT_WAIT_S) and not self._is_quiet:
-                self._exporting.say_what_waits()
+            all_in = self._ingest(deadline, pack=False)
+            done = self._exporting.finish(time.monotonic() + EXPORT_WAIT_S, self.may_start_threads)
+            if not (done and all_in) and not self._is_quiet:
+                self._exporting.say_what_waits(all_in)
             self._intake.close(tidy=False, timeout=max(0.0, deadline - time.monotonic()))
         if self.hook_runner is not None:
             self.hook_runner.flush(time.monotonic() + EXIT_WAIT_S)

@@ -109,6 +109,35 @@ def test_the_program_does_not_wait_for_a_target_that_hangs(store: Path, sink: Si
     assert set(sink.ids.values()) == {1}
 
 
+def test_a_target_that_hangs_keeps_no_other_waiting(program: Run, sink: Sink, another: Sink, tmp_path: Path) -> None:
+    """While the program runs, and at its end, however short it is."""
+    release = threading.Event()
+    sink.reply = lambda _: release.wait(20) and False
+    source = """
+        import sys, agentops
+        agentops.init(export=sys.argv[1:3])
+        with agentops.span("first"):
+            pass
+        if len(sys.argv) > 3:
+            assert sys.stdin.read() == ""
+            with agentops.span("last"):
+                pass
+    """
+    started = time.monotonic()
+    short = program(source, sink.url, another.url)
+    assert another.names == ["first"] and time.monotonic() - started < 15
+    assert f"1 span waits for {sink.url}" in short.stderr and another.url not in short.stderr
+
+    environment = {**os.environ, "AGENTOPS_STORE": str(tmp_path / "long.db")}
+    command = [sys.executable, "-c", textwrap.dedent(source), sink.url, another.url, "long"]
+    process = subprocess.Popen(command, env=environment, stdin=subprocess.PIPE, stderr=subprocess.PIPE)
+    another.wait(2)  # while it runs
+    _, said = process.communicate(b"", timeout=60)
+    assert another.names == ["first", "first", "last"]
+    assert f"2 spans wait for {sink.url}" in said.decode()
+    release.set()
+
+
 @pytest.mark.parametrize(
     "bad",
     [
