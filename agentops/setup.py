@@ -55,7 +55,8 @@ def init(
             "off" for nowhere. A thread of ours sends from the store, and what cannot be sent now waits there.
 
     Raises:
-        SettingError: a value, an environment variable or `agentops.toml` cannot be used.
+        SettingError: a value, an environment variable or `agentops.toml` cannot be used. Only an `export` of these two
+            never keeps a program from running: it is said, and what is recorded stays in the store.
         UsageError: `redact` or `export` is none of these, or what it needs is not installed.
     """
     named = redact if isinstance(redact, str) else None

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import os
+import re
 from collections.abc import Callable, Mapping
-from dataclasses import KW_ONLY, dataclass, field
+from dataclasses import KW_ONLY, dataclass, field, fields
+from types import NoneType
 from typing import Any, get_args
 from urllib.parse import SplitResult, urlsplit, urlunsplit
 
@@ -12,7 +14,7 @@ from agentops.conventions import Dialect
 from agentops.errors import SettingError, UsageError
 from agentops.settings import Value
 
-__all__ = ["CONSOLE", "Target", "environment_endpoint", "targets_of"]
+__all__ = ["CONSOLE", "Target", "environment_endpoint", "scheme_is_missing", "targets_of"]
 
 #: One line a span on standard error; it is of this process alone, and nothing waits for another one.
 CONSOLE = "console"
@@ -20,6 +22,10 @@ CONSOLE = "console"
 _OTLP = "otlp"
 _TRACES_PATH = "/v1/traces"
 _DEFAULT_ENDPOINT = "http://localhost:4318"
+#: What header names are made of (RFC 9110, a token).
+_HEADER = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")
+#: A host with a port, or one that can be nothing else.
+_HOST = re.compile(r"(?:localhost|[\w-]+(?:\.[\w-]+)+|\[[0-9a-fA-F:.]+\])(?::\d+)?(?:/\S*)?|[\w.-]+:\d+(?:/\S*)?")
 _IN_SETTINGS = ("url", "name", "rate", "errors", "slower_than", "dialect", "metrics")
 
 
@@ -80,6 +86,19 @@ class Target:
         for key, header in (self.headers or {}).items():
             if not (isinstance(key, str) and isinstance(header, str)) or not _is_line(key + header):
                 raise UsageError("headers of a target are texts by their names, each of one line and of Latin-1 alone")
+            if not _HEADER.fullmatch(key):
+                raise UsageError(f"{key!r} is no name of a header: letters, digits and - make one")
+            if header[:1].isspace():
+                raise UsageError(f"the header {key} begins with a blank")
+        if not isinstance(self.name, (str, NoneType)):
+            raise UsageError(f"the name of a target is a text, not {type(self.name).__name__}")
+
+    def __repr__(self) -> str:
+        """As it was made, without what is secret: headers, and password and query of the URL."""
+        url = self.url if self.url in (_OTLP, CONSOLE) else _without_secrets(self.url.strip())
+        others = {one.name: getattr(self, one.name) for one in fields(self) if one.repr and one.name != "url"}
+        given = [f"{name}={value!r}" for name, value in others.items() if value != _DEFAULTS[name]]
+        return f"Target({', '.join([repr(url), *given])})"
 
     @property
     def is_console(self) -> bool:
@@ -104,8 +123,7 @@ class Target:
         """Its name, which holds no secret."""
         if self.name is not None or self.is_console:
             return self.name or CONSOLE
-        parts = _split(self.endpoint)
-        return urlunsplit((parts.scheme, parts.netloc.rpartition("@")[2], parts.path, "", ""))
+        return _without_secrets(self.endpoint)
 
     @property
     def redactor(self) -> str:
@@ -115,6 +133,9 @@ class Target:
         kind = type(self.redact)
         module = getattr(self.redact, "__module__", kind.__module__)
         return f"{module}.{getattr(self.redact, '__qualname__', kind.__qualname__)}"
+
+
+_DEFAULTS = {one.name: one.default for one in fields(Target)}
 
 
 def _is_line(text: str) -> bool:
@@ -184,5 +205,18 @@ def _checked(url: str) -> None:
     except ValueError:
         port = -1
     if parts.scheme not in ("http", "https") or not parts.hostname or port == -1:
-        shown = urlunsplit(parts._replace(netloc=parts.netloc.rpartition("@")[2], query="", fragment=""))
+        shown = _without_secrets(url)
+        if scheme_is_missing(shown):
+            raise UsageError(f"{shown!r} is no target: http:// is missing. Give a URL such as http://localhost:4318")
         raise UsageError(f'{shown!r} is no target: give a URL such as http://localhost:4318, "otlp" or "console"')
+
+
+def scheme_is_missing(word: str) -> bool:
+    """Whether this would be a URL with http:// before it."""
+    return _HOST.fullmatch(word) is not None
+
+
+def _without_secrets(url: str) -> str:
+    parts = _split(url)
+    path = parts.path if parts.netloc else parts.path.rpartition("@")[2]  # as it is without a scheme
+    return urlunsplit((parts.scheme, parts.netloc.rpartition("@")[2], path, "", ""))

@@ -31,10 +31,11 @@ from agentops.recorder.plain import Redactor
 from agentops.recorder.suppression import suppressed
 from agentops.recorder.watching import Watching
 from agentops.recorder.writer import Journal, Place, open_journal
-from agentops.settings import Value, resolve
+from agentops.settings import GIVEN, Value, resolve
 from agentops.store.location import find_store, journal_folder, prepare, rotation_asked
 
 if TYPE_CHECKING:
+    from agentops.exporters.target import Target
     from agentops.recorder.screening import Screening
     from agentops.redaction.redactor import Redactor as Screened
 
@@ -327,17 +328,28 @@ class Recorder:
         return journal
 
     def _check_targets(self, value: Value) -> None:
-        from agentops.exporters.target import targets_of
         from agentops.recorder.exporting import missing
 
-        if problem := missing(targets_of(value)):
+        problem = missing(self._targets_of(value))
+        if problem is not None and value.origin == GIVEN:
             raise problem
+
+    def _targets_of(self, value: Value) -> tuple[Target, ...]:
+        """The targets that a setting names. A program is told of its own mistakes; whoever runs it is of theirs, and
+        loses the export alone."""
+        from agentops.exporters.target import targets_of
+
+        try:
+            return targets_of(value)
+        except SettingError as problem:
+            if value.origin == GIVEN:
+                raise
+            safety.said("export settings", f"{problem}. Nothing is exported; what is recorded stays here.")
+            return ()
 
     def _export_to(self, store: str, value: Value) -> None:
         if value.value or self._exporting.targets:
-            from agentops.exporters.target import targets_of
-
-            self._exporting.use(store, targets_of(value))
+            self._exporting.use(store, self._targets_of(value))
 
     def _start_thread(self) -> None:
         if self._thread is None and self.may_start_threads:

@@ -664,7 +664,12 @@ def test_metrics_are_counted_once_of_all_traces(store: Path, sink: Sink) -> None
 @pytest.mark.parametrize(
     ("wrong", "says"),
     [
-        (lambda: Target("localhost:4318"), "give a URL such as http://localhost:4318"),
+        (lambda: Target("localhost:4318"), "http:// is missing. Give a URL such as http://localhost:4318"),
+        (lambda: Target("10.0.0.7:4318/v1/traces"), "http:// is missing"),
+        (lambda: Target("localhots"), "give a URL such as http://localhost:4318"),
+        (lambda: Target("http://host", headers={"x key": "k"}), "'x key' is no name of a header"),
+        (lambda: Target("http://host", headers={"x-key": " k"}), "x-key begins with a blank"),
+        (lambda: Target("http://host", name=7), "the name of a target is a text"),  # type: ignore[arg-type]
         (lambda: Target("ftp://ada:pass@host"), "'ftp://host/v1/traces' is no target"),
         (lambda: Target("http://host:port"), "is no target"),
         (lambda: Target(""), "a target is a URL"),
@@ -684,6 +689,38 @@ def test_what_cannot_be_used_is_said_at_once(store: Path, wrong: Callable[[], ob
     with pytest.raises(UsageError) as problem:
         wrong()
     assert says in str(problem.value) and "pass@" not in str(problem.value)
+
+
+@pytest.mark.parametrize("where", ["variable", "file", "variable and init()"])
+def test_a_target_that_settings_name_wrongly_costs_the_export_alone(
+    program: Run, tmp_path: Path, where: str, read: Callable[[Path], list[Any]]
+) -> None:
+    given = {"AGENTOPS_EXPORT": "localhost:4318"} if "variable" in where else {}
+    if where == "file":
+        (tmp_path / "agentops.toml").write_text('export = "localhost:4318"\n')
+    said = "agentops.init(quiet=True)" if "init" in where else ""
+    done = program(
+        f"import agentops\n{said}\nfor n in range(3):\n    with agentops.span('kept'): pass\nagentops.flush()\n",
+        **given,
+    )
+    assert done.returncode == 0 and len(done.stderr.splitlines()) == 1, done.stderr
+    origin = "agentops.toml" if where == "file" else "AGENTOPS_EXPORT"
+    assert origin in done.stderr and "http:// is missing" in done.stderr and "Nothing is exported" in done.stderr
+    assert [one["name"] for one in read(tmp_path / "traces.db")] == ["kept"] * 3
+
+
+def test_settings_that_say_wrongly_what_is_redacted_still_withhold_everything(program: Run, tmp_path: Path) -> None:
+    done = program(
+        "import agentops\nwith agentops.span('kept'): pass\n",
+        AGENTOPS_REDACT="pij", AGENTOPS_EXPORT="localhost:4318", AGENTOPS_RAISE="0",
+    )  # fmt: skip
+    assert done.returncode == 0 and "redact = 'pij'" in done.stderr
+    assert not (tmp_path / "traces.db").exists()
+
+
+def test_a_target_shows_nothing_that_is_secret() -> None:
+    shown = repr(Target("https://ada:pass-word@host/v1/traces?key=k-1", headers={"x-key": "k-2"}, rate=0.5))
+    assert shown == "Target('https://host/v1/traces', rate=0.5)"
 
 
 def test_targets_stand_in_the_settings_file_too(program: Run, tmp_path: Path, sink: Sink) -> None:
