@@ -55,6 +55,8 @@ class Delivery:
 
     #: Whether what waits is spans, to be sent as they are.
     holds_spans = True
+    #: What becomes of what the target does not take now.
+    then = "Spans wait in the store and are sent when it goes again."
 
     def __init__(self, store: str, target: Target, process: int = 0) -> None:
         self.target = target
@@ -348,7 +350,7 @@ class Delivery:
             return
         safety.said(
             f"no export to {self.name}",
-            f"nothing is exported to {self.name} now: {why}. Spans wait in the store and are sent when it goes again.",
+            f"nothing is exported to {self.name} now: {why}. {self.then}",
         )
 
 

@@ -215,7 +215,7 @@ class Exporting:
             if all_in and not count:
                 continue
             not_yet = "it has not taken them in time" if all_in else "there was no time to bring all into the store"
-            spans = "span waits" if count == 1 and all_in else "spans wait"
+            spans = "span waits" if count == 1 else "spans wait"
             counted = f"{'' if all_in else 'at least '}{count} {spans}" if count else "spans wait in journals"
             says = f"{counted} for {delivery.name} ({delivery.trouble or not_yet}), sent with the next program that "
             says += "exports there"

@@ -16,11 +16,11 @@ from typing import Any, NamedTuple, TypeVar
 from agentops.errors import StoreDamaged
 from agentops.store.contents import Contents
 from agentops.store.damage import identity
-from agentops.store.destinations import COUNTS, named
+from agentops.store.destinations import COUNTS, METRICS, named
 from agentops.store.rows import STATUS, ScoreRow, SpanDetail
 from agentops.store.schema import begin, connect, translate
 
-__all__ = ["Facts", "Outbox", "State", "Waiting", "Whole", "states", "states_in", "waiting_for"]
+__all__ = ["Facts", "Outbox", "State", "Waiting", "Whole", "discard", "states", "states_in", "waiting_for"]
 
 _T = TypeVar("_T")
 
@@ -113,6 +113,33 @@ def states_in(connection: sqlite3.Connection) -> list[State]:
 def waiting_for(store: str, name: str, redactor: str) -> int:
     """How many spans wait for the target `name` that a program with the function `redactor` (or "") may send."""
     return sum(one.waiting for one in states(store) if (one.name, one.redactor) in ((name, redactor), (name, "")))
+
+
+def discard(store: str, name: str) -> int:
+    """Give up what waits for the target `name`, under whichever function, and its last trouble; gives how many spans.
+
+    Raises:
+        StoreError: the store cannot be written.
+    """
+    names = json.dumps([named(name), named(name + METRICS)])
+    those = "(SELECT value FROM json_each(?))"
+    connection = connect(store)
+    try:
+        begin(connection)
+        connection.execute(
+            "UPDATE targets SET removed = removed + (SELECT count(*) FROM outbox WHERE target = targets.id), "
+            f"failed_ns = NULL, failure = NULL WHERE name IN {those}",
+            (names,),
+        )
+        given_up = connection.execute(
+            f"DELETE FROM outbox WHERE target IN (SELECT id FROM targets WHERE name IN {those})", (names,)
+        ).rowcount
+        connection.execute("COMMIT")
+        return given_up
+    except sqlite3.Error as problem:
+        raise translate(problem, store) from problem
+    finally:
+        connection.close()
 
 
 _THESE = "(SELECT value FROM json_each(?))"

@@ -214,6 +214,25 @@ def test_what_waits_goes_with_the_next_program(program: Run, tmp_path: Path, sin
     assert state_of(tmp_path / "traces.db").waiting == 0
 
 
+def test_what_could_not_be_counted_at_the_end_is_said_to_be_more(program: Run, sink: Sink) -> None:
+    sink.away()
+    done = program(
+        """
+        import os, sqlite3, sys, agentops
+        agentops.init(export=sys.argv[1])
+        with agentops.span("in the store"): pass
+        agentops.flush()
+        busy = sqlite3.connect(os.environ["AGENTOPS_STORE"])
+        busy.execute("BEGIN IMMEDIATE")
+        with agentops.span("in a journal"): pass
+        """,
+        sink.url,
+        AGENTOPS_RAISE="0",
+    )
+    assert done.returncode == 0
+    assert done.stderr.splitlines()[-1].startswith(f"agentops: at least 1 span waits for {sink.url}/v1/traces (")
+
+
 def test_many_processes_send_each_span_once(tmp_path: Path, sink: Sink) -> None:
     source = (
         "import sys, agentops\nagentops.init(export=sys.argv[1])\n"
