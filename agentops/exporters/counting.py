@@ -44,7 +44,7 @@ class MetricsDelivery(Delivery):
                 from agentops.exporters.metrics import Metrics
             except ModuleNotFoundError:
                 raise StoreError(NOT_INSTALLED) from None
-            self._metrics = Metrics(self.target, self._process)
+            self._metrics = Metrics(self.target, self._process, self._store)
         while room := go_on():
             rows = outbox.rows(0, min(READ_MOST, room))
             if not rows:

@@ -62,7 +62,7 @@ class Delivery:
         self.target = target
         self.name = name_of(target, process)
         self._store = store
-        self._sender = Sender(target)
+        self._sender = Sender(target, store)
         self._outbox: Outbox | None = None
         self._awaited: dict[tuple[int, int], float] = {}
         self._suspects: list[Waiting] = []

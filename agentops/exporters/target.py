@@ -7,12 +7,15 @@ import re
 from collections.abc import Callable, Mapping
 from dataclasses import KW_ONLY, dataclass, field, fields
 from types import NoneType
-from typing import Any, get_args
+from typing import TYPE_CHECKING, Any, get_args
 from urllib.parse import SplitResult, urlsplit, urlunsplit
 
 from agentops.conventions import Dialect
 from agentops.errors import SettingError, UsageError
 from agentops.settings import Value
+
+if TYPE_CHECKING:
+    from agentops.redaction.redactor import Redactor
 
 __all__ = ["CONSOLE", "Target", "environment_endpoint", "scheme_is_missing", "targets_of"]
 
@@ -26,7 +29,7 @@ _DEFAULT_ENDPOINT = "http://localhost:4318"
 _HEADER = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")
 #: A host with a port, or one that can be nothing else.
 _HOST = re.compile(r"(?:localhost|[\w-]+(?:\.[\w-]+)+|\[[0-9a-fA-F:.]+\])(?::\d+)?(?:/\S*)?|[\w.-]+:\d+(?:/\S*)?")
-_IN_SETTINGS = ("url", "name", "rate", "errors", "slower_than", "dialect", "metrics")
+_IN_SETTINGS = ("url", "name", "redact", "rate", "errors", "slower_than", "dialect", "metrics")
 
 
 @dataclass(frozen=True)
@@ -38,8 +41,9 @@ class Target:
             OpenTelemetry does with an endpoint; with one it is taken as it is. Or "otlp": what OpenTelemetry's own
             variables name (OTEL_EXPORTER_OTLP_ENDPOINT); or "console": a line a span on standard error.
         headers: sent with each request. They are never written to disk.
-        redact: called with every text of a span (values, keys, names, messages), on a thread of ours; what it returns
-            is sent. A span for which it fails is not sent there.
+        redact: "pii", "secrets" or a `Redactor`, as in `init`; or a function, called with every text of a span
+            (values, keys, names, messages), on a thread of ours: what it returns is sent. A span for which it fails is
+            not sent there.
         rate: share of the traces that are sent, from 0 to 1. Whole traces are, the same ones in every process.
         errors: False leaves out failed traces as others; else they are sent whatever `rate` says.
         slower_than: traces that took longer, in seconds, are sent whatever `rate` says. That is known, like whether
@@ -56,7 +60,7 @@ class Target:
     url: str
     _: KW_ONLY
     headers: Mapping[str, str] | None = field(default=None, repr=False)
-    redact: Callable[[str], str] | None = None
+    redact: str | Redactor | Callable[[str], str] | None = None
     rate: float = 1.0
     errors: bool = True
     slower_than: float | None = None
@@ -74,8 +78,7 @@ class Target:
                 f"OpenTelemetry's variables ask for {protocol}, and agentops sends http/protobuf: set "
                 "OTEL_EXPORTER_OTLP_TRACES_PROTOCOL to that, and the endpoint to its port (mostly 4318)"
             )
-        if self.redact is not None and not callable(self.redact):
-            raise UsageError(f"redact of a target is a function of text, not {type(self.redact).__name__}")
+        self._check_redact()
         for of, value, least, most in (("rate", self.rate, 0, 1), ("slower_than", self.slower_than or 0, 0, 1e9)):
             if isinstance(value, bool) or not isinstance(value, (int, float)) or not least <= value <= most:
                 raise UsageError(f"{of} of a target is a number from {least} to {most:.0f}, not {value!r}")
@@ -92,6 +95,19 @@ class Target:
                 raise UsageError(f"the header {key} begins with a blank")
         if not isinstance(self.name, (str, NoneType)):
             raise UsageError(f"the name of a target is a text, not {type(self.name).__name__}")
+
+    def _check_redact(self) -> None:
+        redact = self.redact
+        if isinstance(redact, str):
+            from agentops.redaction.presidio import missing
+            from agentops.redaction.redactor import redactor_named
+
+            redactor_named(redact)
+            if redact == "pii" and (problem := missing()):
+                raise problem
+        elif redact is not None and not callable(redact) and not hasattr(redact, "may_hold"):
+            kind = type(redact).__name__
+            raise UsageError(f'redact of a target is "pii", "secrets", a Redactor or a function of text, not {kind}')
 
     def __repr__(self) -> str:
         """As it was made, without what is secret: headers, and password and query of the URL."""
@@ -128,8 +144,8 @@ class Target:
     @property
     def redactor(self) -> str:
         """Name of its function; a span that is to pass it goes through no other."""
-        if self.redact is None:
-            return ""
+        if self.redact is None or isinstance(self.redact, str):
+            return self.redact or ""
         kind = type(self.redact)
         module = getattr(self.redact, "__module__", kind.__module__)
         return f"{module}.{getattr(self.redact, '__qualname__', kind.__qualname__)}"

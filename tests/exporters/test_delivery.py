@@ -336,6 +336,29 @@ def test_each_target_has_a_function_that_redacts(store: Path, sink: Sink, anothe
     assert "[name] Lovelace" in str(sink.spans) and "Ada Lovelace" in str(another.spans)
 
 
+def test_a_target_takes_the_redactors_that_init_takes(
+    store: Path, sink: Sink, another: Sink, read: Callable[[Path], list[Any]]
+) -> None:
+    from agentops.redaction.redactor import Redactor
+
+    agentops.init(
+        export=[
+            Target(sink.url, redact="secrets", metrics=True),
+            Target(another.url, redact=Redactor("secrets", operator=lambda kind, text: f"[{kind}]")),
+        ]
+    )
+    with span("connect", input={"url": "postgres://ada:hunter2@db/shop", "n": 7}, session="s-1") as s:
+        s.set_attribute("password", "hunter2hunter2")
+        s.add_event("said", {"text": "password=hunter2hunter2"})
+    score("good", 1, trace=s.trace_id, comment="password=hunter2hunter2")
+    assert agentops.shutdown()
+    assert sink.names == another.names == ["connect"]
+    assert "hunter2" not in str(sink.spans) and "hunter2" not in str(another.spans)
+    assert attributes(sink.spans[0])["session.id"] == "s-1" and "[" in attributes(another.spans[0])["password"]
+    (kept,) = read(store)
+    assert "hunter2" in str(kept["input"])  # what is sent is redacted, what stays here is not
+
+
 def test_a_span_that_cannot_be_redacted_is_not_sent(
     store: Path, sink: Sink, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
@@ -695,7 +718,8 @@ def test_metrics_are_counted_once_of_all_traces(store: Path, sink: Sink) -> None
         (lambda: Target("http://host", rate=2), "rate of a target is a number from 0 to 1, not 2"),
         (lambda: Target("http://host", slower_than=-1), "slower_than of a target is a number"),
         (lambda: Target("http://host", dialect="mine"), "dialect of a target is one of"),  # type: ignore[arg-type]
-        (lambda: Target("http://host", redact="pii"), "redact of a target is a function"),  # type: ignore[arg-type]
+        (lambda: Target("http://host", redact=7), 'is "pii", "secrets", a Redactor or a function'),  # type: ignore[arg-type]
+        (lambda: Target("http://host", redact="secret"), "not 'secret'"),
         (lambda: Target("http://host", headers={"a": "b\nc: d"}), "each of one line"),
         (lambda: Target("http://host", headers={"a": "Bearer …"}), "Latin-1"),
         (lambda: Target("http://host/otlp", metrics=True), "metrics go where /v1/traces is"),
