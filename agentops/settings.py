@@ -13,9 +13,11 @@ from typing import Any, NamedTuple
 
 from agentops.errors import SettingError
 
-__all__ = ["SETTINGS", "Setting", "Value", "find_file", "resolve"]
+__all__ = ["GIVEN", "SETTINGS", "Setting", "Value", "find_file", "resolve"]
 
 FILE = "agentops.toml"
+#: Where a value comes from that the program gives.
+GIVEN = "init()"
 
 
 _BYTES = {"": 1, "b": 1} | {
@@ -164,7 +166,7 @@ def resolve(given: Mapping[str, object] | None = None) -> dict[str, Value]:
     values: dict[str, Value] = {}
     for setting in SETTINGS:
         if given.get(setting.name) is not None:
-            raw, origin = given[setting.name], "init()"
+            raw, origin = given[setting.name], GIVEN
         elif os.environ.get(setting.variable):
             raw, origin = os.environ[setting.variable], setting.variable
         elif setting.name in entries:

@@ -62,7 +62,8 @@ def init(
             place of those in `agentops.toml`, which hold for all that record and read there; see `agentops prices`.
 
     Raises:
-        SettingError: a value, an environment variable or `agentops.toml` cannot be used.
+        SettingError: a value, an environment variable or `agentops.toml` cannot be used. Only an `export` of these two
+            never keeps a program from running: it is said, and what is recorded stays in the store.
         UsageError: `redact` or `export` is none of these, or what it needs is not installed.
     """
     named = redact if isinstance(redact, str) else None

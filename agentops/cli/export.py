@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 from agentops.cli.reading import opened
 from agentops.errors import AgentopsError, UsageError
 from agentops.exporters.jsonl import lines
-from agentops.store.filters import parse
+from agentops.store.filters import KEYS, parse
 
 if TYPE_CHECKING:
     import argparse
@@ -18,13 +18,15 @@ if TYPE_CHECKING:
 
     from agentops.cli.output import Output
     from agentops.exporters.target import Target
+    from agentops.store.outbox import State
 
 HELP = """Write traces out, lossless: one span a line as JSON (`agentops schema export` says how). Or send them to a
 receiver that takes OpenTelemetry's protocol, as protobuf over HTTP; OTEL_EXPORTER_OTLP_HEADERS and the like hold.
 
   agentops export --to jsonl status:error since:1h -o failed.jsonl
   agentops export --to otlp http://localhost:4318 since:1d
-  agentops export --to otlp http://localhost:4318 --waiting      what a program's own export could not send"""
+  agentops export --to otlp http://localhost:4318 --waiting      what a program's own export could not send
+  agentops export --to otlp http://localhost:4318 --discard      give that up: it stays in the store, and is not sent"""
 
 
 def arguments(parser: argparse.ArgumentParser) -> None:
@@ -35,12 +37,14 @@ def arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("-H", "--header", metavar="NAME=VALUE", action="append", help="for otlp: sent with requests")
     parser.add_argument("--dialect", choices=["both", "genai", "openinference"], help="for otlp: names of attributes")
     parser.add_argument("--waiting", action="store_true", help="for otlp: only what waits for that URL")
+    parser.add_argument("--discard", action="store_true", help="for otlp: give up what waits for that URL, or name")
+    parser.add_argument("--yes", action="store_true", help="for --discard: do not ask")
 
 
 def run(given: argparse.Namespace, out: Output) -> int:
     if given.to == "otlp":
         return _send(given, out)
-    for option in ("header", "dialect", "waiting"):
+    for option in ("header", "dialect", "waiting", "discard"):
         if getattr(given, option):
             raise UsageError(f"--{option} is for --to otlp")
     filter = parse(given.filter)
@@ -61,6 +65,8 @@ def _send(given: argparse.Namespace, out: Output) -> int:
     if given.output is not None:
         raise UsageError("--output is for --to jsonl")
     words = list(given.filter)
+    if given.discard:
+        return _discard(words, given, out)
     target = _target(words, given.header or [], given.dialect or "both")
     filter = parse(words)
     if given.waiting and words:
@@ -94,11 +100,53 @@ def _send(given: argparse.Namespace, out: Output) -> int:
     return 1 if refused else 0
 
 
+def _discard(words: list[str], given: argparse.Namespace, out: Output) -> int:
+    from agentops.cli.asking import sure
+    from agentops.store.outbox import discard, states
+
+    with opened() as reader:
+        store = reader.path
+    known = states(store)
+    if words and words[0] in {state.name for state in known}:  # a target may have a name of its own
+        name = words.pop(0)
+    else:
+        name = _target(words, [], "both").known_as
+    if words or given.waiting:
+        raise UsageError("--discard gives up all that waits for that URL: leave out the rest")
+    count = sum(state.waiting for state in _of(known, name))
+    spans = f"{count} span{'s' * (count != 1)}"
+    if count and not given.yes and not sure(f"give up {spans} that wait{'s' * (count == 1)} for {name}"):
+        return 1
+    count = discard(store, name)
+    if out.json:
+        out.object({"target": name, "discarded": count})
+    else:
+        from agentops.inert import line
+
+        print(f"{count} span{'s' * (count != 1)} given up for {line(name)}; the store has them still")
+    return 0
+
+
+def _of(states: list[State], name: str) -> list[State]:
+    """How it stands with the target `name`.
+
+    Raises:
+        AgentopsError: nothing was ever to be sent there.
+    """
+    found = [state for state in states if state.name == name]
+    if not found:
+        others = ", ".join(state.name for state in states if "#" not in state.name)
+        raise AgentopsError(f"no program has exported to {name}; those in this store: {others or 'none'}")
+    return found
+
+
 def _target(words: list[str], headers: list[str], dialect: str) -> Target:
     """The target that the command line names; takes its URL from `words`."""
-    from agentops.exporters.target import Target, environment_endpoint
+    from agentops.exporters.target import Target, environment_endpoint, scheme_is_missing
 
-    if words and "://" in words[0]:
+    host, _, port = words[0].partition(":") if words else ("", "", "")
+    is_address = port[:1].isdigit() and host.lstrip("-") not in KEYS and scheme_is_missing(words[0])
+    if words and ("://" in words[0] or is_address):
         url = words.pop(0)
     elif environment_endpoint() is not None:
         url = "otlp"
@@ -126,6 +174,7 @@ def _send_waiting(target: Target) -> tuple[int, int, int, str]:
     def refused() -> int:
         return sum(state.refused for state in states(store) if state.name == target.known_as)
 
+    _of(states(store), target.known_as)
     before = refused()
     delivery = Delivery(store, target)
     waits = [state for state in states(store) if state.name == target.known_as and state.redactor and state.waiting]

@@ -33,7 +33,7 @@ def production(store: StorePath) -> list[Check]:
     """Look at what a deployment needs."""
     cap = resolve()["max_bytes"].value
     free = room(store, max(0, cap - _size(store)))
-    return [free._replace(name="room"), _forking(), _redaction(), _export()]
+    return [free._replace(name="room"), _forking(), _redaction(), _export(store)]
 
 
 def _size(store: str) -> int:
@@ -82,16 +82,34 @@ def _redaction() -> Check:
     )
 
 
-def _export() -> Check:
+def _export(store: str) -> Check:
     """Whether what is configured can be sent to: the checks of the store say what came of it."""
     from agentops.exporters.sender import missing
     from agentops.exporters.target import targets_of
 
     configured = resolve()["export"]
     if not configured.value:
+        used = _used(store)
+        if used:
+            return Check("export", True, f"by programs' own agentops.init(export=...): {', '.join(used)}", None)
         says = "none is configured; whether a program calls agentops.init(export=...) cannot be seen from outside"
         return Check("export", True, says, None)
-    targets = targets_of(configured)
+    try:
+        targets = targets_of(configured)
+    except AgentopsError as wrong:
+        return Check("export", False, f"{wrong}; nothing is exported", f"correct it in {configured.origin}")
     if any(not target.is_console for target in targets) and (problem := missing()):
         return Check("export", False, str(problem), "pip install 'agentops-recorder[otel]'")
     return Check("export", True, f"{', '.join(one.known_as for one in targets)} (from {configured.origin})", None)
+
+
+def _used(store: str) -> list[str]:
+    """Names of the targets that programs have exported to."""
+    from agentops.store.destinations import METRICS
+    from agentops.store.outbox import states
+
+    try:
+        names = [state.name.removesuffix(METRICS) for state in states(store)] if os.path.exists(store) else []
+    except AgentopsError:
+        return []
+    return list(dict.fromkeys(name for name in names if not name.startswith("console#")))

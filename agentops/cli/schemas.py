@@ -393,6 +393,13 @@ class Import(_Output):
     files: list[ImportedFile]
 
 
+class Discarded(_Output):
+    """`agentops export --to otlp URL --discard --json`; `discarded`: spans that will not be sent there."""
+
+    target: str
+    discarded: int
+
+
 class Export(_Output):
     """`agentops export --to otlp --json`; `refused`: spans that the target did not take; `running`: left out."""
 
@@ -550,6 +557,7 @@ SCHEMAS: dict[str, type[BaseModel]] = {
     "stats": Stats,
     "export": ExportLine,
     "export otlp": Export,
+    "export discard": Discarded,
     "import": Import,
     "config": Config,
     "prune": Prune,

@@ -53,11 +53,16 @@ class Delivery:
         process: of the program, for what is of that alone.
     """
 
+    #: Whether what waits is spans, to be sent as they are.
+    holds_spans = True
+    #: What becomes of what the target does not take now.
+    then = "Spans wait in the store and are sent when it goes again."
+
     def __init__(self, store: str, target: Target, process: int = 0) -> None:
         self.target = target
         self.name = name_of(target, process)
         self._store = store
-        self._sender = Sender(target)
+        self._sender = Sender(target, store)
         self._outbox: Outbox | None = None
         self._awaited: dict[tuple[int, int], float] = {}
         self._suspects: list[Waiting] = []
@@ -93,13 +98,6 @@ class Delivery:
         with contextlib.suppress(StoreError):
             self._opened().forget_target()
         self.close()
-
-    def waiting(self) -> int:
-        """How many spans wait."""
-        try:
-            return self._opened().waiting()
-        except StoreError:
-            return 0
 
     def run(self, go_on: Callable[[], int], until: float | None = None) -> bool:
         """Send what waits; True if nothing is left that could be sent now.
@@ -352,7 +350,7 @@ class Delivery:
             return
         safety.said(
             f"no export to {self.name}",
-            f"nothing is exported to {self.name} now: {why}. Spans wait in the store and are sent when it goes again.",
+            f"nothing is exported to {self.name} now: {why}. {self.then}",
         )
 
 

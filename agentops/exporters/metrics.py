@@ -18,7 +18,9 @@ from opentelemetry.sdk.metrics.view import ExplicitBucketHistogramAggregation, V
 
 from agentops import __version__
 from agentops.exporters.otlp import Answer, Session, own_headers, resource
+from agentops.exporters.redacting import redacting
 from agentops.exporters.target import Target
+from agentops.redaction.redactor import Redactor
 from agentops.safety import failed
 from agentops.store.outbox import Facts
 
@@ -34,7 +36,7 @@ _AGENT_BUCKETS = [0.1 * 2**n for n in range(13)]
 class Metrics:
     """What this process has counted, and its way to one target."""
 
-    def __init__(self, target: Target, process: int) -> None:
+    def __init__(self, target: Target, process: int, store: str) -> None:
         self._reader = InMemoryMetricReader()
         buckets = {
             "gen_ai.client.inference.duration": _CALL_BUCKETS,
@@ -59,7 +61,8 @@ class Metrics:
         self._exporter = OTLPMetricExporter(
             target.metrics_endpoint, headers=dict(target.headers or {}), session=self._session, max_request_size=0
         )
-        self._redact = target.redact
+        redact = redacting(target.redact, store)
+        self._redact = redact.text if isinstance(redact, Redactor) else redact
         self._sent_at = 0.0
         self._is_new = False
 

@@ -40,6 +40,8 @@ _OK, _UNSET = Status(StatusCode.OK), Status(StatusCode.UNSET)
 _TIME_MAX = 2**64 - 1
 _KIND = "agentops.kind"
 _QUERY, _DOCUMENTS = "gen_ai.retrieval.query.text", "gen_ai.retrieval.documents"
+_REQUEST = ("http.request.method", "url.path")
+_STATUS_CODE = "http.response.status_code"
 _EVALUATION = "gen_ai.evaluation.result"
 
 
@@ -88,7 +90,7 @@ def readable(
             Link(_context(int(link.trace_id, 16), int(link.span_id, 16), True), _attributes(link.attributes))
             for link in detail.links
         ],
-        kind=_span_kind(row.kind if library is None else library.span_kind),
+        kind=SpanKind.SERVER if _is_request(detail) else _span_kind(row.kind if library is None else library.span_kind),
         status=status,
         start_time=_time(row.start_ns),
         end_time=_time(end),
@@ -131,6 +133,8 @@ def _of_others(detail: SpanDetail, dialect: Dialect) -> Attributes:
 def _of_ours(detail: SpanDetail, dialect: Dialect) -> Attributes:
     kind = detail.row.kind
     made: Attributes = {c.OPERATION_NAME: c.OPERATION[kind], c.OI_KIND: c.OPENINFERENCE[kind], _KIND: kind}
+    if _is_request(detail):
+        del made[c.OPERATION_NAME]
     counted = kind in _COUNTED
     for key, value in detail.attributes.items():
         if value is not None:
@@ -300,7 +304,9 @@ def _failed(detail: SpanDetail, attributes: Attributes, events: list[Event], end
     said = detail.exception or {}
     kind, message = text(said.get("type") or ""), text(said.get("message") or "")
     if detail.library is None:
-        attributes.setdefault(c.ERROR_TYPE, kind or "_OTHER")
+        status = attributes.get(_STATUS_CODE)
+        answered = str(status) if _is_request(detail) and type(status) is int and status >= 500 else ""
+        attributes.setdefault(c.ERROR_TYPE, answered or kind or "_OTHER")
     if kind and not any(_is_exception(event, kind) for event in events):
         facts = {c.EXCEPTION_TYPE: kind, c.EXCEPTION_MESSAGE: message}
         stack = said.get("stacktrace")
@@ -308,6 +314,11 @@ def _failed(detail: SpanDetail, attributes: Attributes, events: list[Event], end
             facts[c.EXCEPTION_STACKTRACE] = text(stack)
         events.append(Event("exception", facts, _time(end_ns)))
     return Status(StatusCode.ERROR, f"{kind}: {message}" if kind and message else kind or message)
+
+
+def _is_request(detail: SpanDetail) -> bool:
+    """Whether it is a request that the program served, as `agentops_integrations.web` records it."""
+    return detail.library is None and all(key in detail.attributes for key in _REQUEST)
 
 
 def _is_exception(event: Event, kind: str) -> bool:

@@ -32,7 +32,7 @@ _OF_THE_FORMAT = ("content-type", "content-encoding", "user-agent")
 _HINTS = {
     401: "the key is wrong or missing",
     403: "the key is wrong or missing",
-    404: "a URL with a path is taken as it is: is /v1/traces missing?",
+    404: "agentops puts /v1/traces behind a URL without a path, and takes one with a path as it is",
     405: "is this an OTLP receiver?",
     415: "it does not take protobuf over HTTP",
 }

@@ -11,6 +11,7 @@ from agentops.store.rows import ScoreRow, SpanDetail
 
 if TYPE_CHECKING:
     from agentops.exporters.otlp import Answer, Client
+    from agentops.exporters.redacting import Redact
 
 __all__ = ["NOT_INSTALLED", "Sender", "Withheld", "missing"]
 
@@ -26,10 +27,13 @@ class Sender:
 
     Args:
         target: where to.
+        store: path of the store that they come from.
     """
 
-    def __init__(self, target: Target) -> None:
+    def __init__(self, target: Target, store: str = "") -> None:
         self.target = target
+        self._store = store
+        self._redact: Redact | None = None
         self._client: Client | None = None
         self._resource: Any = None
 
@@ -40,11 +44,12 @@ class Sender:
             Withheld: the target's function fails, and nobody knows what is in the span.
         """
         if self.target.redact is not None:
-            from agentops.exporters.redacting import redacted, redacted_scores
+            from agentops.exporters.redacting import redacted, redacted_scores, redacting
 
             try:
-                detail = redacted(detail, self.target.redact)
-                scores = redacted_scores(scores, self.target.redact)
+                redact = self._redact = self._redact or redacting(self.target.redact, self._store)
+                if redact is not None:
+                    detail, scores = redacted(detail, redact), redacted_scores(scores, redact)
             except Exception as problem:
                 raise Withheld from problem
         if self.target.is_console:

@@ -3,16 +3,21 @@
 from __future__ import annotations
 
 import os
+import re
 from collections.abc import Callable, Mapping
-from dataclasses import KW_ONLY, dataclass, field
-from typing import Any, get_args
+from dataclasses import KW_ONLY, dataclass, field, fields
+from types import NoneType
+from typing import TYPE_CHECKING, Any, get_args
 from urllib.parse import SplitResult, urlsplit, urlunsplit
 
 from agentops.conventions import Dialect
 from agentops.errors import SettingError, UsageError
 from agentops.settings import Value
 
-__all__ = ["CONSOLE", "Target", "environment_endpoint", "targets_of"]
+if TYPE_CHECKING:
+    from agentops.redaction.redactor import Redactor
+
+__all__ = ["CONSOLE", "Target", "environment_endpoint", "scheme_is_missing", "targets_of"]
 
 #: One line a span on standard error; it is of this process alone, and nothing waits for another one.
 CONSOLE = "console"
@@ -20,7 +25,11 @@ CONSOLE = "console"
 _OTLP = "otlp"
 _TRACES_PATH = "/v1/traces"
 _DEFAULT_ENDPOINT = "http://localhost:4318"
-_IN_SETTINGS = ("url", "name", "rate", "errors", "slower_than", "dialect", "metrics")
+#: What header names are made of (RFC 9110, a token).
+_HEADER = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")
+#: A host with a port, or one that can be nothing else.
+_HOST = re.compile(r"(?:localhost|[\w-]+(?:\.[\w-]+)+|\[[0-9a-fA-F:.]+\])(?::\d+)?(?:/\S*)?|[\w.-]+:\d+(?:/\S*)?")
+_IN_SETTINGS = ("url", "name", "redact", "rate", "errors", "slower_than", "dialect", "metrics")
 
 
 @dataclass(frozen=True)
@@ -32,8 +41,9 @@ class Target:
             OpenTelemetry does with an endpoint; with one it is taken as it is. Or "otlp": what OpenTelemetry's own
             variables name (OTEL_EXPORTER_OTLP_ENDPOINT); or "console": a line a span on standard error.
         headers: sent with each request. They are never written to disk.
-        redact: called with every text of a span (values, keys, names, messages), on a thread of ours; what it returns
-            is sent. A span for which it fails is not sent there.
+        redact: "pii", "secrets" or a `Redactor`, as in `init`; or a function, called with every text of a span
+            (values, keys, names, messages), on a thread of ours: what it returns is sent. A span for which it fails is
+            not sent there.
         rate: share of the traces that are sent, from 0 to 1. Whole traces are, the same ones in every process.
         errors: False leaves out failed traces as others; else they are sent whatever `rate` says.
         slower_than: traces that took longer, in seconds, are sent whatever `rate` says. That is known, like whether
@@ -50,7 +60,7 @@ class Target:
     url: str
     _: KW_ONLY
     headers: Mapping[str, str] | None = field(default=None, repr=False)
-    redact: Callable[[str], str] | None = None
+    redact: str | Redactor | Callable[[str], str] | None = None
     rate: float = 1.0
     errors: bool = True
     slower_than: float | None = None
@@ -68,8 +78,7 @@ class Target:
                 f"OpenTelemetry's variables ask for {protocol}, and agentops sends http/protobuf: set "
                 "OTEL_EXPORTER_OTLP_TRACES_PROTOCOL to that, and the endpoint to its port (mostly 4318)"
             )
-        if self.redact is not None and not callable(self.redact):
-            raise UsageError(f"redact of a target is a function of text, not {type(self.redact).__name__}")
+        self._check_redact()
         for of, value, least, most in (("rate", self.rate, 0, 1), ("slower_than", self.slower_than or 0, 0, 1e9)):
             if isinstance(value, bool) or not isinstance(value, (int, float)) or not least <= value <= most:
                 raise UsageError(f"{of} of a target is a number from {least} to {most:.0f}, not {value!r}")
@@ -80,6 +89,32 @@ class Target:
         for key, header in (self.headers or {}).items():
             if not (isinstance(key, str) and isinstance(header, str)) or not _is_line(key + header):
                 raise UsageError("headers of a target are texts by their names, each of one line and of Latin-1 alone")
+            if not _HEADER.fullmatch(key):
+                raise UsageError(f"{key!r} is no name of a header: letters, digits and - make one")
+            if header[:1].isspace():
+                raise UsageError(f"the header {key} begins with a blank")
+        if not isinstance(self.name, (str, NoneType)):
+            raise UsageError(f"the name of a target is a text, not {type(self.name).__name__}")
+
+    def _check_redact(self) -> None:
+        redact = self.redact
+        if isinstance(redact, str):
+            from agentops.redaction.presidio import missing
+            from agentops.redaction.redactor import redactor_named
+
+            redactor_named(redact)
+            if redact == "pii" and (problem := missing()):
+                raise problem
+        elif redact is not None and not callable(redact) and not hasattr(redact, "may_hold"):
+            kind = type(redact).__name__
+            raise UsageError(f'redact of a target is "pii", "secrets", a Redactor or a function of text, not {kind}')
+
+    def __repr__(self) -> str:
+        """As it was made, without what is secret: headers, and password and query of the URL."""
+        url = self.url if self.url in (_OTLP, CONSOLE) else _without_secrets(self.url.strip())
+        others = {one.name: getattr(self, one.name) for one in fields(self) if one.repr and one.name != "url"}
+        given = [f"{name}={value!r}" for name, value in others.items() if value != _DEFAULTS[name]]
+        return f"Target({', '.join([repr(url), *given])})"
 
     @property
     def is_console(self) -> bool:
@@ -104,17 +139,19 @@ class Target:
         """Its name, which holds no secret."""
         if self.name is not None or self.is_console:
             return self.name or CONSOLE
-        parts = _split(self.endpoint)
-        return urlunsplit((parts.scheme, parts.netloc.rpartition("@")[2], parts.path, "", ""))
+        return _without_secrets(self.endpoint)
 
     @property
     def redactor(self) -> str:
         """Name of its function; a span that is to pass it goes through no other."""
-        if self.redact is None:
-            return ""
+        if self.redact is None or isinstance(self.redact, str):
+            return self.redact or ""
         kind = type(self.redact)
         module = getattr(self.redact, "__module__", kind.__module__)
         return f"{module}.{getattr(self.redact, '__qualname__', kind.__qualname__)}"
+
+
+_DEFAULTS = {one.name: one.default for one in fields(Target)}
 
 
 def _is_line(text: str) -> bool:
@@ -184,5 +221,18 @@ def _checked(url: str) -> None:
     except ValueError:
         port = -1
     if parts.scheme not in ("http", "https") or not parts.hostname or port == -1:
-        shown = urlunsplit(parts._replace(netloc=parts.netloc.rpartition("@")[2], query="", fragment=""))
+        shown = _without_secrets(url)
+        if scheme_is_missing(shown):
+            raise UsageError(f"{shown!r} is no target: http:// is missing. Give a URL such as http://localhost:4318")
         raise UsageError(f'{shown!r} is no target: give a URL such as http://localhost:4318, "otlp" or "console"')
+
+
+def scheme_is_missing(word: str) -> bool:
+    """Whether this would be a URL with http:// before it."""
+    return _HOST.fullmatch(word) is not None
+
+
+def _without_secrets(url: str) -> str:
+    parts = _split(url)
+    path = parts.path if parts.netloc else parts.path.rpartition("@")[2]  # as it is without a scheme
+    return urlunsplit((parts.scheme, parts.netloc.rpartition("@")[2], path, "", ""))

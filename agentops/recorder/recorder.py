@@ -31,10 +31,11 @@ from agentops.recorder.plain import Redactor
 from agentops.recorder.suppression import suppressed
 from agentops.recorder.watching import Watching
 from agentops.recorder.writer import Journal, Place, open_journal
-from agentops.settings import Value, resolve
+from agentops.settings import GIVEN, Value, resolve
 from agentops.store.location import find_store, journal_folder, prepare, rotation_asked
 
 if TYPE_CHECKING:
+    from agentops.exporters.target import Target
     from agentops.recorder.screening import Screening
     from agentops.redaction.redactor import Redactor as Screened
 
@@ -277,6 +278,7 @@ class Recorder:
             self._at_exit = True
             atexit.register(self.at_exit)
         self._start_thread()
+        self._exporting.begin(self.may_start_threads)
 
     def _go_without(self, problem: Exception, lost: int = 0, size: int = 0) -> None:
         """Nothing can be recorded now: count what is lost, and try again after a while."""
@@ -331,17 +333,28 @@ class Recorder:
         return journal
 
     def _check_targets(self, value: Value) -> None:
-        from agentops.exporters.target import targets_of
         from agentops.recorder.exporting import missing
 
-        if problem := missing(targets_of(value)):
+        problem = missing(self._targets_of(value))
+        if problem is not None and value.origin == GIVEN:
             raise problem
+
+    def _targets_of(self, value: Value) -> tuple[Target, ...]:
+        """The targets that a setting names. A program is told of its own mistakes; whoever runs it is of theirs, and
+        loses the export alone."""
+        from agentops.exporters.target import targets_of
+
+        try:
+            return targets_of(value)
+        except SettingError as problem:
+            if value.origin == GIVEN:
+                raise
+            safety.said("export settings", f"{problem}. Nothing is exported; what is recorded stays here.")
+            return ()
 
     def _export_to(self, store: str, value: Value) -> None:
         if value.value or self._exporting.targets:
-            from agentops.exporters.target import targets_of
-
-            self._exporting.use(store, targets_of(value))
+            self._exporting.use(store, self._targets_of(value))
 
     def _start_thread(self) -> None:
         if self._thread is None and self.may_start_threads:
@@ -549,7 +562,7 @@ class Recorder:
             done = self._ingest(deadline, pack=True) and looked_through
             if done:
                 self._intake.close()
-            done = self._exporting.finish(deadline) and done
+            done = self._exporting.finish(deadline, self.may_start_threads) and done
         if self.hook_runner is not None:
             done = self.hook_runner.flush(deadline) and done
         return done
@@ -563,9 +576,10 @@ class Recorder:
         self._close()
         deadline = time.monotonic() + EXIT_WAIT_S
         with suppressed():
-            self._ingest(deadline, pack=False)
-            if not self._exporting.finish(time.monotonic() + EXPORT_WAIT_S) and not self._is_quiet:
-                self._exporting.say_what_waits()
+            all_in = self._ingest(deadline, pack=False)
+            done = self._exporting.finish(time.monotonic() + EXPORT_WAIT_S, self.may_start_threads)
+            if not (done and all_in) and not self._is_quiet:
+                self._exporting.say_what_waits(all_in)
             self._intake.close(tidy=False, timeout=max(0.0, deadline - time.monotonic()))
         if self.hook_runner is not None:
             self.hook_runner.flush(time.monotonic() + EXIT_WAIT_S)

@@ -8,10 +8,12 @@ from __future__ import annotations
 import sqlite3
 from collections.abc import Iterable
 
-__all__ = ["COUNTS", "export_from", "named", "no_longer_exported", "targets_of"]
+__all__ = ["COUNTS", "METRICS", "export_from", "named", "no_longer_exported", "targets_of"]
 
 #: A journal may come from elsewhere.
 _TARGETS_MAX, _NAME_CHARACTERS = 50, 500
+#: Behind the name of a target: what is counted for it.
+METRICS = " (metrics)"
 #: What is counted of a target's spans.
 COUNTS = ("sent", "again", "refused", "withheld", "sampled_out", "removed")
 

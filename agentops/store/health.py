@@ -5,18 +5,23 @@ from __future__ import annotations
 import contextlib
 import fcntl
 import os
+import re
 import sqlite3
 import tempfile
 import time
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 from agentops.errors import AgentopsError, StoreBusy, StoreDamaged, StoreError, StoreTooNew
 from agentops.journal.names import journals
 from agentops.journal.room import waiting_bytes
 from agentops.settings import resolve
 from agentops.store.damage import set_aside_files
+from agentops.store.destinations import METRICS
 from agentops.store.location import NO_LOCKS, StorePath, file_system, journal_folder, no_locks
 from agentops.store.schema import VERSION, begin, connect, translate
+
+if TYPE_CHECKING:
+    from agentops.store.outbox import State
 
 __all__ = ["Check", "checks", "room"]
 
@@ -60,8 +65,11 @@ class Check(NamedTuple):
 
 
 def checks(store: StorePath) -> list[Check]:
-    """Look at a store without changing it."""
+    """Look at a store. What waits in journals is brought in before it is counted, as for all who read, if the store is
+    well; one that is not stays as it is."""
     found = [Check("store", True, f"{store} ({store.reason})", None), room(store), _disk(store)]
+    if not os.path.exists(store) and all(check.ok for check in found):
+        _bring_in(store)
     if not os.path.exists(store):
         found.append(Check("format", True, "no store yet: it is made when something is recorded", None))
     else:
@@ -126,7 +134,11 @@ def _contents(store: str) -> list[Check]:
     except StoreError as problem:
         return [Check("format", False, str(problem), _advice(problem))]
     try:
-        found = [_lock(connection, store), *_losses(connection), _horizon(connection), *_exports(connection)]
+        state = connection.execute("PRAGMA quick_check(1)").fetchone()[0]
+        lock = _lock(connection, store)
+        if state == "ok" and lock.ok:
+            _bring_in(store)
+        found = [lock, *_losses(connection), _horizon(connection), *_exports(connection)]
         traces, spans, first, last = connection.execute(
             "SELECT count(*), ifnull(sum(spans), 0), min(start_ns), max(start_ns) FROM traces"
         ).fetchone()
@@ -134,7 +146,6 @@ def _contents(store: str) -> list[Check]:
             "SELECT (SELECT count(*) FROM fresh WHERE NOT indexed) + (SELECT count(*) FROM fresh_text)"
         ).fetchone()
         size = os.path.getsize(store)
-        state = connection.execute("PRAGMA quick_check(1)").fetchone()[0]
     except sqlite3.Error as error:
         trouble = translate(error, store)
         return [Check("format", False, str(trouble), _advice(trouble))]
@@ -153,6 +164,19 @@ def _contents(store: str) -> list[Check]:
         ),
         *found,
     ]
+
+
+def _bring_in(store: str) -> None:
+    if not journals(journal_folder(store)):
+        return
+    from agentops.store.ingest import Ingester
+
+    with contextlib.suppress(StoreError):  # what keeps it out, the other checks say
+        ingester = Ingester(store)
+        try:
+            ingester.run()
+        finally:
+            ingester.close()
 
 
 #: A program looks at the bound now and then: so much over it is not.
@@ -244,9 +268,10 @@ def _exports(connection: sqlite3.Connection) -> list[Check]:
             continue
         says = f"{state.name}: {state.sent} sent"
         says += f", the last at {_day(state.sent_ns)}" if state.sent_ns else ""
-        counts = (("possibly a second time", state.again), ("refused by it", state.refused),
+        refused = "counted and not taken by it" if state.name.endswith(METRICS) else "refused by it"
+        counts = (("possibly a second time", state.again), (refused, state.refused),
                   ("not redacted, so not sent", state.withheld), ("left out by sampling", state.sampled_out),
-                  ("taken out of the store before", state.removed))  # fmt: skip
+                  ("taken out of the store or given up before", state.removed))  # fmt: skip
         says += "".join(f", {count} {what}" for what, count in counts if count)
         failed = state.failed_ns is not None and (state.sent_ns or 0) < state.failed_ns
         if state.waiting:
@@ -254,12 +279,40 @@ def _exports(connection: sqlite3.Connection) -> list[Check]:
         if state.failed_ns is not None:
             says += f"; last trouble at {_day(state.failed_ns)}: {state.failure}"
         recent = state.failed_ns is not None and time.time_ns() - state.failed_ns < _LOSS_RECENT_NS
-        ok = not (failed and recent and state.waiting)
-        advice = "see that it is there; then any program that exports there sends them"
-        if not state.redactor and "://" in state.name:
-            advice += f", or `agentops export --to otlp {state.name} --waiting`"
-        found.append(Check("export", ok, says, None if ok else advice))
+        # What was counted waits in a program's memory alone.
+        ok = not (failed and recent and (state.waiting or state.name.endswith(METRICS)))
+        found.append(Check("export", ok, says, None if ok else _advice_on_export(state)))
     return found
+
+
+def _advice_on_export(state: State) -> str:
+    """What to do about a target that takes nothing, by what it answered."""
+    answered = re.match(r"it answered (\d{3})", state.failure or "")
+    status = int(answered[1]) if answered else 0
+    url = state.name.removesuffix(METRICS)
+    if status in (401, 403):
+        advice = "give it the right headers, by Target(headers=...) or OTEL_EXPORTER_OTLP_HEADERS"
+    elif state.name.endswith(METRICS):
+        advice = "see that it is there" if not status else "if it takes no metrics, leave out metrics=True"
+        return f"{advice}; `agentops export --to otlp {url} --discard` ends this message"
+    elif status in (404, 405):
+        advice = "see at which path it takes spans: agentops appends /v1/traces to a URL without a path, and takes one "
+        advice += "with a path as it is"
+    elif status in (400, 413, 415, 422):
+        advice = "it is there, and does not take what it is sent: what it answered says why"
+    elif 200 <= status < 300:
+        advice = "see that it is an OTLP receiver that takes protobuf over HTTP"
+    elif status >= 500 or status == 429:
+        advice = "it is there, and has trouble of its own: see what it says"
+    else:
+        advice = "see that it is there"
+    advice += "; then any program that exports there sends them"
+    if "://" not in url:
+        return f"{advice}. `agentops export --to otlp {url} --discard` gives them up"
+    by_hand = f"agentops export --to otlp {url}"
+    if not state.redactor:
+        advice += f", or `{by_hand} --waiting`"
+    return f"{advice}. `{by_hand} --discard` gives them up"
 
 
 def _set_aside(store: str) -> list[Check]:

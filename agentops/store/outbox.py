@@ -16,11 +16,11 @@ from typing import Any, NamedTuple, TypeVar
 from agentops.errors import StoreDamaged
 from agentops.store.contents import Contents
 from agentops.store.damage import identity
-from agentops.store.destinations import COUNTS, named
+from agentops.store.destinations import COUNTS, METRICS, named
 from agentops.store.rows import STATUS, ScoreRow, SpanDetail
 from agentops.store.schema import begin, connect, translate
 
-__all__ = ["Facts", "Outbox", "State", "Waiting", "Whole", "states", "states_in"]
+__all__ = ["Facts", "Outbox", "State", "Waiting", "Whole", "discard", "states", "states_in", "waiting_for"]
 
 _T = TypeVar("_T")
 
@@ -110,6 +110,38 @@ def states_in(connection: sqlite3.Connection) -> list[State]:
     return [State._make(row) for row in rows]
 
 
+def waiting_for(store: str, name: str, redactor: str) -> int:
+    """How many spans wait for the target `name` that a program with the function `redactor` (or "") may send."""
+    return sum(one.waiting for one in states(store) if (one.name, one.redactor) in ((name, redactor), (name, "")))
+
+
+def discard(store: str, name: str) -> int:
+    """Give up what waits for the target `name`, under whichever function, and its last trouble; gives how many spans.
+
+    Raises:
+        StoreError: the store cannot be written.
+    """
+    names = json.dumps([named(name), named(name + METRICS)])
+    those = "(SELECT value FROM json_each(?))"
+    connection = connect(store)
+    try:
+        begin(connection)
+        connection.execute(
+            "UPDATE targets SET removed = removed + (SELECT count(*) FROM outbox WHERE target = targets.id), "
+            f"failed_ns = NULL, failure = NULL WHERE name IN {those}",
+            (names,),
+        )
+        given_up = connection.execute(
+            f"DELETE FROM outbox WHERE target IN (SELECT id FROM targets WHERE name IN {those})", (names,)
+        ).rowcount
+        connection.execute("COMMIT")
+        return given_up
+    except sqlite3.Error as problem:
+        raise translate(problem, store) from problem
+    finally:
+        connection.close()
+
+
 _THESE = "(SELECT value FROM json_each(?))"
 _ROW = [int, int, int, int, str, int, int, int, int]
 
@@ -148,15 +180,6 @@ class Outbox:
     def version(self) -> int:
         """A number that changes when others write to the store."""
         return int(self._ask(lambda sql: sql("PRAGMA data_version").fetchone()[0]))
-
-    def waiting(self) -> int:
-        """How many spans wait."""
-        ids = self._ids()
-        return int(
-            self._ask(lambda sql: sql(f"SELECT count(*) FROM outbox WHERE target IN ({ids})").fetchone()[0])
-            if ids
-            else 0
-        )
 
     def rows(self, after: int, limit: int) -> list[Waiting]:
         """The next that wait, after the one numbered `after`."""

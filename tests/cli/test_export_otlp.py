@@ -93,6 +93,12 @@ def test_what_is_called_wrongly_is_said(command: Command, record: Any, tmp_path:
         (["--to", "otlp", "http://host", "-o", "x"], "--output is for --to jsonl"),
         (["--to", "otlp", "http://host", "--waiting", "name:x"], "leave out the filter"),
         (["--waiting"], "--waiting is for --to otlp"),
+        (["--discard"], "--discard is for --to otlp"),
+        (["--to", "otlp", "127.0.0.1:4318"], "http:// is missing"),
+        (["--to", "otlp", "localhost:4318", "status:error"], "http:// is missing"),
+        (["--to", "otlp", "session:17"], "say where to"),
+        (["--to", "otlp", "http://host", "-H", "x key=1"], "'x key' is no name of a header"),
+        (["--to", "otlp", "http://host", "--discard", "name:x"], "leave out the rest"),
     ):
         done = command(store, "export", *words)
         assert done.code == 2 and says in done.err, (words, done)
@@ -118,6 +124,107 @@ def test_what_waits_can_be_sent_by_hand_and_doctor_tells_how_it_stands(
     assert sink.names == ["late"]
     well = command(store, "doctor")
     assert well.code == 0 and f"{sink.url}/v1/traces: 1 sent, the last at" in well.out
+
+
+def late(store: Path, target: str, more: str = "") -> str:
+    """A program that exports to `target` and ends, or does `more` before; gives what it says."""
+    source = f"import agentops\nagentops.init(export={target})\nwith agentops.span('late', kind='llm'): pass\n{more}"
+    given = {**os.environ, "AGENTOPS_STORE": str(store)}
+    return subprocess.run([sys.executable, "-c", source], env=given, capture_output=True, text=True, timeout=60).stderr
+
+
+def test_what_waits_can_be_given_up(command: Command, tmp_path: Path, sink: Sink) -> None:
+    store = tmp_path / "traces.db"
+    sink.away()
+    late(store, f"['{sink.url}', agentops.Target('{sink.url}/other', name='mine')]")
+    assert command(store, "doctor").code == 1
+    asks = command(store, "export", "--to", "otlp", sink.url, "--discard")
+    assert asks.code == 2 and f"give up 1 span that waits for {sink.url}/v1/traces, for good: add --yes" in asks.err
+    given_up = command(store, "export", "--to", "otlp", sink.url, "--discard", "--yes")
+    assert given_up == (0, f"1 span given up for {sink.url}/v1/traces; the store has them still\n", "")
+    named = command(store, "export", "--to", "otlp", "mine", "--discard", "--yes", "--json")
+    assert json.loads(named.out) == {"version": 1, "target": "mine", "discarded": 1}
+    SCHEMAS["export discard"].model_validate(json.loads(named.out), strict=True)
+    well = command(store, "doctor")
+    assert well.code == 0 and "0 sent, 1 taken out of the store or given up before" in well.out
+    assert command(store, "ls").out.count("late") == 1
+    sink.back()
+    assert command(store, "export", "--to", "otlp", sink.url, "--waiting").out.startswith("0 spans sent")
+
+
+def test_a_url_that_nobody_exported_to_is_said(command: Command, tmp_path: Path, sink: Sink) -> None:
+    store = tmp_path / "traces.db"
+    late(store, f"'{sink.url}'")
+    for option in ("--waiting", "--discard"):
+        done = command(store, "export", "--to", "otlp", f"{sink.url}/v2", option)
+        assert (done.code, done.out) == (1, "")
+        assert f"no program has exported to {sink.url}/v2; those in this store: {sink.url}/v1/traces" in done.err
+
+
+def test_doctor_counts_what_a_killed_program_left_in_its_journal(command: Command, tmp_path: Path, sink: Sink) -> None:
+    store = tmp_path / "traces.db"
+    sink.away()
+    late(store, f"'{sink.url}'")
+    many = "for _ in range(500):\n    with agentops.span('n'): pass\n"
+    late(store, f"'{sink.url}'", f"{many}import os; os.kill(os.getpid(), 9)")
+    assert "0 sent; 502 wait" in command(store, "doctor").out
+
+
+@pytest.mark.parametrize(
+    ("reply", "advice"),
+    [
+        ((401, {}, b""), "give it the right headers, by Target(headers=...) or OTEL_EXPORTER_OTLP_HEADERS"),
+        ((403, {}, b""), "give it the right headers"),
+        ((404, {}, b""), "agentops appends /v1/traces to a URL without a path, and takes one with a path as it is"),
+        ((400, {"Content-Type": "text/plain"}, b"no such field"), "what it answered says why"),
+        ((415, {}, b""), "what it answered says why"),
+        ((503, {}, b""), "has trouble of its own"),
+        (None, "see that it is there"),
+    ],
+)
+def test_doctor_says_what_to_do_by_what_the_target_answered(
+    command: Command, tmp_path: Path, sink: Sink, reply: Any, advice: str
+) -> None:
+    store = tmp_path / "traces.db"
+    sink.reply = lambda _: reply
+    late(store, f"'{sink.url}'")
+    ill = command(store, "doctor")
+    assert ill.code == 1 and f"{sink.url}/v1/traces: 0 sent; 1 wait" in ill.out
+    assert advice in ill.out and f"`agentops export --to otlp {sink.url}/v1/traces --discard` gives them up" in ill.out
+    if reply is not None:
+        assert f"it answered {reply[0]}" in ill.out
+
+
+def test_metrics_that_are_refused_are_not_counted_as_sent(command: Command, tmp_path: Path, sink: Sink) -> None:
+    store = tmp_path / "traces.db"
+    sink.metrics_reply = 405
+    said = late(store, f"agentops.Target('{sink.url}', metrics=True)")
+    assert said.count(f"{sink.url}/v1/traces (metrics)") == 1 and "it answered 405" in said
+    ill = command(store, "doctor")
+    assert ill.code == 1
+    (line,) = [one for one in ill.out.splitlines() if "(metrics)" in one]
+    assert ": 0 sent, 1 counted and not taken by it" in line and "it answered 405" in line
+    assert "if it takes no metrics, leave out metrics=True" in ill.out
+    sink.metrics_reply = 200
+    assert late(store, f"agentops.Target('{sink.url}', metrics=True)") == ""
+    assert command(store, "doctor").code == 0
+
+
+def test_doctor_for_production_names_what_programs_export_to(command: Command, tmp_path: Path, sink: Sink) -> None:
+    store = tmp_path / "traces.db"
+    late(store, f"'{sink.url}'")
+    found = json.loads(command(store, "doctor", "--production", "--json").out)["checks"]
+    assert [one["says"] for one in found if one["name"] == "export"][-1] == (
+        f"by programs' own agentops.init(export=...): {sink.url}/v1/traces"
+    )
+
+
+def test_doctor_for_production_names_a_setting_that_cannot_be_used(
+    command: Command, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("AGENTOPS_EXPORT", "localhost:4318")
+    done = command(tmp_path / "traces.db", "doctor", "--production")
+    assert done.code == 1 and "http:// is missing" in done.out and "correct it in AGENTOPS_EXPORT" in done.out
 
 
 def test_settings_show_targets_without_their_secrets(

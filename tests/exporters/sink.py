@@ -37,6 +37,7 @@ class Sink:
         self.services: set[str] = set()
         self.requests: list[dict[str, str]] = []  # headers
         self.reply: Callable[[list[Any]], Reply | bool] = lambda spans: True
+        self.metrics_reply = 200  # a status
         self.lock = threading.Lock()
         sink = self
 
@@ -68,7 +69,7 @@ class Sink:
         if handler.path.endswith("/v1/metrics"):
             with self.lock:
                 self.metrics.append(ExportMetricsServiceRequest.FromString(body))
-            handler.send_response(200)
+            handler.send_response(self.metrics_reply)
             handler.send_header("Content-Length", "0")
             handler.end_headers()
             return

@@ -109,6 +109,35 @@ def test_the_program_does_not_wait_for_a_target_that_hangs(store: Path, sink: Si
     assert set(sink.ids.values()) == {1}
 
 
+def test_a_target_that_hangs_keeps_no_other_waiting(program: Run, sink: Sink, another: Sink, tmp_path: Path) -> None:
+    """While the program runs, and at its end, however short it is."""
+    release = threading.Event()
+    sink.reply = lambda _: release.wait(20) and False
+    source = """
+        import sys, agentops
+        agentops.init(export=sys.argv[1:3])
+        with agentops.span("first"):
+            pass
+        if len(sys.argv) > 3:
+            assert sys.stdin.read() == ""
+            with agentops.span("last"):
+                pass
+    """
+    started = time.monotonic()
+    short = program(source, sink.url, another.url)
+    assert another.names == ["first"] and time.monotonic() - started < 15
+    assert f"1 span waits for {sink.url}" in short.stderr and another.url not in short.stderr
+
+    environment = {**os.environ, "AGENTOPS_STORE": str(tmp_path / "long.db")}
+    command = [sys.executable, "-c", textwrap.dedent(source), sink.url, another.url, "long"]
+    process = subprocess.Popen(command, env=environment, stdin=subprocess.PIPE, stderr=subprocess.PIPE)
+    another.wait(2)  # while it runs
+    _, said = process.communicate(b"", timeout=60)
+    assert another.names == ["first", "first", "last"]
+    assert f"2 spans wait for {sink.url}" in said.decode()
+    release.set()
+
+
 @pytest.mark.parametrize(
     "bad",
     [
@@ -183,6 +212,25 @@ def test_what_waits_goes_with_the_next_program(program: Run, tmp_path: Path, sin
     assert third.stderr == ""
     assert sorted(sink.names) == ["first", "second", "third"]
     assert state_of(tmp_path / "traces.db").waiting == 0
+
+
+def test_what_could_not_be_counted_at_the_end_is_said_to_be_more(program: Run, sink: Sink) -> None:
+    sink.away()
+    done = program(
+        """
+        import os, sqlite3, sys, agentops
+        agentops.init(export=sys.argv[1])
+        with agentops.span("in the store"): pass
+        agentops.flush()
+        busy = sqlite3.connect(os.environ["AGENTOPS_STORE"])
+        busy.execute("BEGIN IMMEDIATE")
+        with agentops.span("in a journal"): pass
+        """,
+        sink.url,
+        AGENTOPS_RAISE="0",
+    )
+    assert done.returncode == 0
+    assert done.stderr.splitlines()[-1].startswith(f"agentops: at least 1 span waits for {sink.url}/v1/traces (")
 
 
 def test_many_processes_send_each_span_once(tmp_path: Path, sink: Sink) -> None:
@@ -286,6 +334,29 @@ def test_each_target_has_a_function_that_redacts(store: Path, sink: Sink, anothe
     assert len(sink.spans) == len(another.spans) == 2
     assert "Ada" not in str(sink.spans) and "QWRh" not in str(sink.spans)  # the bytes, as base64 has them
     assert "[name] Lovelace" in str(sink.spans) and "Ada Lovelace" in str(another.spans)
+
+
+def test_a_target_takes_the_redactors_that_init_takes(
+    store: Path, sink: Sink, another: Sink, read: Callable[[Path], list[Any]]
+) -> None:
+    from agentops.redaction.redactor import Redactor
+
+    agentops.init(
+        export=[
+            Target(sink.url, redact="secrets", metrics=True),
+            Target(another.url, redact=Redactor("secrets", operator=lambda kind, text: f"[{kind}]")),
+        ]
+    )
+    with span("connect", input={"url": "postgres://ada:hunter2@db/shop", "n": 7}, session="s-1") as s:
+        s.set_attribute("password", "hunter2hunter2")
+        s.add_event("said", {"text": "password=hunter2hunter2"})
+    score("good", 1, trace=s.trace_id, comment="password=hunter2hunter2")
+    assert agentops.shutdown()
+    assert sink.names == another.names == ["connect"]
+    assert "hunter2" not in str(sink.spans) and "hunter2" not in str(another.spans)
+    assert attributes(sink.spans[0])["session.id"] == "s-1" and "[" in attributes(another.spans[0])["password"]
+    (kept,) = read(store)
+    assert "hunter2" in str(kept["input"])  # what is sent is redacted, what stays here is not
 
 
 def test_a_span_that_cannot_be_redacted_is_not_sent(
@@ -635,14 +706,20 @@ def test_metrics_are_counted_once_of_all_traces(store: Path, sink: Sink) -> None
 @pytest.mark.parametrize(
     ("wrong", "says"),
     [
-        (lambda: Target("localhost:4318"), "give a URL such as http://localhost:4318"),
+        (lambda: Target("localhost:4318"), "http:// is missing. Give a URL such as http://localhost:4318"),
+        (lambda: Target("10.0.0.7:4318/v1/traces"), "http:// is missing"),
+        (lambda: Target("localhots"), "give a URL such as http://localhost:4318"),
+        (lambda: Target("http://host", headers={"x key": "k"}), "'x key' is no name of a header"),
+        (lambda: Target("http://host", headers={"x-key": " k"}), "x-key begins with a blank"),
+        (lambda: Target("http://host", name=7), "the name of a target is a text"),  # type: ignore[arg-type]
         (lambda: Target("ftp://ada:pass@host"), "'ftp://host/v1/traces' is no target"),
         (lambda: Target("http://host:port"), "is no target"),
         (lambda: Target(""), "a target is a URL"),
         (lambda: Target("http://host", rate=2), "rate of a target is a number from 0 to 1, not 2"),
         (lambda: Target("http://host", slower_than=-1), "slower_than of a target is a number"),
         (lambda: Target("http://host", dialect="mine"), "dialect of a target is one of"),  # type: ignore[arg-type]
-        (lambda: Target("http://host", redact="pii"), "redact of a target is a function"),  # type: ignore[arg-type]
+        (lambda: Target("http://host", redact=7), 'is "pii", "secrets", a Redactor or a function'),  # type: ignore[arg-type]
+        (lambda: Target("http://host", redact="secret"), "not 'secret'"),
         (lambda: Target("http://host", headers={"a": "b\nc: d"}), "each of one line"),
         (lambda: Target("http://host", headers={"a": "Bearer …"}), "Latin-1"),
         (lambda: Target("http://host/otlp", metrics=True), "metrics go where /v1/traces is"),
@@ -655,6 +732,38 @@ def test_what_cannot_be_used_is_said_at_once(store: Path, wrong: Callable[[], ob
     with pytest.raises(UsageError) as problem:
         wrong()
     assert says in str(problem.value) and "pass@" not in str(problem.value)
+
+
+@pytest.mark.parametrize("where", ["variable", "file", "variable and init()"])
+def test_a_target_that_settings_name_wrongly_costs_the_export_alone(
+    program: Run, tmp_path: Path, where: str, read: Callable[[Path], list[Any]]
+) -> None:
+    given = {"AGENTOPS_EXPORT": "localhost:4318"} if "variable" in where else {}
+    if where == "file":
+        (tmp_path / "agentops.toml").write_text('export = "localhost:4318"\n')
+    said = "agentops.init(quiet=True)" if "init" in where else ""
+    done = program(
+        f"import agentops\n{said}\nfor n in range(3):\n    with agentops.span('kept'): pass\nagentops.flush()\n",
+        **given,
+    )
+    assert done.returncode == 0 and len(done.stderr.splitlines()) == 1, done.stderr
+    origin = "agentops.toml" if where == "file" else "AGENTOPS_EXPORT"
+    assert origin in done.stderr and "http:// is missing" in done.stderr and "Nothing is exported" in done.stderr
+    assert [one["name"] for one in read(tmp_path / "traces.db")] == ["kept"] * 3
+
+
+def test_settings_that_say_wrongly_what_is_redacted_still_withhold_everything(program: Run, tmp_path: Path) -> None:
+    done = program(
+        "import agentops\nwith agentops.span('kept'): pass\n",
+        AGENTOPS_REDACT="pij", AGENTOPS_EXPORT="localhost:4318", AGENTOPS_RAISE="0",
+    )  # fmt: skip
+    assert done.returncode == 0 and "redact = 'pij'" in done.stderr
+    assert not (tmp_path / "traces.db").exists()
+
+
+def test_a_target_shows_nothing_that_is_secret() -> None:
+    shown = repr(Target("https://ada:pass-word@host/v1/traces?key=k-1", headers={"x-key": "k-2"}, rate=0.5))
+    assert shown == "Target('https://host/v1/traces', rate=0.5)"
 
 
 def test_targets_stand_in_the_settings_file_too(program: Run, tmp_path: Path, sink: Sink) -> None:

@@ -122,6 +122,27 @@ def test_a_kind_has_its_name_in_both_vocabularies(sent: Read, kind: Any, operati
     assert found["agentops.kind"] == kind
 
 
+def test_a_request_that_was_served_is_a_servers_span(sent: Read) -> None:
+    from agentops_integrations.web import wsgi
+
+    def app(environ: Any, start_response: Any) -> list[bytes]:
+        with span("answer", kind="agent"):
+            start_response("502 Bad Gateway" if environ["PATH_INFO"] == "/bad" else "200 OK", [])
+        return [b"x"]
+
+    for path in ("/well", "/bad"):
+        given = {"REQUEST_METHOD": "GET", "PATH_INFO": path, "wsgi.input": None}
+        assert b"".join(wsgi(app)(given, lambda *_: None)) == b"x"
+    for dialect in DIALECTS:
+        found = sent(dialect)
+        well, bad = found["GET /well"], found["GET /bad"]
+        assert well.wire.kind == bad.wire.kind == Wire.SPAN_KIND_SERVER
+        assert "gen_ai.operation.name" not in well.attributes and "error.type" not in well.attributes
+        assert (bad["error.type"], bad["http.response.status_code"]) == ("502", 502)
+        assert bad.wire.status.code == Status.STATUS_CODE_ERROR
+        assert found["answer"].wire.kind == Wire.SPAN_KIND_INTERNAL
+
+
 # What the Messages API of Anthropic takes and gives, as our integration records it.
 ASKED = [
     {"role": "user", "content": [{"type": "text", "text": "Weather?"}, {"type": "text", "text": "In Ulm."}]},
