@@ -283,7 +283,7 @@ class Batch:
             if end is None:  # begun once more by another process, which has the word now
                 self._sql("INSERT OR IGNORE INTO open_spans VALUES (?, ?, ?)", (self._process, trace, key))
         was = kind
-        if begins or "scope" in (span.scope or {}):
+        if begins or (span.kind is not None and "scope" in (span.scope or {})):
             kind = new[4]
         self._count(trace, key, span, attributes, kind, start)
         if was in COUNTED and kind not in COUNTED:
