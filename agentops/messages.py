@@ -5,10 +5,27 @@ Anthropic's content blocks, OpenAI's messages with `tool_calls` and its items of
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from typing import Any
 
-__all__ = ["calls", "conversation", "identifier", "is_result", "results", "said"]
+__all__ = [
+    "BYTES",
+    "DIGEST",
+    "calls",
+    "conversation",
+    "identifier",
+    "is_kept",
+    "is_result",
+    "results",
+    "said",
+    "with_bytes",
+]
+
+#: Ours, on a call: the bytes of a file in its messages, by the digest that stands there in their place.
+BYTES = "agentops.bytes."
+DIGEST = "sha256:"
+#: What is kept of an answer beside its content, so that it can be made again.
+_KEPT = ("anthropic.message", "anthropic.stream")
 
 #: A request, its messages, one of them, its blocks, one of them, its content.
 _LEVELS = 6
@@ -89,3 +106,25 @@ def said(value: Any, level: int = 0) -> Iterator[str]:
         for key in ("content", "text", "output", "message", "choices"):
             if key in value:
                 yield from said(value[key], level + 1)
+
+
+def is_kept(attribute: str) -> bool:
+    """Whether an attribute is there to make a call again, and tells people nothing."""
+    return attribute in _KEPT or attribute.startswith(BYTES)
+
+
+def with_bytes(value: Any, attributes: Mapping[str, Any], level: int = 0) -> Any:
+    """Messages as they were sent, from what is on record of them and the call's attributes."""
+    if level > _LEVELS + 2:  # a file in what a tool gave is the deepest
+        return value
+    if isinstance(value, list):
+        return [with_bytes(item, attributes, level + 1) for item in value]
+    if not isinstance(value, dict):
+        return value
+    digest = value.get("data")
+    if value.get("type") == "base64" and isinstance(digest, str) and digest.startswith(DIGEST):
+        kept = attributes.get(BYTES + digest)
+        if isinstance(kept, str):
+            rest = {key: item for key, item in value.items() if key != "bytes"}
+            return {**rest, "data": kept.partition(",")[2]}
+    return {key: with_bytes(item, attributes, level + 1) for key, item in value.items()}

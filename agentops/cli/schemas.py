@@ -267,6 +267,23 @@ class Call(_Model):
     saved: str | None
 
 
+class Turn(_Model):
+    """A model call: the messages it was given, and what is new in them against the call that it goes on from."""
+
+    span_id: str = SpanId
+    messages: int
+    new_messages: int
+    goes_on_from: str | None
+    new_tokens: int | None
+
+
+class Context(_Model):
+    """How the context of a run grows; `tokens_per_turn` is the mean of `new_tokens`, null where nothing goes on."""
+
+    tokens_per_turn: float | None
+    turns: list[Turn]
+
+
 class Show(_Output):
     """`agentops show --json`."""
 
@@ -274,6 +291,7 @@ class Show(_Output):
     spans: list[TreeSpan]
     scores: list[Score]
     calls: list[Call]
+    context: Context
 
 
 class PriceRule(_Model):

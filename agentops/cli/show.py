@@ -10,12 +10,14 @@ from agentops import formats
 from agentops.cli.ls import SHORT, span_fields, trace_fields
 from agentops.cli.reading import opened
 from agentops.inert import block, line
+from agentops.messages import is_kept
 from agentops.store.tree import TreeRow, tree
 
 if TYPE_CHECKING:
     import argparse
     from collections.abc import Iterator
 
+    from agentops.analysis.growth import Growth
     from agentops.cli.output import Output
     from agentops.store.rows import CallRow, ScoreRow, SpanDetail, TraceRow
 
@@ -44,7 +46,10 @@ def run(given: argparse.Namespace, out: Output) -> int:
         scores = reader.scores(trace)
         details = {d.row.span_id: d for d in reader.details(trace)} if given.content else {}
         if out.json:
-            out.object(_fields(trace, reader.last_ns(trace), rows, scores, details, reader.calls(trace)))
+            from agentops.analysis.growth import growth
+
+            fields = _fields(trace, reader.last_ns(trace), rows, scores, details, reader.calls(trace))
+            out.object({**fields, "context": _context(growth(reader, trace))})
             return 0
         if given.md:
             lines = _markdown(trace, rows, scores, details)
@@ -203,6 +208,8 @@ def _content(detail: SpanDetail) -> Iterator[str]:
     if detail.has_output:
         yield from _value("output", detail.output)
     for key, value in detail.attributes.items():
+        if is_kept(key):
+            continue
         yield from _value(key, value)
     said = (detail.exception or {}).get("message")
     for event in detail.events:
@@ -275,3 +282,17 @@ def _call_fields(call: CallRow) -> dict[str, Any]:
         "price": None if call.price is None else {"source": call.price[0], "entry": call.price[1]},
         "saved": None if call.saved_pico is None else as_usd(call.saved_pico),
     }
+
+
+def _context(found: Growth) -> dict[str, Any]:
+    turns = [
+        {
+            "span_id": turn.span.hex_id,
+            "messages": turn.messages,
+            "new_messages": turn.new,
+            "goes_on_from": None if turn.before is None else turn.before.hex_id,
+            "new_tokens": turn.new_tokens,
+        }
+        for turn in found.turns
+    ]
+    return {"tokens_per_turn": found.tokens_per_turn, "turns": turns}

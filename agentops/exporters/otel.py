@@ -20,6 +20,7 @@ from agentops.errors import UsageError
 from agentops.exporters import messages
 from agentops.exporters.openinference import renamed, with_documents
 from agentops.exporters.plain import attribute, json_text, text, verbatim
+from agentops.messages import is_kept, with_bytes
 
 if TYPE_CHECKING:
     from agentops.conventions import Dialect
@@ -61,6 +62,7 @@ def readable(
         UsageError: the span still runs: a backend takes a span once, when it is over.
     """
     row = detail.row
+    detail = _for_others(detail)
     if row.status == "running":
         raise UsageError(f"span {row.hex_id} still runs: it can be exported when it has ended")
     trace_id = int(detail.trace_id, 16)
@@ -92,6 +94,17 @@ def readable(
         end_time=_time(end),
         instrumentation_scope=_scope(library),
     )
+
+
+def _for_others(detail: SpanDetail) -> SpanDetail:
+    """A span with its files where they were, and without what is kept to make its answer again."""
+    facts = detail.attributes
+    left = {key: value for key, value in facts.items() if not is_kept(key)}
+    if len(left) == len(facts):
+        return detail
+    if c.INPUT_MESSAGES in left:
+        left[c.INPUT_MESSAGES] = with_bytes(left[c.INPUT_MESSAGES], facts)
+    return detail._replace(input=with_bytes(detail.input, facts), attributes=left)
 
 
 # -- attributes --------------------------------------------------------------------------------------

@@ -104,6 +104,9 @@ class Capture:
 
     __slots__ = ("_lists", "_next", "_on_failure", "_redact", "fast", "hurries", "seen")
 
+    #: Whether `stays` is to be asked.
+    some_stay = False
+
     def __init__(self, redact: Redactor | None, on_failure: Callable[[str, BaseException], None]) -> None:
         self._redact = redact
         #: `record` for the hot path: it may raise, and then `record` does not.
@@ -316,10 +319,10 @@ class Capture:
         beside its messages); elsewhere a message stays in one piece.
         """
         found: dict[Any, Any] | None = None
-        holds_list = any(type(item) is list for item in value.values())
+        holds_list = list in map(type, value.values())
         for key, item in value.items():
             kind = type(item)
-            if self.stays(key):
+            if self.some_stay and self.stays(key):
                 continue
             if kind is str:
                 if len(item) < INLINE_BYTES:

@@ -81,6 +81,8 @@ class ScreenedCapture(Capture):
 
     __slots__ = ("_names", "_screening")
 
+    some_stay = True
+
     def __init__(self, screening: Screening, on_failure: Callable[[str, BaseException], None]) -> None:
         super().__init__(None, on_failure)
         self._screening = screening

@@ -60,7 +60,9 @@ def _body_problem(body: Any, *, needs_max_tokens: bool) -> str | None:
             return f"messages.{at}{problem}"
     if messages[0]["role"] == "assistant":
         return "messages.0.role: the first message cannot be the assistant's"
-    return _pairing_problem(messages) or _breakpoint_problem(body)
+    thread = body.get("thread")
+    goes_on = isinstance(thread, dict) and thread.get("type") == "continue"
+    return _pairing_problem(messages, goes_on) or _breakpoint_problem(body)
 
 
 def _message_problem(message: Any) -> str | None:
@@ -109,10 +111,11 @@ def _blocks(body: dict[str, Any]) -> list[dict[str, Any]]:
     return [block for blocks in lists if isinstance(blocks, list) for block in blocks if isinstance(block, dict)]
 
 
-def _pairing_problem(messages: list[dict[str, Any]]) -> str | None:
+def _pairing_problem(messages: list[dict[str, Any]], goes_on: bool) -> str | None:
     # Agents get this wrong more than anything else, and the API does not forgive
     # it: the message after a tool call must answer it, and nothing else.
-    before: set[str] = set()
+    # A thread that goes on has its earlier messages at the provider.
+    before = _ids(messages[0], "tool_result", "tool_use_id") if goes_on else set()
     for at, message in enumerate(messages):
         calls = _ids(message, "tool_use", "id")
         results = _ids(message, "tool_result", "tool_use_id")

@@ -167,3 +167,20 @@ def test_on_a_narrow_terminal_nothing_is_wrapped_in_the_middle(record: Any) -> N
         assert max(map(len, lines)) <= 60, lines
         if words == ["show"]:
             assert sum("ValueError" in line for line in lines) == 1, "it is told where it happened"
+
+
+def test_what_is_new_in_each_model_call_is_told(agentops: Agentops, record: Any) -> None:
+    record(
+        """
+        with span("answer", kind="agent"):
+            for given in ([1], [1, 2], [1, 2, 3]):
+                with span("ask", kind="llm", input=given, attributes={"gen_ai.usage.input_tokens": 10 * len(given)}):
+                    pass
+        """
+    )
+    found = agentops("show", "latest", "--json").object
+    context = found["context"]
+    assert context["tokens_per_turn"] == 10
+    assert [(turn["messages"], turn["new_messages"]) for turn in context["turns"]] == [(1, 1), (2, 1), (3, 1)]
+    ids = [turn["span_id"] for turn in context["turns"]]
+    assert [turn["goes_on_from"] for turn in context["turns"]] == [None, *ids[:2]]

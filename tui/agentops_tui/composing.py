@@ -7,6 +7,7 @@ from typing import Any
 
 from agentops import formats
 from agentops.analysis.raised import place
+from agentops.messages import is_kept
 from agentops.store.reader import Reader
 from agentops.store.rows import SpanDetail
 from agentops_tui.glances import reason, took
@@ -148,8 +149,9 @@ def _attributes(detail: SpanDetail, width: int) -> list[Line]:
     }  # fmt: skip
     known = {key: value for key, value in about.items() if value is not None}
     lines = _section("span", formats.iso(detail.row.start_ns) or "", value_lines(known, width - 2, talk=False), width)
-    if detail.attributes:
-        lines += _section("attributes", "", value_lines(detail.attributes, width - 2, talk=False), width)
+    facts = {key: value for key, value in detail.attributes.items() if not is_kept(key)}
+    if facts:
+        lines += _section("attributes", "", value_lines(facts, width - 2, talk=False), width)
     return lines
 
 

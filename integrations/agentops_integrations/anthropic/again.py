@@ -23,12 +23,12 @@ from anthropic import APIResponse, AsyncAPIResponse, Middleware
 
 from agentops import conventions
 from agentops.errors import AgentopsError
+from agentops.messages import with_bytes
 from agentops.store.reader import Reader
 from agentops.store.rows import SpanDetail, TraceRow
 
 from .call import ERROR, MESSAGE, PARAMETERS, REQUEST, STREAM
 from .events import again
-from .files import with_bytes
 
 __all__ = ["Again", "Chunk", "NotRecorded", "RecordedCall", "call_of", "calls"]
 

@@ -3,9 +3,6 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
-from itertools import groupby
-from operator import itemgetter
 from typing import Any
 
 import httpx2
@@ -13,7 +10,7 @@ import httpx2
 from .body import Body
 from .events import Stream
 
-__all__ = ["Answer", "Pieces", "read"]
+__all__ = ["Answer", "read"]
 
 
 class Answer:
@@ -23,62 +20,20 @@ class Answer:
         message: the message as the API's JSON has it, with the fields and blocks that came.
         complete: it came to its end.
         stream: what is kept of it so that the same stream can be made again, if it was one.
+        first_s: seconds from the request to the first piece of content, if it was a stream.
     """
 
-    def __init__(self, message: dict[str, Any], complete: bool, stream: dict[str, Any] | None = None) -> None:
+    def __init__(
+        self,
+        message: dict[str, Any],
+        complete: bool,
+        stream: dict[str, Any] | None = None,
+        first_s: float | None = None,
+    ) -> None:
         self.message = message
         self.complete = complete
         self.stream = stream
-
-
-#: What a part of a stream adds to one block of the answer: `index` of the block, `type` of the API's deltas, `text`.
-Piece = dict[str, Any]
-_TEXTS = {"text_delta": "text", "input_json_delta": "partial_json", "thinking_delta": "thinking"}
-
-
-class Pieces:
-    """Reads a stream of events while it comes, a part at a time."""
-
-    #: Of a line that is longer nothing is told.
-    _LINE_MAX = 1 << 20
-
-    def __init__(self) -> None:
-        self._rest = b""
-
-    def add(self, part: bytes) -> list[Piece]:
-        """What the lines say that end in this part; what one block got is one piece."""
-        whole, newline, rest = part.rpartition(b"\n")
-        if not newline:
-            self._rest = (self._rest + part)[-self._LINE_MAX :]
-            return []
-        lines, self._rest = self._rest + whole, rest[-self._LINE_MAX :]
-        if b"_delta" not in lines:
-            return []
-        told = [piece for event in _events(lines) if (piece := _piece(event)) is not None]
-        return [
-            {"index": index, "type": kind, "text": "".join(piece["text"] for piece in pieces)}
-            for (index, kind), pieces in groupby(told, itemgetter("index", "type"))
-        ]
-
-
-def _piece(event: dict[str, Any]) -> Piece | None:
-    delta, index = event.get("delta"), event.get("index")
-    if event.get("type") != "content_block_delta" or not isinstance(delta, dict) or type(index) is not int:
-        return None
-    kind = delta.get("type")
-    text = delta.get(_TEXTS.get(kind, "")) if isinstance(kind, str) else None
-    return {"index": index, "type": kind, "text": text} if isinstance(text, str) and text else None
-
-
-def _events(lines: bytes) -> Iterator[dict[str, Any]]:
-    for line in lines.splitlines():
-        if line.startswith(b"data:"):
-            try:
-                event = json.loads(line[5:])
-            except ValueError:
-                continue
-            if isinstance(event, dict):
-                yield event
+        self.first_s = first_s
 
 
 def read(body: Body, began: int) -> Answer | None:
@@ -109,4 +64,4 @@ def read(body: Body, began: int) -> Answer | None:
     stream = Stream(data)
     if stream.message is None:
         return None
-    return Answer(stream.message, stream.complete, stream.kept(chunks, times, began))
+    return Answer(stream.message, stream.complete, stream.kept(chunks, times, began), stream.first_s)

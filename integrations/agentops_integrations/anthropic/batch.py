@@ -39,8 +39,10 @@ class Results(Request):
                 return
             self._body = body = Body(response.headers)
             body.keeps = "content-encoding" in response.headers
+            body.TELL_NS = 0  # a result is on record before the program has it
             if response.is_closed:
-                self._came(response.content, 0)
+                body.keeps = False
+                self._came(response.content)
             else:
                 if not body.keeps:
                     body.tell = self._came
@@ -48,7 +50,7 @@ class Results(Request):
         except Exception as problem:  # noqa: BLE001
             failed("recording the results of a batch", problem)
 
-    def _came(self, part: bytes, _: int) -> None:
+    def _came(self, part: bytes) -> None:
         try:
             *lines, self._rest = (self._rest + part).split(b"\n")
             for line in lines:
@@ -64,11 +66,11 @@ class Results(Request):
             if body.keeps:
                 kept = {"content-encoding": body.headers["content-encoding"]}
                 try:
-                    self._came(httpx2.Response(200, headers=kept, content=body.data).content, 0)
+                    self._came(httpx2.Response(200, headers=kept, content=body.data).content)
                 except httpx2.DecodingError:  # it was not read to its end
                     pass
             rest, self._rest = self._rest, b""
-            self._came(rest + b"\n", 0)
+            self._came(rest + b"\n")
         super().end(end_time)
 
     def _result(self, line: bytes) -> None:

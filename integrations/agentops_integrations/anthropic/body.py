@@ -19,20 +19,26 @@ class Body:
         chunks: as they came over the wire.
         times: when each came, ns of the monotonic clock.
         whole: it was read to its end.
-        tell: called with each chunk once it is here.
+        tell: called with what came since it was called last, once that is a while ago.
+        begins: called once the program begins to read.
     """
 
     #: More of one answer is not kept.
     BYTES_MAX = 64 << 20
+    #: What comes in one such time is told together.
+    TELL_NS = 50_000_000
 
     def __init__(self, headers: httpx2.Headers) -> None:
         self.headers = headers
         self.chunks: list[bytes] = []
         self.times: list[int] = []
         self.whole = False
-        self.tell: Callable[[bytes, int], None] | None = None
+        self.tell: Callable[[bytes], None] | None = None
+        self.begins: Callable[[], None] | None = None
         self.keeps = True
-        self._size = 0
+        self._told = 0  # chunks
+        self._due = 0
+        self._left = self.BYTES_MAX
 
     @property
     def data(self) -> bytes:
@@ -40,12 +46,23 @@ class Body:
 
     def add(self, chunk: bytes) -> None:
         now = monotonic_ns()
-        if self.keeps and self._size < self.BYTES_MAX:
-            self._size += len(chunk)
+        if self._left > 0:
+            self._left -= len(chunk)
             self.chunks.append(chunk)
             self.times.append(now)
-        if self.tell is not None:
-            self.tell(chunk, now)
+        if now >= self._due and self.tell is not None:
+            self._due = now + self.TELL_NS
+            self.tell(b"".join(self.chunks[self._told :]))
+            if not self.keeps:
+                self.chunks.clear()
+                self.times.clear()
+                self._left = self.BYTES_MAX
+            self._told = len(self.chunks)
+
+    def begun(self) -> None:
+        begins, self.begins = self.begins, None
+        if begins is not None:
+            begins()
 
     def watched(self, stream: Any) -> Any:
         """`stream`, of the same kind, with each chunk seen on its way."""
@@ -64,6 +81,7 @@ class _Watched(httpx2.SyncByteStream):
         return getattr(self._stream, "elapsed", None)
 
     def __iter__(self) -> Any:
+        self._body.begun()
         add = self._body.add
         for chunk in self._stream:
             add(chunk)
@@ -84,6 +102,7 @@ class _AsyncWatched(httpx2.AsyncByteStream):
         return getattr(self._stream, "elapsed", None)
 
     async def __aiter__(self) -> Any:
+        self._body.begun()
         chunks = self._stream.__aiter__()
         add = self._body.add
         try:

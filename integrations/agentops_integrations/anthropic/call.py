@@ -5,11 +5,13 @@ from __future__ import annotations
 import asyncio
 import json
 import sys
+import weakref
 from collections.abc import Mapping
 from time import monotonic_ns
 from typing import Any
 
 import httpx2
+from anthropic._tracing import error_type
 from opentelemetry.trace import StatusCode
 
 from agentops import conventions
@@ -17,8 +19,9 @@ from agentops.recorder.recorder import recorder
 from agentops.safety import failed
 from agentops.trace.client import ClientSpan
 
-from .answer import Answer, Pieces, read
+from .answer import Answer, read
 from .body import Body
+from .events import Pieces
 from .files import without_bytes
 
 __all__ = ["ERROR", "MESSAGE", "PARAMETERS", "REQUEST", "STREAM", "Call", "Request", "make"]
@@ -45,8 +48,6 @@ _USAGE = "anthropic.usage."
 _NAMED = ("input_tokens", "output_tokens", "cache_read_input_tokens", "cache_creation_input_tokens")
 _FIRST_CHUNK = "gen_ai.response.time_to_first_chunk"
 _MESSAGES = "anthropic.messages.create"
-#: Pieces of a stream that come in one such time are put on record together.
-_TOLD_NS = 20_000_000
 _SIZE_MAX = 1 << 20
 
 
@@ -71,7 +72,7 @@ class Request(ClientSpan):
     _asked = False
     _attempts = 0
     _refused: dict[str, Any] | None = None
-    _sent = 0  # when the last attempt began, ns of the monotonic clock
+    _began = _sent = 0  # when the first and the last attempt began, ns of the monotonic clock
     _answer: Answer | None = None
 
     def attempt(self, body: object) -> None:
@@ -79,6 +80,7 @@ class Request(ClientSpan):
         try:
             self._attempts += 1
             self._sent = monotonic_ns()
+            self._began = self._began or self._sent
             if self._attempts > 1:
                 with self.apart():
                     self.add_event("retry", {"attempt": self._attempts, **(self._refused or {})})
@@ -132,9 +134,7 @@ class Call(Request):
 
     _body: Body | None = None
     _pieces: Pieces | None = None
-    _untold: list[bytes]
     _told = 0
-    _told_ns = 0
     _closing = False
     _handled: BaseException | None = None  # what the program was handling when the call began
 
@@ -156,22 +156,30 @@ class Call(Request):
                 # A redactor looks through whole texts: one may be found in two pieces that is in neither.
                 plain = "content-encoding" not in response.headers and not recorder.redacts
                 if plain and _type(response).startswith("text/event-stream"):
-                    self._pieces, self._untold = Pieces(), []
+                    self._pieces = Pieces()
                     self._body.tell = self._came
+                if self._sdk is None and _type(response).startswith("text/event-stream"):
+                    known = weakref.ref(response)
+                    self._body.begins = lambda: self._begins(known)
                 response.stream = self._body.watched(response.stream)
         except Exception as problem:  # noqa: BLE001
             failed("recording an answer", problem)
 
-    def _came(self, part: bytes, now: int) -> None:
+    def _begins(self, response: weakref.ref[httpx2.Response]) -> None:
+        """The program begins to read a stream: what its events say is in their bytes, so the client need not look."""
+        found = response()
+        first = getattr(getattr(found, "stream", None), "stream_observer", None)
+        theirs = getattr(first, "inner", None)
+        if first is not None and theirs is not None and hasattr(theirs, "_parsed"):
+            first.inner = Reading(self, theirs._parsed is True)
+
+    def _came(self, part: bytes) -> None:
         """Have on record what came of a stream, in case that there is no end to it."""
-        self._untold.append(part)
-        if now - self._told_ns < _TOLD_NS or self._pieces is None or self._ended:
+        if self._pieces is None or self._ended:
             return
         try:
-            parts, self._untold = b"".join(self._untold), []
-            for piece in self._pieces.add(parts):
+            for piece in self._pieces.add(part):
                 self._told += 1
-                self._told_ns = now
                 with self.apart():
                     self.add_event(conventions.CHUNK, piece)
         except Exception as problem:  # noqa: BLE001
@@ -217,8 +225,6 @@ class Call(Request):
                 failed("reading an answer", problem)
         if answer is not None:
             self._record(answer)
-            if answer.stream is not None and body is not None and body.times:
-                self._first(body.times[0])
         raised = sys.exc_info()[1]
         if raised is self._handled:
             raised = None
@@ -241,11 +247,6 @@ class Call(Request):
             self._error = _CUT
             self.keep(conventions.ERROR_TYPE, "api_error")
 
-    def _first(self, time_ns: int) -> None:
-        """How long the first bytes of a stream took, where the client has not read any event of it."""
-        if _FIRST_CHUNK not in (self._attributes or ()):
-            self.keep(_FIRST_CHUNK, (time_ns - self._sent) / 1e9)
-
     def _said(self, raised: Exception) -> None:
         """What the API said of an error."""
         body = getattr(raised, "body", None)
@@ -259,6 +260,8 @@ class Call(Request):
             self.keep(conventions.CHUNKS, self._told)
         if answer.stream is not None:
             self.keep(STREAM, answer.stream)
+            if answer.first_s is not None and _FIRST_CHUNK not in (self._attributes or ()):
+                self.keep(_FIRST_CHUNK, (self._sent - self._began) / 1e9 + answer.first_s)
         else:
             self.keep(MESSAGE, {key: value for key, value in message.items() if key != "content"})
         usage = message.get("usage") or {}
@@ -295,6 +298,34 @@ class Call(Request):
                     keep(conventions.REASONING_TOKENS, inner)
                 elif inner is not None:
                     keep(f"{_USAGE}{key}.{name}", inner)
+
+
+class Reading:
+    """What the client tells of a stream that the program reads, in place of what it would look at itself.
+
+    Args:
+        call: that the stream is the answer of.
+        parsed: its events are read, and not bytes.
+    """
+
+    def __init__(self, call: Call, parsed: bool) -> None:
+        self._call = call
+        self._parsed = parsed
+
+    def begin(self) -> None:
+        self._parsed = True
+
+    def item(self, item: object) -> None:
+        pass
+
+    def end(self, how: str, error: BaseException | None = None) -> None:
+        call = self._call
+        if isinstance(error, Exception):
+            call.set_status(StatusCode.ERROR)
+            call.set_attribute(conventions.ERROR_TYPE, error_type(error))
+        elif how == "read":
+            call.set_status(StatusCode.OK)
+        call.end()
 
 
 _CUT = ("api_error", "the stream ended before its end event", "")

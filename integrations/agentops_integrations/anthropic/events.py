@@ -15,9 +15,9 @@ from typing import Any
 
 import msgspec
 
-__all__ = ["Stream", "again", "read"]
+__all__ = ["Pieces", "Stream", "again", "read"]
 
-_DATA = re.compile(rb"^data:[ ]?(.*?)\r?$", re.MULTILINE)
+_DATA = re.compile(rb"^data:(.*)", re.MULTILINE)  # white space around JSON is part of it
 #: What a delta is called and where its text stands, by the type of its block.
 _MAIN = {"text": "text_delta", "thinking": "thinking_delta"}
 _TEXT = {"text_delta": "text", "thinking_delta": "thinking", "input_json_delta": "partial_json"}
@@ -32,23 +32,65 @@ _STYLES: tuple[dict[str, Any], ...] = (
 _TICK = 10_000
 
 #: In a kept stream, what an event is: a number is a piece of so many characters of the block at hand.
-_BLOCK, _STOP, _PING, _END, _SIGNATURE, _CITATION, _ODD = "b", "e", "p", "z", "g", "c", "o"
+_BEGIN, _STOP, _PING, _END, _SIGNATURE, _CITATION, _ODD = "b", "e", "p", "z", "g", "c", "o"
 
 
-class _Delta(msgspec.Struct, gc=False):
-    type: str = ""
-    text: str | None = None
-    thinking: str | None = None
-    partial_json: str | None = None
+class _Text(msgspec.Struct, tag="text_delta", gc=False):
+    text: str
 
 
-class _Event(msgspec.Struct, gc=False):
-    type: str = ""
-    index: int = -1
-    delta: _Delta | None = None
+class _Thinking(msgspec.Struct, tag="thinking_delta", gc=False):
+    text: str = msgspec.field(name="thinking")
 
 
+class _Json(msgspec.Struct, tag="input_json_delta", gc=False):
+    text: str = msgspec.field(name="partial_json")
+
+
+class _Signature(msgspec.Struct, tag="signature_delta", gc=False):
+    pass
+
+
+class _Citation(msgspec.Struct, tag="citations_delta", gc=False):
+    pass
+
+
+class _Delta(msgspec.Struct, tag="content_block_delta", gc=False):
+    index: int
+    delta: _Text | _Thinking | _Json | _Signature | _Citation
+
+
+class _Block(msgspec.Struct, tag="content_block_start", gc=False):
+    index: int
+
+
+class _Stopped(msgspec.Struct, tag="content_block_stop", gc=False):
+    index: int
+
+
+class _Pinged(msgspec.Struct, tag="ping", gc=False):
+    pass
+
+
+class _Whole(msgspec.Struct, tag="message_stop", gc=False):
+    pass
+
+
+class _Start(msgspec.Struct, tag="message_start", gc=False):
+    pass
+
+
+class _Change(msgspec.Struct, tag="message_delta", gc=False):
+    pass
+
+
+class _Error(msgspec.Struct, tag="error", gc=False):
+    pass
+
+
+_Event = _Delta | _Block | _Stopped | _Pinged | _Whole | _Start | _Change | _Error
 _decode = msgspec.json.Decoder(list[_Event]).decode
+_decode_one = msgspec.json.Decoder(_Event).decode
 _pack = msgspec.msgpack.encode
 
 
@@ -65,6 +107,7 @@ class Stream:
         self.message: dict[str, Any] | None = None
         self.complete = False
         self.error: dict[str, Any] | None = None
+        self.first_s: float | None = None  # from the request to the first piece; known once it is kept
         self._body = body
         self._kept: list[int | str] = []  # an event each
         self._odd: list[dict[str, Any]] = []
@@ -81,46 +124,44 @@ class Stream:
             self.message["content"] = [self._blocks[index] for index in sorted(self._blocks)]
 
     def _read(self) -> None:
-        datas = _DATA.findall(self._body)
-        try:
-            events = _decode(b"[" + b",".join(datas) + b"]")
-            if len(events) != len(datas):
-                raise ValueError("no event a line")
-        except (msgspec.MsgspecError, ValueError):
-            datas, events = _carefully(datas)
-        at, main, pieces = -1, "", []  # type: int, str, list[str]
+        datas, events = _decoded(self._body)
+        at, main, pieces, since = -1, None, [], 0  # type: int, Any, list[str], int
         kept = self._kept
         for data, event in zip(datas, events, strict=True):
-            if event.type == "content_block_delta":
+            kind = type(event)
+            if kind is _Delta:
                 delta = event.delta
-                if delta is not None and event.index == at and delta.type == main:
-                    text = delta.text if main == "text_delta" else getattr(delta, _TEXT[main])
-                    if text is not None:
-                        pieces.append(text)
-                        kept.append(len(text))
-                        continue
+                if type(delta) is main and event.index == at:
+                    pieces.append(delta.text)
+                    continue
+            if len(pieces) > since:
+                kept += map(len, pieces[since:])
+            since = len(pieces)
+            if kind is _Delta:
                 self._delta(json.loads(data), at)
-            elif event.type == "content_block_start":
+                since = len(pieces)
+            elif kind is _Block:
                 found = json.loads(data)
-                block = found.get("content_block")
-                if type(block) is not dict or event.index < 0 or event.index in self._blocks:
+                block, index = found.get("content_block"), found["index"]
+                if type(block) is not dict or index < 0 or index in self._blocks:
                     self._keep(found)
                     continue
-                at = event.index
-                main = _MAIN.get(block.get("type", ""), "input_json_delta")
-                pieces = self._pieces[at] = []
+                at, main = index, _CLASSES.get(block.get("type", ""), _Json)
+                pieces, since = self._pieces.setdefault(at, []), 0
                 self._starts.append((len(kept), found))
-                kept.append(_BLOCK)
+                kept.append(_BEGIN)
                 self._blocks[at] = dict(block)
-            elif event.type == "content_block_stop" and event.index == at:
+            elif kind is _Stopped and event.index == at:
                 kept.append(_STOP)
-            elif event.type == "ping":
+            elif kind is _Pinged:
                 kept.append(_PING)
-            elif event.type == "message_stop":
+            elif kind is _Whole:
                 self.complete = True
                 kept.append(_END)
             else:
-                self._other(event.type, json.loads(data))
+                found = json.loads(data)
+                self._other(str(found.get("type")), found)
+        kept += map(len, pieces[since:])
 
     def _keep(self, event: dict[str, Any]) -> None:
         self._odd.append(event)
@@ -154,8 +195,7 @@ class Stream:
             self.message = dict(event["message"])
         elif kind == "message_delta" and self.message is not None:
             self.message |= {key: value for key, value in (event.get("delta") or {}).items() if value is not None}
-            usage = {key: value for key, value in (event.get("usage") or {}).items() if value is not None}
-            self.message["usage"] = {**(self.message.get("usage") or {}), **usage}  # cumulative, not to be added
+            self.message["usage"] = _newer(self.message.get("usage") or {}, event.get("usage") or {})
             for key, value in event.items():
                 if key not in ("type", "delta", "usage") and value is not None:
                     self.message[key] = value
@@ -181,10 +221,14 @@ class Stream:
                 style = next((n for n, s in enumerate(_STYLES) if json.dumps(block["input"], **s) == text), None)
                 if style != 0:
                     written[str(index)] = text if style is None else style
+        gaps = self._gaps(chunks, times, began)
+        first = next((n for n, mark in enumerate(self._kept) if isinstance(mark, int)), len(gaps))
+        if first < len(gaps):
+            self.first_s = sum(gaps[: first + 1]) * _TICK / 1e9
         kept: dict[str, Any] = {
             "odd": self._odd,
             "events": _pack(self._kept),
-            "gaps": _pack(self._gaps(chunks, times, began)),
+            "gaps": _pack(gaps),
         }
         if written:
             kept["json"] = written
@@ -212,27 +256,74 @@ class Stream:
         return counts
 
 
-def _carefully(datas: list[bytes]) -> tuple[list[bytes], list[_Event]]:
+_CLASSES: dict[str, Any] = {"text": _Text, "thinking": _Thinking}
+
+
+def _newer(before: dict[str, Any], now: dict[str, Any]) -> dict[str, Any]:
+    """The usage after an event: counts are of all so far, not to be added. Some proxies send 0 for what they omit."""
+    usage = dict(before)
+    for key, value in now.items():
+        known = before.get(key)
+        if value is None or (key != "output_tokens" and value == 0 and type(known) is int):
+            continue
+        usage[key] = value
+    return usage
+
+
+def _decoded(body: bytes) -> tuple[list[bytes], list[Any]]:
+    """The data of events, and what they say that counts; None for one that says something else."""
+    datas = _DATA.findall(body)
+    try:
+        events: list[Any] = _decode(b"[" + b",".join(datas) + b"]")
+    except (msgspec.MsgspecError, ValueError):
+        return _carefully(datas)
+    return (datas, events) if len(events) == len(datas) else _carefully(datas)
+
+
+class Pieces:
+    """Reads a stream of events while it comes, a part at a time."""
+
+    #: Of a line that is longer nothing is told.
+    _LINE_MAX = 1 << 20
+
+    def __init__(self) -> None:
+        self._rest = b""
+
+    def add(self, part: bytes) -> list[dict[str, Any]]:
+        """What the lines say that end in this part; what one block got is one piece: `index`, `type`, `text`."""
+        whole, newline, rest = part.rpartition(b"\n")
+        if not newline:
+            self._rest = (self._rest + part)[-self._LINE_MAX :]
+            return []
+        lines, self._rest = self._rest + whole, rest[-self._LINE_MAX :]
+        if b"_delta" not in lines:
+            return []
+        told: list[tuple[int, str, list[str]]] = []
+        for event in _decoded(lines)[1]:
+            if type(event) is not _Delta or not (text := getattr(event.delta, "text", "")):
+                continue
+            kind = str(event.delta.__struct_config__.tag)
+            if not told or told[-1][:2] != (event.index, kind):
+                told.append((event.index, kind, []))
+            told[-1][2].append(text)
+        return [{"index": index, "type": kind, "text": "".join(texts)} for index, kind, texts in told]
+
+
+def _carefully(datas: list[bytes]) -> tuple[list[bytes], list[Any]]:
     """One line after the other, without those that are no events: the stream may have ended in the middle of one."""
-    lines, events = [], []
+    lines: list[bytes] = []
+    events: list[Any] = []
     for data in datas:
         try:
-            event = json.loads(data)
-        except ValueError:
-            continue
-        if isinstance(event, dict):
-            index, delta = event.get("index"), event.get("delta")
-            texts = (
-                {k: v for k, v in delta.items() if k in _Delta.__struct_fields__ and isinstance(v, str)}
-                if isinstance(delta, dict)
-                else {}
-            )
-            lines.append(data)
-            events.append(
-                _Event(
-                    str(event.get("type", "")), index if type(index) is int else -1, _Delta(**texts) if texts else None
-                )
-            )
+            events.append(_decode_one(data))
+        except (msgspec.MsgspecError, ValueError):
+            try:
+                if not isinstance(json.loads(data), dict):
+                    continue
+            except ValueError:
+                continue
+            events.append(None)
+        lines.append(data)
     return lines, events
 
 
@@ -295,7 +386,7 @@ def _events(
             event = next(odd, None)
             if event is None:
                 return
-        if mark == _BLOCK or (event is not None and event.get("type") == "content_block_start"):
+        if mark == _BEGIN or (event is not None and event.get("type") == "content_block_start"):
             number += 1
             block = content[number] if number < len(content) else {}
             index = number if event is None else event.get("index", number)
@@ -326,7 +417,7 @@ def _events(
 
 def _until_stop(marks: list[int | str], place: int) -> Iterator[int | str]:
     for mark in marks[place:]:
-        if mark in (_STOP, _BLOCK):
+        if mark in (_STOP, _BEGIN):
             return
         yield mark
 

@@ -5,16 +5,16 @@ from __future__ import annotations
 import hashlib
 from base64 import b64decode, b64encode
 from binascii import Error
-from collections.abc import Mapping
+from operator import itemgetter
 from typing import Any
 
-__all__ = ["BYTES", "with_bytes", "without_bytes"]
+from agentops.messages import BYTES, DIGEST
 
-#: Ours, on a call: the bytes of a file in its messages, by their digest.
-BYTES = "agentops.bytes."
-_DIGEST = "sha256:"
+__all__ = ["without_bytes"]
+
 #: Shorter ones stay where they are.
 _LENGTH_MIN = 256
+_content = itemgetter("content")
 
 
 def without_bytes(messages: Any) -> tuple[Any, dict[str, bytes]]:
@@ -23,12 +23,16 @@ def without_bytes(messages: Any) -> tuple[Any, dict[str, bytes]]:
     What has no file in it is the same object as before.
     """
     found: dict[str, bytes] = {}
-    if type(messages) is not list:
+    try:
+        if type(messages) is not list or list not in map(type, map(_content, messages)):
+            return messages, found  # words alone, told at the speed of C
+    except (KeyError, TypeError):  # no messages: the API will say so
         return messages, found
     changed: list[Any] | None = None
     for at, message in enumerate(messages):
-        content = message.get("content") if type(message) is dict else None
-        if type(content) is list and (blocks := _blocks(content, found)) is not content:
+        if type(message) is not dict or type(content := message.get("content")) is not list:
+            continue
+        if (blocks := _blocks(content, found)) is not content:
             if changed is None:
                 changed = list(messages)
             changed[at] = {**message, "content": blocks}
@@ -64,21 +68,6 @@ def _apart(source: dict[str, Any], found: dict[str, bytes]) -> dict[str, Any] | 
         return None
     if b64encode(data).decode() != text:  # it could not be put together again
         return None
-    digest = _DIGEST + hashlib.sha256(data).hexdigest()
+    digest = DIGEST + hashlib.sha256(data).hexdigest()
     found[BYTES + digest] = data
     return {**source, "data": digest, "bytes": len(data)}
-
-
-def with_bytes(value: Any, attributes: Mapping[str, Any]) -> Any:
-    """Messages as they were sent, from what is on record of them and the call's attributes."""
-    if isinstance(value, list):
-        return [with_bytes(item, attributes) for item in value]
-    if not isinstance(value, dict):
-        return value
-    digest = value.get("data")
-    if value.get("type") == "base64" and isinstance(digest, str) and digest.startswith(_DIGEST):
-        kept = attributes.get(BYTES + digest)
-        if isinstance(kept, str):
-            rest = {key: item for key, item in value.items() if key != "bytes"}
-            return {**rest, "data": kept.partition(",")[2]}
-    return {key: with_bytes(item, attributes) for key, item in value.items()}
