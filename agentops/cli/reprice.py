@@ -60,7 +60,9 @@ def _money(change: Change) -> str:
     from agentops.prices import as_usd
 
     before, after = as_usd(change.before), as_usd(change.after)
-    return f"${before}" if before == after else f"${before} -> ${after}"
+    if before == after:
+        return f"${before}" if change.unpriced < change.calls else "unpriced"
+    return f"unpriced -> ${after}" if change.priced and not change.before else f"${before} -> ${after}"
 
 
 def _rest(change: Change) -> str:

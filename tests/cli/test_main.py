@@ -142,7 +142,7 @@ def test_a_setting_that_cannot_be_used_is_said_in_a_sentence(
     done = agentops(*words)
     assert (done.code, done.out) == (2, "")
     assert (
-        "there is no setting 'quite'; there are enabled, export, max_age, max_bytes, max_journal_bytes, quiet"
+        "there is no setting 'quite'; there are enabled, export, max_age, max_bytes, max_journal_bytes, prices, quiet"
         in done.err
     )
 

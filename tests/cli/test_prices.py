@@ -108,6 +108,7 @@ def test_reprice_corrects_the_past_and_says_what_changed(agentops: Agentops, run
     before = costs(run)
     dry = agentops("reprice", "--dry-run")
     assert "of 3 calls 2 would change: $0.002 -> $0.0027009, 2 had no price" in dry.out
+    assert "2 of 2 calls: unpriced -> $0.0007009" in dry.out
     assert costs(run) == before
     done = agentops("reprice", "--json")
     SCHEMAS["reprice"].model_validate_json(done.out)

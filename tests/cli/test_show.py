@@ -20,9 +20,11 @@ def test_a_run_is_a_tree_with_durations_tokens_and_errors(agentops: Agentops, sh
     assert (done.code, done.err) == (0, "")
     title, facts, root, ask, pay, score = done.lines
     assert title.startswith(f"{refund[:8]}  refund ticket  ")
-    assert re.fullmatch(r"ok · .* · 3 spans · 1\.1k tokens · 1 error · session s-1 · user ada · #prod", facts)
+    assert re.fullmatch(
+        r"ok · .* · 3 spans · 1\.1k tokens · \$0\.0019 · 1 error · session s-1 · user ada · #prod", facts
+    )
     assert root.startswith("  agent refund ticket ")
-    assert ask.startswith("  ├─ llm ask model ") and ask.endswith(" 1.1k")
+    assert ask.startswith("  ├─ llm ask model ") and ask.endswith(" 1.1k  $0.0019")
     assert pay.startswith("✗ └─ tool pay ") and pay.endswith("ValueError: card was declined")
     assert score == "score: helpful = 0.25  too slow"
 

@@ -52,7 +52,9 @@ class Outline:
         rows = [line.span for line in self.lines]
         # Answers' ids are no part of the skeleton: what tells one call of two spans here is how they are nested.
         reports = (
-            Call._make((*row[:2], row.kind_number, *row[5:7], *row[8:11])) for row in rows if row.kind in _COUNTED
+            Call._make((*row[:2], row.kind_number, *row[5:7], *row[8:11], False))
+            for row in rows
+            if row.kind in _COUNTED
         )
         repeats = repeated(reports, lambda _: Said(None, ""))
         calls = [row if row.kind in _COUNTED and row.span_id not in repeats else None for row in rows]
