@@ -149,10 +149,12 @@ def answer_of(value: Mapping[str, Any]) -> Answer:
 def usage_facts(usage: Mapping[str, Any]) -> dict[str, Any]:
     """Attributes for a `usage`, of OpenAI's or Anthropic's form; totals include what the cache read and wrote."""
     facts: dict[str, Any] = {}
-    for path, name in _USAGE:
-        value: Any = usage
-        for part in path:
-            value = value.get(part) if isinstance(value, Mapping) else None
+    for (first, *inner), name in _USAGE:
+        if first not in usage:
+            continue
+        value: Any = usage[first]
+        if inner:
+            value = value.get(inner[0]) if isinstance(value, Mapping) else None
         if type(value) is int and value >= 0:
             facts.setdefault(name, value)
     if c.INPUT_TOKENS in facts and any(key in usage for key in _ANTHROPICS):

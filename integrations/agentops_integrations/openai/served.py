@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import http.client
 import json
 import threading
@@ -59,6 +60,7 @@ def provider(client: Any) -> str:
     return known or ("ollama" if client.base_url.port == _OLLAMA_PORT else host)
 
 
+@functools.lru_cache(maxsize=256)
 def _house(host: str) -> str | None:
     return next((name for end, name in _HOUSES.items() if host == end or host.endswith("." + end)), None)
 
