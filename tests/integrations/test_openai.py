@@ -576,6 +576,31 @@ def test_in_the_program_s_own_span_for_the_call_it_is_that_span(spans: Spans) ->
     assert called["usage"] == COUNTED
 
 
+def test_in_a_function_that_is_recorded_too_it_counts_once(spans: Spans) -> None:
+    with serving(chat()) as at, client_of(at) as client:
+        wrapped = agentops.wrap(client)
+
+        @agentops.record
+        def ask(messages: Any, model: str) -> Any:
+            return wrapped.chat.completions.create(model=model, messages=messages)
+
+        with span("answer", kind="agent"):
+            ask(MESSAGES, MODEL)
+    [_, called] = spans()
+    assert (called["input"], called["output"], called["usage"]) == (MESSAGES, ANSWER, COUNTED)
+
+
+def test_a_loop_that_asks_the_same_again_and_again_is_seen_to(spans: Spans) -> None:
+    with serving(chat(), models=[]) as at, client_of(at) as client:
+        wrapped = agentops.wrap(client)
+        steps = agentops.loop("solve", max_iterations=12)
+        for _ in steps:
+            create(wrapped)
+            with span("refund", kind="tool", input={"order": 88213}) as tool:
+                tool.output = "no such order"
+    assert (steps.stopped, steps.iterations < 12) == ("circle", True)
+
+
 def test_what_comes_of_a_stream_is_on_record_before_it_ends(spans: Spans) -> None:
     with serving(streamed(pause_s=0.06)) as at, client_of(at) as client:
         events = agentops.wrap(client).chat.completions.create(**ASKED, stream=True)

@@ -16,8 +16,6 @@ from agentops.recorder.suppression import suppressed
 
 __all__ = ["ask", "facts", "provider"]
 
-#: Ours: what the server's list of models says of the one that answered (its weights, where it tells).
-SERVED = "agentops.served_model"
 #: The conventions' names for houses, by the end of their hosts; they tell nothing of weights, so they are not asked.
 _HOUSES = {
     "openai.azure.com": "azure.ai.openai",
@@ -125,7 +123,7 @@ def facts(base_url: str, response: Any, answer: Answer | None, requested: Any) -
         found[conventions.PROVIDER_NAME] = name
     entry = _entry(_lists.get(base_url) or [], answer.facts if answer is not None else {}, requested)
     if entry is not None and len(json.dumps(entry)) <= _ENTRY_MAX:
-        found[SERVED] = entry
+        found[conventions.SERVED_MODEL] = entry
     return found
 
 
