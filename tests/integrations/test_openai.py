@@ -659,6 +659,7 @@ def test_a_program_that_nobody_prepared_is_recorded(
 
 
 INSTRUMENTED = """
+import asyncio
 import agentops
 ORDER
 import httpx2
@@ -670,6 +671,12 @@ with span("whole"):
 with span("streamed"):
     for event in client.chat.completions.create(**question, stream=True, stream_options={"include_usage": True}):
         pass
+async def later():
+    http = httpx2.AsyncClient(trust_env=False)
+    async with openai.AsyncOpenAI(base_url="URL", api_key="any", http_client=http) as client:
+        with span("later"):
+            await client.chat.completions.create(**question)
+asyncio.run(later())
 """
 THEIRS = "from openinference.instrumentation.openai import OpenAIInstrumentor as Theirs; Theirs().instrument()"
 ORDERS = {
@@ -686,12 +693,12 @@ ORDERS = {
 def test_each_call_counts_once_beside_openinference(order: str, program: Any, tmp_path: Path) -> None:
     from agentops.store.reader import Reader
 
-    with serving(chat(), streamed()) as at:
+    with serving(chat(), streamed(), chat()) as at:
         done = program(INSTRUMENTED.replace("URL", at.url).replace("ORDER", ORDERS[order]), PYTHONWARNINGS="default")
     assert done.returncode == 0, done.stderr
     with Reader(str(tmp_path / "traces.db")) as reader:
         traces = {trace.name: trace for trace in reader.iter_traces()}
-        assert set(traces) == {"whole", "streamed"}
+        assert set(traces) == {"whole", "streamed", "later"}
         for trace in traces.values():
             assert trace.spans >= 3  # theirs and ours are both there
             assert (trace.llm_calls, trace.input_tokens, trace.output_tokens) == (1, 180, 20)
