@@ -11,7 +11,7 @@ from typing import Any
 
 from agentops import conventions as c
 
-__all__ = ["FINISH_REASONS", "Answer", "Pieces", "answer_of", "asked_of", "usage_facts"]
+__all__ = ["FINISH_REASONS", "PARAMETERS", "Answer", "Pieces", "answer_of", "asked_of", "usage_facts"]
 
 #: OpenTelemetry's words for why a model stopped; what is not here stays as it is.
 FINISH_REASONS = {
@@ -28,7 +28,7 @@ FINISH_REASONS = {
     "SAFETY": "content_filter",
 }
 #: Parameters of a request that the conventions have a name for.
-_PARAMETERS = {
+PARAMETERS = {
     "model": c.REQUEST_MODEL,
     "system": c.SYSTEM_INSTRUCTIONS,
     "instructions": c.SYSTEM_INSTRUCTIONS,
@@ -108,7 +108,7 @@ def asked_of(body: Mapping[str, Any], rest: str | None = None) -> dict[str, Any]
     for key, value in body.items():
         if value is None or key in ("messages", "input", "prompt"):
             continue
-        name = _PARAMETERS.get(key)
+        name = PARAMETERS.get(key)
         if name is not None:
             facts[name] = [value] if key in ("stop", "encoding_format") and isinstance(value, str) else value
         elif rest is not None:
@@ -149,10 +149,12 @@ def answer_of(value: Mapping[str, Any]) -> Answer:
 def usage_facts(usage: Mapping[str, Any]) -> dict[str, Any]:
     """Attributes for a `usage`, of OpenAI's or Anthropic's form; totals include what the cache read and wrote."""
     facts: dict[str, Any] = {}
-    for path, name in _USAGE:
-        value: Any = usage
-        for part in path:
-            value = value.get(part) if isinstance(value, Mapping) else None
+    for (first, *inner), name in _USAGE:
+        if first not in usage:
+            continue
+        value: Any = usage[first]
+        if inner:
+            value = value.get(inner[0]) if isinstance(value, Mapping) else None
         if type(value) is int and value >= 0:
             facts.setdefault(name, value)
     if c.INPUT_TOKENS in facts and any(key in usage for key in _ANTHROPICS):

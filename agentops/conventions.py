@@ -69,6 +69,9 @@ EXCEPTION_STACKTRACE: Final = "exception.stacktrace"
 CHUNK: Final = "agentops.chunk"
 CHUNKS: Final = "agentops.chunks"
 
+#: Ours, on a call that somebody else than one of the big houses answered: what that server's list of models says of it.
+SERVED_MODEL: Final = "agentops.served_model"
+
 #: Ours, on the span of a loop's iteration: its number; what circle it is part of; and on the last one why there is no
 #: other: "max_iterations", "max_seconds" or "circle", and the same as a sentence.
 LOOP_ITERATION: Final = "agentops.loop.iteration"

@@ -155,7 +155,7 @@ class _Steps:
     def __init__(self, span: ours.Span) -> None:
         self._span = span
         self._inside: Context | None = None
-        self._yielded = getattr(span, "_yields", Yielded)()
+        self._yielded = getattr(span, "_yields", Yielded)()  # `record` puts an answer together of them
 
     def yielded(self, item: object) -> None:
         """The body has yielded."""

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import inspect
 from collections.abc import Callable, Mapping
+from types import MappingProxyType
 from typing import Any, ParamSpec, TypeVar
 
 import msgspec
 from opentelemetry.trace import StatusCode
 
 from agentops import conventions
-from agentops.calls import Answer, Pieces, answer_of, asked_of
+from agentops.calls import PARAMETERS, Answer, Pieces, answer_of, asked_of
 from agentops.errors import UsageError
 from agentops.recorder.plain import simple
 from agentops.safety import failed
@@ -49,7 +51,18 @@ def record(function: Callable[P, R]) -> Callable[P, R]:
     if not callable(given) and not isinstance(given, (staticmethod, classmethod)):
         raise UsageError(f"record() takes a function that calls a model, not {type(given).__name__}")
     name = getattr(function, "__name__", None) or type(function).__name__
-    return decorate(_Recorded(str(name), kind="llm"), function)
+    description = _Recorded(str(name), kind="llm")
+    description._defaults = _defaults(getattr(given, "__func__", given))
+    return decorate(description, function)
+
+
+def _defaults(function: Any) -> dict[str, Any]:
+    """What is asked where a call does not say it."""
+    try:
+        parameters = inspect.signature(function).parameters.values()
+    except (TypeError, ValueError):  # some builtins have none
+        return {}
+    return {one.name: one.default for one in parameters if one.name in PARAMETERS and one.default is not one.empty}
 
 
 class _Said:
@@ -97,11 +110,13 @@ class _Recorded(ClientSpan):
     """The span of one call."""
 
     _yields = _Said
+    _defaults: Mapping[str, Any] = MappingProxyType({})
 
     def _again(self) -> _Recorded:
-        new = super()._again()
+        new: Any = super()._again()
         new.__class__ = _Recorded
-        return new  # type: ignore[return-value]
+        new._defaults = self._defaults
+        return new  # type: ignore[no-any-return]
 
     def __enter__(self) -> _Recorded:
         try:
@@ -114,9 +129,10 @@ class _Recorded(ClientSpan):
     def _ask(self) -> None:
         given = self._input
         if not isinstance(given, Mapping):
-            return
+            given = {}
         if len(given) == 1 and "messages" in (only := _as_mapping(next(iter(given.values()))) or {}):
             given = only  # the whole request in one argument
+        given = {**self._defaults, **given}
         model = given.get("model")
         if isinstance(model, str):
             self.name = f"chat {model}"

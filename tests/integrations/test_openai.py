@@ -576,6 +576,31 @@ def test_in_the_program_s_own_span_for_the_call_it_is_that_span(spans: Spans) ->
     assert called["usage"] == COUNTED
 
 
+def test_in_a_function_that_is_recorded_too_it_counts_once(spans: Spans) -> None:
+    with serving(chat()) as at, client_of(at) as client:
+        wrapped = agentops.wrap(client)
+
+        @agentops.record
+        def ask(messages: Any, model: str) -> Any:
+            return wrapped.chat.completions.create(model=model, messages=messages)
+
+        with span("answer", kind="agent"):
+            ask(MESSAGES, MODEL)
+    [_, called] = spans()
+    assert (called["input"], called["output"], called["usage"]) == (MESSAGES, ANSWER, COUNTED)
+
+
+def test_a_loop_that_asks_the_same_again_and_again_is_seen_to(spans: Spans) -> None:
+    with serving(chat(), models=[]) as at, client_of(at) as client:
+        wrapped = agentops.wrap(client)
+        steps = agentops.loop("solve", max_iterations=12)
+        for _ in steps:
+            create(wrapped)
+            with span("refund", kind="tool", input={"order": 88213}) as tool:
+                tool.output = "no such order"
+    assert (steps.stopped, steps.iterations < 12) == ("circle", True)
+
+
 def test_what_comes_of_a_stream_is_on_record_before_it_ends(spans: Spans) -> None:
     with serving(streamed(pause_s=0.06)) as at, client_of(at) as client:
         events = agentops.wrap(client).chat.completions.create(**ASKED, stream=True)
@@ -634,6 +659,7 @@ def test_a_program_that_nobody_prepared_is_recorded(
 
 
 INSTRUMENTED = """
+import asyncio
 import agentops
 ORDER
 import httpx2
@@ -645,6 +671,12 @@ with span("whole"):
 with span("streamed"):
     for event in client.chat.completions.create(**question, stream=True, stream_options={"include_usage": True}):
         pass
+async def later():
+    http = httpx2.AsyncClient(trust_env=False)
+    async with openai.AsyncOpenAI(base_url="URL", api_key="any", http_client=http) as client:
+        with span("later"):
+            await client.chat.completions.create(**question)
+asyncio.run(later())
 """
 THEIRS = "from openinference.instrumentation.openai import OpenAIInstrumentor as Theirs; Theirs().instrument()"
 ORDERS = {
@@ -661,12 +693,12 @@ ORDERS = {
 def test_each_call_counts_once_beside_openinference(order: str, program: Any, tmp_path: Path) -> None:
     from agentops.store.reader import Reader
 
-    with serving(chat(), streamed()) as at:
+    with serving(chat(), streamed(), chat()) as at:
         done = program(INSTRUMENTED.replace("URL", at.url).replace("ORDER", ORDERS[order]), PYTHONWARNINGS="default")
     assert done.returncode == 0, done.stderr
     with Reader(str(tmp_path / "traces.db")) as reader:
         traces = {trace.name: trace for trace in reader.iter_traces()}
-        assert set(traces) == {"whole", "streamed"}
+        assert set(traces) == {"whole", "streamed", "later"}
         for trace in traces.values():
             assert trace.spans >= 3  # theirs and ours are both there
             assert (trace.llm_calls, trace.input_tokens, trace.output_tokens) == (1, 180, 20)

@@ -171,6 +171,19 @@ def test_a_function_without_messages_has_its_arguments_as_input(spans: Spans) ->
     assert by_input["{'question': 'Where?', 'hint': 'money'}"]["name"] == "ask"
 
 
+def test_what_a_call_leaves_to_the_function_is_of_the_request_too(spans: Spans) -> None:
+    @record
+    def ask(
+        messages: list[dict[str, str]], model: str = "m-1", max_tokens: int | None = None, top_p: float = 0.9
+    ) -> str:
+        return "Soon."
+
+    ask(ASKED)
+    [chat] = spans()
+    assert (chat["name"], chat["input"], chat["output"]) == ("chat m-1", ASKED, "Soon.")
+    assert chat["attributes"] == {"gen_ai.request.model": "m-1", "gen_ai.request.top_p": 0.9}
+
+
 def test_an_async_function_and_its_error(spans: Spans) -> None:
     @record
     async def ask(messages: list[dict[str, str]], model: str) -> Any:

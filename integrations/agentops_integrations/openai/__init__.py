@@ -7,8 +7,8 @@ of bytes below it, which it does not see.
 
 from __future__ import annotations
 
-import asyncio
 import functools
+import inspect
 from collections.abc import Callable
 from contextvars import ContextVar
 from types import ModuleType
@@ -75,7 +75,7 @@ def _hooks_of(kind: Any) -> list[tuple[str, Callable[[Any], Any]]]:
 
 
 def _request(request: Any) -> Any:
-    if asyncio.iscoroutinefunction(request):
+    if inspect.iscoroutinefunction(request):
 
         @functools.wraps(request)
         async def recorded_async(self: Any, *given: Any, **options: Any) -> Any:
@@ -126,7 +126,7 @@ def _told(tell: Callable[[Call, dict[str, Any]], None]) -> Callable[[Any], Any]:
     """What lets a call know that the client is about to do something."""
 
     def around(method: Any) -> Any:
-        if asyncio.iscoroutinefunction(method):
+        if inspect.iscoroutinefunction(method):
 
             @functools.wraps(method)
             async def telling_async(self: Any, *given: Any, **options: Any) -> Any:

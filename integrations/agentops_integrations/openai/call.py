@@ -30,6 +30,7 @@ _CALLS: dict[str, tuple[Kind, str, str]] = {
     "/embeddings": ("embedding", "embeddings", "input"),
 }
 _REQUEST = "openai.request."
+_AGAIN = (conventions.TOOL_DEFINITIONS, conventions.SYSTEM_INSTRUCTIONS)
 _SIZE_MAX = 64 << 20
 #: What comes of a stream in one such time is put on record together.
 _TELL_NS = 50_000_000
@@ -91,14 +92,18 @@ class Call(ClientSpan):
             "server.address": url.host,
             "server.port": url.port or (443 if url.scheme == "https" else 80),
         }
-        self.set_attributes({**facts, **asked_of(body, _REQUEST)})
+        asked = asked_of(body, _REQUEST)
+        # The same in call after call, so it costs its bytes once.
+        again = {key: asked.pop(key) for key in _AGAIN if key in asked}
+        self.set_attributes({**facts, **asked})
         served.ask(client)
+        self._input = question
         self._began = monotonic_ns()
         same = self.goes_in()
-        if same is None or same.input is None:
-            self.input = question
-        else:  # the program has said what it takes for the input
-            self.set_attribute(conventions.INPUT_MESSAGES, question)
+        if same is not None and same.input is not None:  # the program has said what it takes for the input
+            again[conventions.INPUT_MESSAGES] = question
+        if same is not None or again:
+            self.was_given(question if same is not None and same.input is None else None, again)
 
     def tries_again(self, response: Any) -> None:
         """An attempt came to nothing, and there will be another one."""
@@ -211,7 +216,7 @@ class Call(ClientSpan):
         if self._first and self._pieces is not None:
             self.set_attribute("gen_ai.response.time_to_first_chunk", (self._first - self._began) / 1e9)
         if answer is not None:
-            self.output = answer.output
+            self.comes_out(answer.output)
             self.set_attributes(answer.facts)
             if self._told:
                 self.set_attribute(conventions.CHUNKS, self._told)

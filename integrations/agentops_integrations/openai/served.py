@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import http.client
 import json
 import threading
@@ -15,8 +16,6 @@ from agentops.recorder.suppression import suppressed
 
 __all__ = ["ask", "facts", "provider"]
 
-#: Ours: what the server's list of models says of the one that answered (its weights, where it tells).
-SERVED = "agentops.served_model"
 #: The conventions' names for houses, by the end of their hosts; they tell nothing of weights, so they are not asked.
 _HOUSES = {
     "openai.azure.com": "azure.ai.openai",
@@ -29,9 +28,11 @@ _HOUSES = {
     "api.deepseek.com": "deepseek",
     "api.groq.com": "groq",
     "api.mistral.ai": "mistral_ai",
+    "api.moonshot.ai": "moonshot_ai",
     "api.perplexity.ai": "perplexity",
     "api.x.ai": "x_ai",
     "api.anthropic.com": "anthropic",
+    "api.cerebras.ai": "cerebras",
     "api.cohere.ai": "cohere",
     "api.fireworks.ai": "fireworks",
     "api.together.xyz": "together_ai",
@@ -59,6 +60,7 @@ def provider(client: Any) -> str:
     return known or ("ollama" if client.base_url.port == _OLLAMA_PORT else host)
 
 
+@functools.lru_cache(maxsize=256)
 def _house(host: str) -> str | None:
     return next((name for end, name in _HOUSES.items() if host == end or host.endswith("." + end)), None)
 
@@ -123,7 +125,7 @@ def facts(base_url: str, response: Any, answer: Answer | None, requested: Any) -
         found[conventions.PROVIDER_NAME] = name
     entry = _entry(_lists.get(base_url) or [], answer.facts if answer is not None else {}, requested)
     if entry is not None and len(json.dumps(entry)) <= _ENTRY_MAX:
-        found[SERVED] = entry
+        found[conventions.SERVED_MODEL] = entry
     return found
 
 
