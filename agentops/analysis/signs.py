@@ -14,13 +14,14 @@ from agentops.analysis.normal import message
 from agentops.analysis.run import AGENT, LLM, LOOP, PLAN, RETRIEVAL, TOOL, Run, called
 from agentops.analysis.stopping import finish, reasons, stopped_it
 from agentops.analysis.texts import text_of
-from agentops.conventions import KIND_NUMBER
+from agentops.conventions import KIND_NUMBER, LOOP_REASON, LOOP_STOPPED
 from agentops.journal.format import ERROR, encode
 from agentops.store.flow import Key
 from agentops.store.rows import SpanRow
 
 __all__ = ["growth", "limits", "signs"]
 
+_LOOP_STOPPED = LOOP_STOPPED.encode()
 _NOT_STEPS = frozenset((AGENT, LOOP, PLAN, LLM, KIND_NUMBER["guardrail"]))
 _CALLS = frozenset((TOOL, RETRIEVAL))
 #: An empty text, an empty list, an empty text in a block, as they are encoded.
@@ -72,6 +73,7 @@ def signs(run: Run, calls: list[Call], shown: int = 12) -> list[Finding]:
         if finding is not None:
             found.append(finding)
     found += _stopped(run)
+    found += _of_loops(run)
     found.sort(key=lambda finding: -finding.score)
     return [_softened(run, finding, judged) if n < shown else finding for n, finding in enumerate(found)]
 
@@ -106,6 +108,18 @@ def _stopped(run: Run) -> Iterator[Finding]:
         recorded = run.by_id.get(span_id)
         if name == "exception" and recorded is not None and recorded.status_number != ERROR:
             yield _finding(run, "error", 64, recorded, f"{called(recorded)} recorded an exception and went on")
+
+
+def _of_loops(run: Run) -> Iterator[Finding]:
+    """Loops that were ended: what the agent was doing again and again, or which limit it came to."""
+    for span in run.spans:
+        if span.kind_number != LOOP or _LOOP_STOPPED not in run.exchanges[span.span_id].body:
+            continue
+        attributes = run.attributes(span)
+        why, reason = attributes.get(LOOP_STOPPED), attributes.get(LOOP_REASON)
+        if isinstance(why, str) and isinstance(reason, str):
+            score = 84 if why == "circle" else 66
+            yield _finding(run, "loop", score, span, f"{called(span)} was ended: {text_of(reason, 200)}")
 
 
 def _worth_a_look(answer: bytes) -> bool:

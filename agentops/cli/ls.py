@@ -72,7 +72,7 @@ def run(given: argparse.Namespace, out: Output) -> int:
         if not shown:
             out.line("nothing was recorded yet" if not filter.terms else "nothing matches")
         elif len(found) > len(shown):
-            out.line(out.paint(f"more than {limit}: --limit 0 shows all", "dim"))
+            out.aside(f"more than {limit}: --limit 0 shows all")
     return 0
 
 

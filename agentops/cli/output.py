@@ -45,6 +45,11 @@ class Output:
         """Print one line."""
         self._stream.write(text + "\n")
 
+    def aside(self, text: str) -> None:
+        """Say something beside what was asked for: whoever reads the output by a program does not get it."""
+        self._stream.flush()
+        print(self.paint(text, "dim") if sys.stderr.isatty() else text, file=sys.stderr)
+
     def text(self, text: str, role: str = "") -> None:
         """Print a sentence: on a terminal it breaks at words, and goes on where it was indented to."""
         if self.width is None or formats.cells(text) <= self.width:

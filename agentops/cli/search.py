@@ -47,7 +47,7 @@ def run(given: argparse.Namespace, out: Output) -> int:
         out.line(out.paint(f"{head} {line(hit.trace.name, 40)} > {place}", hit.span.status))
         out.line(f"    {hit.span.hex_id[:8]}  {line(' '.join(hit.snippet.split()))}")
     if more:
-        out.line(out.paint(f"more than {limit}: --limit 0 shows all", "dim"))
+        out.aside(f"more than {limit}: --limit 0 shows all")
     if not hits:
         out.line("nothing matches")
     return 0

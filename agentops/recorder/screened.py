@@ -206,7 +206,7 @@ class ScreenedCapture(Capture):
                 facts[name] = self._fact(key, value, session, postponed)
         if "scope" in here:
             fields[at["scope"]] = {
-                key: _identifiers(value, screening, session) if key in IDENTIFIERS else screening.value(value, session)
+                key: identifiers(value, screening, session) if key in IDENTIFIERS else screening.value(value, session)
                 for key, value in decode_value(capture._encode(fields[at["scope"]])).items()
             }
         if "links" in here:
@@ -237,7 +237,7 @@ class ScreenedCapture(Capture):
     def _fact(self, key: str, value: Any, session: str, postponed: Callable[..., int]) -> Any:
         screening = self._screening
         if key in IDENTIFIERS:
-            return _identifiers(decode_value(capture._encode(value)), screening, session)
+            return identifiers(decode_value(capture._encode(value)), screening, session)
         if type(value) is msgspec.msgpack.Ext and value.code == EXT_REFERENCE:
             return value
         data = capture._encode({key: value})  # the key may say what the value is
@@ -270,9 +270,10 @@ def _withheld(record: tuple[Any, ...]) -> bytes:
     return capture._encode(fields)
 
 
-def _identifiers(value: Any, screening: Screening, session: str) -> Any:
+def identifiers(value: Any, screening: Screening, session: str) -> Any:
+    """Names that things are found by, so that what differed still differs."""
     if isinstance(value, str):
         return screening.identifier(value, session)
     if isinstance(value, list):
-        return [_identifiers(item, screening, session) for item in value]
+        return [identifiers(item, screening, session) for item in value]
     return screening.value(value, session)

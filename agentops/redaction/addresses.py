@@ -55,7 +55,9 @@ def emails(text: str, presidio: Presidio) -> Iterator[Finding]:
         start = local and _BORDER.search(text, at - local.end(), at)
         if domain and start and domain.end() - at <= _LONGEST and not _is_remote(text, start.start(), at):
             begin, last = start.start(), domain.end()
-            if presidio.is_public(text[begin:last]):
+            # A local part may hold what divides a URL; where it does, it is one.
+            begin = max(begin, *(text.rfind(divider, begin, at - 1) + 1 for divider in "/=?&"))
+            if presidio.is_public(f"a@{domain[0]}"):
                 yield Finding(begin, last, "EMAIL_ADDRESS", 1.0)
             elif domain[0].rpartition(".")[2].lower() in _RESERVED:
                 yield presidio.finding(text, begin, last, "EMAIL_ADDRESS", 0.5)

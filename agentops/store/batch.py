@@ -272,7 +272,7 @@ class Batch:
             parent, start = new[2], new[6]
             if end is None:  # begun once more by another process, which has the word now
                 self._sql("INSERT OR IGNORE INTO open_spans VALUES (?, ?, ?)", (self._process, trace, key))
-        if begins or "scope" in (span.scope or {}):
+        if begins or (span.kind is not None and "scope" in (span.scope or {})):
             kind = new[4]
         self._sql(
             "UPDATE spans SET parent_id = ?, name = ?, kind = ?, status = ?, start_ns = ?, end_ns = ?, input = ?, "

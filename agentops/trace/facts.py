@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import traceback
 from collections.abc import Mapping, Sequence
+from types import TracebackType
 from typing import Any
 
 import msgspec
@@ -13,6 +14,9 @@ from agentops.journal.format import reference
 from agentops.recorder.capture import Capture, New
 
 __all__ = ["described", "linked", "scope", "taken", "text", "texts"]
+
+#: More frames of a traceback are not kept than these, the innermost.
+_FRAMES_MAX = 60
 
 
 def scope(
@@ -60,10 +64,19 @@ def described(exception: BaseException) -> tuple[str, str, str]:
     except Exception as problem:  # noqa: BLE001 - a __str__ of the user's
         message = f"<{type(problem).__name__} while its message was read>"
     try:
-        stack = "".join(traceback.format_exception(exception))
+        deep = _is_deep(exception.__traceback__)
+        stack = "".join(traceback.format_exception(exception, limit=-_FRAMES_MAX if deep else None))
     except Exception:  # noqa: BLE001
         stack = ""
     return name, message, stack
+
+
+def _is_deep(trace: TracebackType | None) -> bool:
+    """Whether a traceback is so long that the innermost frames have to do: it is written for each span it leaves."""
+    frames = 0
+    while trace is not None and frames <= _FRAMES_MAX:
+        trace, frames = trace.tb_next, frames + 1
+    return frames > _FRAMES_MAX
 
 
 def text(value: object) -> str:

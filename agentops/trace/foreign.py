@@ -5,8 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from opentelemetry.sdk.trace import ReadableSpan
-from opentelemetry.sdk.trace import Span as SdkSpan
-from opentelemetry.trace import Link, SpanContext, StatusCode
+from opentelemetry.trace import Link, SpanContext, SpanKind, StatusCode
 
 from agentops import conventions
 from agentops.journal.format import ABSENT, END, ERROR, EVENT, OK, START
@@ -15,15 +14,15 @@ from agentops.recorder.recorder import recorder
 from agentops.trace.facts import linked, taken
 from agentops.trace.span import Span, _wall, span_context
 
-__all__ = ["SCOPE_KEYS", "error_of", "write_end", "write_event", "write_start"]
+__all__ = ["SCOPE_KEYS", "error_of", "made_by", "write_end", "write_event", "write_start"]
 
 #: Where others say whose a span is.
 SCOPE_KEYS = frozenset((conventions.OI_SESSION, conventions.CONVERSATION_ID, conventions.OI_USER, conventions.OI_TAGS))
 
 
 def write_start(
-    span: SdkSpan, context: SpanContext, true_parent: SpanContext | None, above: Span | None, scope: dict[str, Any],
-    journal: Any,
+    span: ReadableSpan, context: SpanContext, true_parent: SpanContext | None, above: Span | None,
+    scope: dict[str, Any], journal: Any,
 ) -> None:  # fmt: skip
     """The start of a span that says more than where it stands."""
     capture = journal.capture
@@ -48,6 +47,17 @@ def write_start(
         new.contents, facts or None, scope, linked(links), nearest,
     )  # fmt: skip
     _append(record, new, journal, trace)
+
+
+def made_by(span: ReadableSpan) -> dict[str, Any]:
+    """Which library made a span, and of what kind it is."""
+    library = span.instrumentation_scope
+    found: dict[str, Any] = {"scope": library.name} if library else {}
+    if library and library.version:
+        found["version"] = library.version
+    if span.kind is not SpanKind.INTERNAL:
+        found["span_kind"] = span.kind.name
+    return found
 
 
 def write_end(span: ReadableSpan, context: SpanContext, journal: Any) -> None:

@@ -23,6 +23,7 @@ from agentops.journal.format import ERROR
 from agentops.recorder.capture import INLINE_BYTES
 from agentops.recorder.plain import plain
 from agentops.recorder.recorder import recorder
+from agentops.recorder.screened import identifiers
 from agentops.trace.facts import described, text, texts
 from agentops.trace.span import Span, _Provider
 
@@ -107,7 +108,7 @@ def handed(
     """What of a span of ours is handed over at its start."""
     links = span._links
     if recorder.redacts:
-        name, attributes = str(_cleaned(span, name)), _mapping(_cleaned(span, dict(attributes)))
+        name, attributes = str(_cleaned(span, name)), _facts(span, attributes)
         links = [Link(link.context, _mapping(_cleaned(span, texts(link.attributes)))) for link in links or ()] or None
         span._outside_name = name if name != span.name else span._outside_name
     return name, attributes, links
@@ -171,10 +172,12 @@ def record_exception(span: Span, exception: BaseException) -> None:
 
 def _cleaned(span: Span, value: Any) -> Any:
     """What of ours goes to an exporter that is not ours."""
-    screening = recorder.screening
-    if not recorder.redacts:
-        return value
-    session = ""
+    return recorder.cleaned(value, _session(span)) if recorder.redacts else value
+
+
+def _session(span: Span) -> str:
+    """What pseudonyms on a span hold for."""
+    screening, session = recorder.screening, ""
     if screening is not None and screening.by_session:
         above = span._above
         session = (span._scope or {}).get("session") or (
@@ -184,13 +187,20 @@ def _cleaned(span: Span, value: Any) -> Any:
             if above
             else ""
         )
-    return recorder.cleaned(value, session)
+    return session
 
 
 def _facts(span: Span, attributes: Mapping[str, Any]) -> dict[str, Any]:
     if not recorder.redacts:
         return dict(attributes)
-    return _mapping(_cleaned(span, {key: list(v) if isinstance(v, tuple) else v for key, v in attributes.items()}))
+    plain = {key: list(value) if isinstance(value, tuple) else value for key, value in attributes.items()}
+    screening = recorder.screening
+    if screening is None:
+        return _mapping(_cleaned(span, plain))
+    found = _mapping(_cleaned(span, {key: value for key, value in plain.items() if key not in conventions.IDENTIFIERS}))
+    for key in plain.keys() & conventions.IDENTIFIERS:  # by which things are found there as in our store
+        found[key] = identifiers(plain[key], screening, _session(span))
+    return found
 
 
 def _mapping(value: Any) -> dict[str, Any]:

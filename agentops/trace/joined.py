@@ -57,6 +57,10 @@ class Processor(SpanProcessor):
 
     # The hot path beside an SDK: each helper called there costs as much as what it does (benchmarks/joined.py).
 
+    def __init__(self) -> None:
+        #: When it was hung on its provider, in ns since 1970: of what began before, nobody has told it.
+        self.since = _wall()
+
     def on_start(self, span: SdkSpan, parent_context: Context | None = None) -> None:
         try:
             context: Any = span._context
@@ -118,6 +122,8 @@ class Processor(SpanProcessor):
                 recorder.know_yourself()
             journal = recorder.journal or recorder.open()
             capture = journal.capture
+            if (span._start_time or 0) < self.since:  # it was open when we came
+                foreign.write_start(span, context, span._parent, None, foreign.made_by(span), journal)
             held: Any = span._attributes
             events: Any = span._events
             attributes = held._dict if type(held) is BoundedAttributes else held
@@ -274,6 +280,7 @@ class Joined:
 
         Before all others, where it can be: they see a span as its exporter will.
         """
+        self.processor.since = _wall()
         # Not provider.add_span_processor where it can be avoided: Phoenix's throws its exporter away in it.
         inner: Any = getattr(self._provider, "_active_span_processor", None)
         if type(inner) is SynchronousMultiSpanProcessor:
@@ -407,6 +414,8 @@ def begin(
             span._take_ids(trace_id, recorder.random_bits(64))
         else:
             span._take_ids(made.trace_id, made.span_id)
+        if parent and not parent.is_remote and type(current) is NonRecordingSpan and span._parent is None:
+            parent_id = 0  # the sampler dropped that one too, and nobody will ever see it
         span._context = made
         span._seen_above = _seen(parent, above)
         span._write_start(parent_id, _clock() + span._offset, _nearest(span, parent))

@@ -35,8 +35,8 @@ def test_a_word_with_a_minus_in_front_can_be_looked_for(agentops: Agentops, reco
 
 
 def test_a_limit_is_kept(agentops: Agentops, shop: Path) -> None:
-    two = agentops("search", "hello", "--limit", "2", store=shop).lines
-    assert len(two) == 5 and two[-1].startswith("more than 2")
+    two = agentops("search", "hello", "--limit", "2", store=shop)
+    assert len(two.lines) == 4 and two.err.startswith("more than 2")
     every = agentops("search", "hello", "--limit", "0", store=shop).lines
     assert len(every) > 5 and len(every) % 2 == 0
 

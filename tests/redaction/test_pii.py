@@ -50,6 +50,8 @@ def found(pii: Pii, text: str) -> list[tuple[str, str]]:
         ("write to bob.smith@example.com.", "EMAIL_ADDRESS", "bob.smith@example.com"),
         ("nora@canary-mail.example", "EMAIL_ADDRESS", "nora@canary-mail.example"),
         ("see https://ann:pw@shop.example.org/x", "EMAIL_ADDRESS", "pw@shop.example.org"),
+        ("https://shop.example.org/a?mail=bob.smith@example.com&b=1", "EMAIL_ADDRESS", "bob.smith@example.com"),
+        ("GET /users/bob.smith@example.com", "EMAIL_ADDRESS", "bob.smith@example.com"),
         ("pay 4012 8888 8888 1881 today", "CREDIT_CARD", "4012 8888 8888 1881"),
         ("4012-8888-8888-1881", "CREDIT_CARD", "4012-8888-8888-1881"),
         ("4012.8888.8888.1881", "CREDIT_CARD", "4012.8888.8888.1881"),

@@ -350,3 +350,82 @@ assert "input.value" not in seen["later"].attributes
     )
     assert found["ours"]["attributes"] == {}
     assert (found["ours"]["input"], found["ours"]["output"]) == ({"question": "what is [gone]?"}, "a [gone]")
+
+
+def test_a_span_that_was_open_when_we_came_is_there_whole(recorded: Recorded) -> None:
+    found = recorded(
+        """
+application()
+with trace.get_tracer("web", "1.2").start_as_current_span("POST /ask", kind=trace.SpanKind.SERVER) as request:
+    request.set_attribute("http.route", "/ask")
+    with span("answer", kind="agent"):
+        time.sleep(0.01)
+""",
+    )
+    request, answer = found["POST /ask"], found["answer"]
+    assert request["start_time_unix_nano"] < answer["start_time_unix_nano"], "it began before"
+    assert (request["kind"], request["library"]["name"]) == ("chain", "web")
+    assert (answer["parent_span_id"], request["attributes"]) == (request["span_id"], {"http.route": "/ask"})
+
+
+def test_a_long_span_of_another_library_keeps_its_kind(recorded: Recorded) -> None:
+    found = recorded(
+        """
+application()
+with span("first"):
+    with other("slow"):
+        agentops.flush()                    # its start is in the store, its end comes later
+""",
+    )
+    assert found["slow"]["kind"] == "chain"
+
+
+def test_below_a_span_that_is_sampled_out_ours_begin_a_tree(recorded: Recorded) -> None:
+    found = recorded(
+        """
+from opentelemetry.sdk.trace.sampling import ParentBased
+application(ParentBased(ALWAYS_OFF))
+with other("request"):
+    with span("answer"):
+        with other("inner"):
+            with span("leaf"): pass
+""",
+    )
+    parents = {name: record["parent_span_id"] for name, record in found.items()}
+    assert parents == {"answer": None, "leaf": found["answer"]["span_id"]}, "nobody will ever see the request"
+
+
+def test_a_users_name_is_the_same_with_the_applications_exporter_and_here(recorded: Recorded) -> None:
+    found = recorded(
+        """
+agentops.init(redact="pii")
+application()
+with span("one", user="ann@example.com", session="s-1"): pass
+with span("other", user="bob@example.com", session="s-1"): pass
+seen = exported()
+users = {name: seen[name].attributes["user.id"] for name in ("one", "other")}
+assert "@" not in users["one"] and users["one"] != users["other"], users
+print(users["one"])
+""",
+    )
+    assert "@" not in found["one"]["user"] and found["one"]["user"] != found["other"]["user"]
+
+
+def test_of_an_exception_that_leaves_many_spans_each_keeps_the_innermost_frames(recorded_all: RecordedAll) -> None:
+    records = recorded_all(
+        """
+import sys
+sys.setrecursionlimit(10_000)
+def deeper(n):
+    with span("deep"):
+        if not n: raise ValueError("at the bottom")
+        deeper(n - 1)
+try:
+    deeper(300)
+except ValueError:
+    pass
+""",
+    )
+    stacks = [record["exception"]["stacktrace"] for record in records]
+    assert len(stacks) == 301 and all("at the bottom" in stack for stack in stacks)
+    assert max(stack.count("in deeper") for stack in stacks) <= 60
