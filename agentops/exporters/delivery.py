@@ -111,6 +111,7 @@ class Delivery:
                 self._version = None  # whoever is at it may end before it is done
                 return False
             try:
+                self._opened().wait_for_lock(None if until is None else max(0.0, until - time.monotonic()))
                 return self._run(go_on, until)
             except StoreError as problem:
                 self.close()

@@ -18,7 +18,7 @@ from agentops.store.contents import Contents
 from agentops.store.damage import identity
 from agentops.store.destinations import COUNTS, METRICS, named
 from agentops.store.rows import STATUS, ScoreRow, SpanDetail
-from agentops.store.schema import begin, connect, translate
+from agentops.store.schema import begin, connect, translate, wait_for_lock
 
 __all__ = ["Facts", "Outbox", "State", "Waiting", "Whole", "discard", "states", "states_in", "waiting_for"]
 
@@ -171,6 +171,10 @@ class Outbox:
     def close(self) -> None:
         """Let go of the store."""
         self._connection.close()
+
+    def wait_for_lock(self, seconds: float | None) -> None:
+        """From now on wait no longer for a program that holds the store's lock; None: as long as is usual."""
+        self._ask(lambda _: wait_for_lock(self._connection, seconds))
 
     @property
     def is_replaced(self) -> bool:
