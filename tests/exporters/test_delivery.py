@@ -626,7 +626,7 @@ def test_a_console_shows_each_span_on_a_line(program: Run, tmp_path: Path) -> No
         """
     )
     assert done.returncode == 0
-    agent, call = sorted(done.stderr.splitlines())
+    agent, call = sorted(done.stderr.splitlines(), key=lambda text: "llm call" in text)
     assert "agent answer\\x1b[31m" in agent and "llm call  m-1  12+0 tokens" in call
     assert states(str(tmp_path / "traces.db")) == []  # nothing waits for the next one
 
