@@ -142,7 +142,7 @@ class _Builder:
             trace_rows.append(
                 (
                     number, trace_id(trace), root, name, self._agent, OK, start, end, spans, 0, 0, calls, 250 * calls,
-                    40 * calls, None, None, f"user {trace % USERS}", None, None,
+                    40 * calls, None, None, f"user {trace % USERS}", None, None, calls,
                 )
             )  # fmt: skip
         for trace, _ in traces:  # names and small values: a document a trace, after the batch's contents
@@ -150,7 +150,7 @@ class _Builder:
             uses.append((self._content, trace + 1))
             documents.append((self._content, [f"agent {trace % 7}", "llm", f"model-{trace % 3}"]))
         many = self._connection.executemany
-        many(f"INSERT INTO traces VALUES ({', '.join('?' * 19)})", trace_rows)
+        many(f"INSERT INTO traces VALUES ({', '.join('?' * 20)})", trace_rows)
         many(f"INSERT INTO spans VALUES ({', '.join('?' * 16)})", span_rows)
         many("INSERT INTO contents VALUES (?, ?)", sorted(keys))
         many("INSERT INTO uses VALUES (?, ?)", uses)

@@ -44,6 +44,8 @@ def fill(store: str, url: str, spans: int) -> int:
 
 def drain(store: str, url: str) -> tuple[float, float, int]:
     """Send all that waits: seconds, the process's peak in MB, and how many spans."""
+    import agentops.exporters.otel
+    import agentops.exporters.otlp  # noqa: F401 - the bare exporter is imported before it is timed
     from agentops.exporters.delivery import Delivery
     from agentops.exporters.target import Target
 

@@ -40,7 +40,7 @@ _OK, _UNSET = Status(StatusCode.OK), Status(StatusCode.UNSET)
 _TIME_MAX = 2**64 - 1
 _KIND = "agentops.kind"
 _QUERY, _DOCUMENTS = "gen_ai.retrieval.query.text", "gen_ai.retrieval.documents"
-_REQUEST = ("http.request.method", "url.path")
+_REQUEST = {"http.request.method", "url.path"}
 _STATUS_CODE = "http.response.status_code"
 _EVALUATION = "gen_ai.evaluation.result"
 
@@ -318,7 +318,7 @@ def _failed(detail: SpanDetail, attributes: Attributes, events: list[Event], end
 
 def _is_request(detail: SpanDetail) -> bool:
     """Whether it is a request that the program served, as `agentops_integrations.web` records it."""
-    return detail.library is None and all(key in detail.attributes for key in _REQUEST)
+    return detail.library is None and detail.attributes.keys() >= _REQUEST
 
 
 def _is_exception(event: Event, kind: str) -> bool:

@@ -33,7 +33,7 @@ BLOCK_BYTES = 64 << 10
 #: Of a fresh content: it is what ingest writes, and not what a store from elsewhere may hold.
 SOUND = "typeof(form) = 'integer' AND typeof(data) = 'blob'"
 _LEVEL = 3
-_CACHED_BLOCKS = 64
+_CACHED_BLOCKS = 128
 _CACHED_BYTES = 32 << 20
 _DEPTH_MAX = 64
 #: What one value may be made of, in encoded bytes; each reference counts as some of them. A store from elsewhere may
@@ -43,7 +43,7 @@ _VALUE_BYTES_MAX = 1 << 30
 _REFERENCE_BYTES, _AGAIN_BYTES = 256, 64 << 10
 NUMBER_MAX = 2**63 - 1
 _WITHHELD = encode(WITHHELD)
-_NESTED = (Reference, dict, list)
+_NESTED = frozenset((Reference, dict, list))
 _Items = list[tuple[int, int, bytes]]
 _decode_block = msgspec.msgpack.Decoder(_Items).decode
 _encode = msgspec.msgpack.Encoder().encode
@@ -227,6 +227,9 @@ class Contents:
 
     def resolve(self, value: Any) -> Any:
         """`value` with the contents that it refers to in place of the references; without recursion over it."""
+        kind = type(value)
+        if kind not in _NESTED or (kind is dict and _NESTED.isdisjoint(map(type, value.values()))):
+            return value
         top: list[Any] = [value]
         todo: list[tuple[Any, Any]] = [(top, 0)]
         while todo:

@@ -36,6 +36,7 @@ USAGE = {
 _USAGE_KEYS = frozenset(key for keys in USAGE.values() for key in keys)
 _SNIPPET = 30
 _DEPTH_MAX = 64
+_PLAIN, _TEXT = frozenset((str, int, float, bool, type(None))), frozenset((str,))
 _SHAPES: dict[str, type] = {"a": dict, "s": dict, "x": list, "l": list}
 
 
@@ -113,12 +114,20 @@ def details_of(
             checked("spans", list(rows.values()))
         except StoreDamaged:  # what is wrong with one of them is its own
             rows = {span_id: row for span_id, row in rows.items() if _is_sound(row)}
-        for span_id in ids:
+        made: dict[int, tuple[SpanDetail, list[ScoreRow], int, bool] | None] = {}
+        # In the order of their contents: those of a block are read while it is open.
+        for span_id in sorted(rows, key=lambda span_id: _content(rows[span_id])):
             try:
-                found.append(_whole(connection, contents, known, rows[span_id]))
-            except (LookupError, ValueError, TypeError, StoreDamaged):  # not there, or not what ingest writes
-                found.append(None)
+                made[span_id] = _whole(connection, contents, known, rows[span_id])
+            except (LookupError, ValueError, TypeError, StoreDamaged):  # not what ingest writes
+                made[span_id] = None
+        found += [made.get(span_id) for span_id in ids]
     return found
+
+
+def _content(row: tuple[Any, ...]) -> int:
+    """The content that is read for a span, where it has one."""
+    return next((number for number in row[12:14] if type(number) is int), 0)
 
 
 def _is_sound(row: tuple[Any, ...]) -> bool:
@@ -336,6 +345,8 @@ def jsonable(value: Any) -> Any:
     """
     if value is None or type(value) is str:  # as most
         return value
+    if type(value) is dict and _PLAIN.issuperset(map(type, value.values())) and _TEXT.issuperset(map(type, value)):
+        return dict(value)  # as attributes are
     top: list[Any] = [None]
     todo: list[tuple[Any, Any, Any]] = [(value, top, 0)]
     while todo:
