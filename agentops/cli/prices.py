@@ -76,6 +76,7 @@ def run(given: argparse.Namespace, out: Output) -> int:
     if not found:
         out.line("no calls of a model were recorded here yet")
     mine = f"{len(own)} of your own ({line(origin)})" if own else "none of your own"
+    out.text("US dollars for a million tokens; for web searches, for a thousand", "dim")
     out.text(f"lists: {mine}; {version or 'genai-prices is not installed'}", "dim")
     return code
 
